@@ -1,0 +1,51 @@
+# One command each; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system lint format test test-unit test-engine test-path requirements clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make the environment in .venv from the pinned requirements
+
+$(STAMP): requirements/development.txt components/pyproject.toml device_agent/pyproject.toml
+	$(PYTHON) tools/require_python.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e components -e device_agent
+	touch $@
+
+system: ## install the system packages that the lab needs (needs root; says what is missing otherwise)
+	tools/install-system-packages
+
+lint: setup ## check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p private_iot -p device_agent -p lab -p tests
+	$(BIN)/mypy __main__.py settings.py
+
+format: setup ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup system ## run every tier: unit, engine, path
+	$(BIN)/python -m pytest
+
+test-unit: setup ## run the unit tier alone, in seconds
+	$(BIN)/python -m pytest tests/unit examples
+
+test-engine: setup ## run the tier that needs the Pulumi engine
+	$(BIN)/python -m pytest tests/engine
+
+test-path: setup system ## run the tier that needs network namespaces
+	$(BIN)/python -m pytest tests/path
+
+requirements: setup ## compile the pinned requirements anew
+	tools/compile-requirements
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Private connectivity for IoT devices on AWS, as Pulumi components."""

@@ -1,0 +1,1 @@
+"""The device's half of the private path to AWS IoT Core."""

@@ -1,0 +1,1 @@
+"""The whole private path on one machine, with no AWS account."""
