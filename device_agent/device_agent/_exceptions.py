@@ -1,0 +1,43 @@
+"""The agent's exceptions: each becomes one line on standard error and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+
+class DeviceAgentError(Exception):
+    """The base of everything that the command line reports by itself.
+
+    The message names the input, its value, the limit and the remedy, in one line and without any secret.
+
+    Attributes:
+        exit_code: What the process ends with; 2 unless a subclass says otherwise.
+    """
+
+    exit_code = 2
+
+
+class UsageError(DeviceAgentError):
+    """The command cannot do what it was asked, or not as this user."""
+
+
+class BundleError(DeviceAgentError):
+    """The device bundle is malformed, contradicts itself or is out of date."""
+
+
+class ProfileError(BundleError):
+    """The OpenVPN profile holds a directive that this agent refuses to install."""
+
+
+class CertificateError(BundleError):
+    """A certificate or private key is not what its place in the bundle calls for."""
+
+
+class InstallationError(DeviceAgentError):
+    """What is installed on this device is missing, damaged or open to other users."""
+
+
+class AddressError(DeviceAgentError):
+    """The endpoint's name leads outside the VPC, so that a connection would leave the private path."""
+
+
+class ConnectionFailedError(DeviceAgentError):
+    """AWS IoT could not be reached, or refused the connection, a publish or a subscription."""

@@ -1,0 +1,1 @@
+"""The agent's commands, one module each, with `HELP`, `add_arguments(parser)` and `run(arguments, system) -> int`."""

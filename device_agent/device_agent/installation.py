@@ -1,0 +1,163 @@
+"""What `device-agent install` left on the device, read back by every other command."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from device_agent._exceptions import InstallationError
+from device_agent.system import System
+
+USER = "private-iot"
+"""The account that the agent's service runs as, and that owns the device's private key."""
+DIRECTORY = "/etc/private-iot"
+DEVICE_FILE = f"{DIRECTORY}/device.json"
+CERTIFICATE_FILE = f"{DIRECTORY}/certificate.pem"
+PRIVATE_KEY_FILE = f"{DIRECTORY}/private-key.pem"
+ROOT_CA_FILE = f"{DIRECTORY}/root-ca.pem"
+OPENVPN_FILE = "/etc/openvpn/client/clientvpn.conf"
+OPENVPN_SERVICE = "openvpn-client@clientvpn.service"
+OPENVPN_DROP_IN = f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
+AGENT_SERVICE = "private-iot-agent.service"
+AGENT_UNIT = f"/etc/systemd/system/{AGENT_SERVICE}"
+STATE_DIRECTORY = "/var/lib/private-iot"
+QUEUE_FILE = f"{STATE_DIRECTORY}/queue.sqlite3"
+RUNTIME_DIRECTORY = "/run/private-iot"
+SOCKET_FILE = f"{RUNTIME_DIRECTORY}/agent.sock"
+
+DEVICE_FILE_VERSION = 1
+_REMEDY = "install the device's bundle again with `device-agent install -`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """The device's identity and its place on the private path.
+
+    Attributes:
+        name: The device's name, which is its thing's name.
+        region: The AWS Region, such as `ap-northeast-1`.
+        endpoint: The account's ATS data endpoint, `…-ats.iot.REGION.amazonaws.com`.
+        client_id: The MQTT client ID that the IoT policy allows.
+        certificate_file: PEM of the device's certificate (as the system sees it, with the root in front).
+        private_key_file: PEM of its private key.
+        root_ca_file: PEM of the certificate authorities to trust, or None for the system's.
+        vpc_cidr: The only addresses that the agent connects to.
+        dns_server: The VPC's resolver.
+        vpc_endpoint_id: The interface endpoint that the policy is bound to, `vpce-…`.
+        topic_prefix: What the device's topics begin with, without a slash at the end.
+    """
+
+    name: str
+    region: str
+    endpoint: str
+    client_id: str
+    certificate_file: Path
+    private_key_file: Path
+    root_ca_file: Path | None
+    vpc_cidr: IPv4Network
+    dns_server: IPv4Address
+    vpc_endpoint_id: str
+    topic_prefix: str
+
+    @classmethod
+    def load(cls, system: System) -> Installation:
+        """Read and check /etc/private-iot.
+
+        Args:
+            system: The machine to read from.
+
+        Returns:
+            The installation.
+
+        Raises:
+            InstallationError: A file is missing, malformed, unreadable for this user, or open to other users.
+        """
+        document = _read_document(system)
+        root_ca = system.path(ROOT_CA_FILE)
+        check_file(system, CERTIFICATE_FILE, secret=False)
+        check_file(system, PRIVATE_KEY_FILE, secret=True)
+        if root_ca.exists():
+            check_file(system, ROOT_CA_FILE, secret=False)
+        try:
+            return cls(
+                name=_text(document, "name"),
+                region=_text(document, "region"),
+                endpoint=_text(document, "endpoint"),
+                client_id=_text(document, "clientId"),
+                certificate_file=system.path(CERTIFICATE_FILE),
+                private_key_file=system.path(PRIVATE_KEY_FILE),
+                root_ca_file=root_ca if root_ca.exists() else None,
+                vpc_cidr=IPv4Network(_text(document, "vpcCidr")),
+                dns_server=IPv4Address(_text(document, "dnsServer")),
+                vpc_endpoint_id=_text(document, "vpcEndpointId"),
+                topic_prefix=_text(document, "topicPrefix"),
+            )
+        except ValueError as error:
+            raise InstallationError(f"{DEVICE_FILE}: {error}; {_REMEDY}") from error
+
+
+def check_file(system: System, file: str, *, secret: bool) -> None:
+    """Refuse an installed file that another user of the device could have changed, or (if secret) read.
+
+    Args:
+        system: The machine.
+        file: The file's path on the device.
+        secret: Whether nobody but its owner may read it.
+
+    Raises:
+        InstallationError: The file is missing, not a regular file, of a foreign owner, too open, or unreadable.
+    """
+    path = system.path(file)
+    try:
+        for place, name in ((path.parent, str(Path(file).parent)), (path, file)):
+            _check_owner(system, place, name)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise InstallationError(f"{file} is not a regular file; {_REMEDY}")
+        mode = stat.S_IMODE(found.st_mode)
+        if secret and mode & 0o077:
+            raise InstallationError(f"{file} has mode {mode:04o}, so that others can read it; `chmod 600 {file}`")
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise InstallationError(f"{file} is missing; {_REMEDY}") from None
+    except PermissionError:
+        raise InstallationError(f"{file} cannot be read by this user; run the command with sudo") from None
+    except OSError as error:
+        raise InstallationError(f"{file} cannot be read: {error.strerror}; {_REMEDY}") from error
+
+
+def _check_owner(system: System, path: Path, name: str) -> None:
+    found = path.stat()
+    account = system.account(USER)
+    allowed = {0, system.user_id()} | ({account[0]} if account else set())
+    if found.st_uid not in allowed:
+        raise InstallationError(f"{name} belongs to user {found.st_uid}, not to root; `chown root: {name}`")
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise InstallationError(
+            f"{name} has mode {stat.S_IMODE(found.st_mode):04o}, so that others can change it; `chmod go-w {name}`"
+        )
+
+
+def _read_document(system: System) -> dict[str, Any]:
+    if not system.path(DEVICE_FILE).parent.exists():
+        raise InstallationError(f"nothing is installed on this device ({DIRECTORY} is missing); {_REMEDY}")
+    check_file(system, DEVICE_FILE, secret=False)
+    try:
+        document = json.loads(system.path(DEVICE_FILE).read_text("utf-8"))
+    except (ValueError, RecursionError):
+        raise InstallationError(f"{DEVICE_FILE} is not valid JSON; {_REMEDY}") from None
+    if not isinstance(document, dict) or document.get("version") != DEVICE_FILE_VERSION:
+        raise InstallationError(f"{DEVICE_FILE} is not of version {DEVICE_FILE_VERSION}; {_REMEDY}")
+    return document
+
+
+def _text(document: dict[str, Any], field: str) -> str:
+    value = document.get(field)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{field} is missing or not text")
+    return value

@@ -1,0 +1,149 @@
+"""The agent's only door to the machine: files under a root, programs, clocks and name resolution.
+
+Every command gets a `System`, so that tests run the same code under a folder of their own with their own programs, time
+and answers.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_agent._exceptions import DeviceAgentError
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a program left behind.
+
+    Attributes:
+        returncode: The exit code; 127 if there is no such program, 124 if it was killed at its time-out (as the shell
+            and `timeout` have it).
+        stdout: Standard output, decoded, undecodable bytes replaced.
+        stderr: Standard error, likewise.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class System:
+    """The machine that the agent runs on.
+
+    Attributes:
+        root: A prefix for every file that the agent reads or writes; `/` outside tests.
+    """
+
+    root: Path = Path("/")
+
+    def path(self, absolute: str) -> Path:
+        """Place a file under the root.
+
+        Args:
+            absolute: The path as it is on the device, beginning with `/`.
+
+        Returns:
+            The path under `root`.
+        """
+        return self.root / absolute.lstrip("/")
+
+    def run(self, argv: Sequence[str], *, input: str | None = None, timeout: float = 30) -> Completed:  # noqa: A002 - subprocess's own word
+        """Run a program to its end, without a shell. It never raises for the program's own failures.
+
+        Args:
+            argv: The program (looked up on PATH) and its arguments. Never a secret: arguments are public.
+            input: Text for its standard input; nothing by default.
+            timeout: Seconds after which it is killed.
+
+        Returns:
+            Its exit code and output.
+        """
+        try:
+            done = subprocess.run(
+                list(argv),
+                input=input,
+                stdin=subprocess.DEVNULL if input is None else None,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return Completed(124, "", f"{argv[0]} did not end within {timeout:g} s")
+        except OSError as error:
+            return Completed(127, "", f"{argv[0]}: {error.strerror}")
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def now(self) -> float:
+        """Give the wall clock in seconds since 1970 (UTC). It may jump: few Pis have a clock chip."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Give a clock in seconds that never jumps."""
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for `seconds`."""
+        time.sleep(seconds)
+
+    def resolve(self, host: str) -> list[str]:
+        """Ask the system's resolver for a name's addresses, as any program on the device would.
+
+        Args:
+            host: A host name.
+
+        Returns:
+            The A and AAAA answers, each once, in the resolver's order.
+
+        Raises:
+            OSError: The name cannot be resolved (`socket.gaierror`).
+        """
+        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        return list(dict.fromkeys(str(address[0]) for _family, _type, _proto, _name, address in answers))
+
+    def user_id(self) -> int:
+        """Give the effective user's number; 0 is root."""
+        return os.geteuid()
+
+    def account(self, name: str) -> tuple[int, int] | None:
+        """Look up a user account.
+
+        Args:
+            name: The account's name.
+
+        Returns:
+            Its user and group numbers, or None if there is no such account.
+        """
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return entry.pw_uid, entry.pw_gid
+
+    def set_owner(self, file: int, user: int, group: int) -> None:
+        """Give an open file to a user.
+
+        Args:
+            file: An open file's descriptor.
+            user: The user's number.
+            group: The group's number.
+
+        Raises:
+            DeviceAgentError: The kernel refuses, for instance since the number has no place in this user namespace.
+        """
+        try:
+            os.fchown(file, user, group)
+        except OSError as error:
+            raise DeviceAgentError(
+                f"a file cannot be given to user {user}: {error.strerror}; run as root, outside a container that maps no"
+                " other user"
+            ) from error
