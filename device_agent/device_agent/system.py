@@ -144,6 +144,6 @@ class System:
             os.fchown(file, user, group)
         except OSError as error:
             raise DeviceAgentError(
-                f"a file cannot be given to user {user}: {error.strerror}; run as root, outside a container that maps no"
-                " other user"
+                f"a file cannot be given to user {user}: {error.strerror}; run as root, outside a container that maps"
+                " no other user"
             ) from error
