@@ -1,0 +1,1 @@
+"""The lab's commands: one module each, with ``HELP``, ``add_arguments(parser)`` and ``run(arguments, lab, report)``."""
