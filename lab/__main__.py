@@ -65,15 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--lab", metavar="NAME", help=f"which lab (default: ${NAME_VARIABLE}, else 'default')")
-    common.add_argument("--quiet", action="store_true", help="no progress on standard error")
     parser = argparse.ArgumentParser(
         prog="python -m lab",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_common(parser, lab=None, quiet=False)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     commands: dict[str, Command] = {}
     for name in COMMANDS:
@@ -83,14 +81,22 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
         summary = module.HELP.strip().splitlines()[0]
         subparser = subparsers.add_parser(
             name,
-            parents=[common],
             help=summary,
             description=module.HELP,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        # Given after the command as well as before it; absent there, it leaves alone what was given before.
+        _add_common(subparser, lab=argparse.SUPPRESS, quiet=argparse.SUPPRESS)
         module.add_arguments(subparser)
         commands[name] = module
     return parser, commands
+
+
+def _add_common(parser: argparse.ArgumentParser, *, lab: str | None, quiet: bool | str) -> None:
+    parser.add_argument(
+        "--lab", metavar="NAME", default=lab, help=f"which lab (default: ${NAME_VARIABLE}, else 'default')"
+    )
+    parser.add_argument("--quiet", action="store_true", default=quiet, help="no progress on standard error")
 
 
 if __name__ == "__main__":

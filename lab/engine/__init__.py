@@ -2,6 +2,6 @@
 
 from lab.engine.cli import find_or_build
 from lab.engine.engine import STACK, Engine
-from lab.engine.plugins import PluginSource, provide_plugins
+from lab.engine.plugins import PluginSource, provide_plugins, source_of
 
-__all__ = ["STACK", "Engine", "PluginSource", "find_or_build", "provide_plugins"]
+__all__ = ["STACK", "Engine", "PluginSource", "find_or_build", "provide_plugins", "source_of"]

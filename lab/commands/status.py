@@ -1,0 +1,83 @@
+"""``python -m lab status``."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from lab.cloud import server
+from lab.engine import STACK, source_of
+from lab.report import Report
+from lab.state import Lab
+
+HELP = """\
+tell what of the lab runs
+
+Exit code 0 when the lab's cloud runs, 3 when it does not."""
+
+NOT_RUNNING = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``status``."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines for people")
+
+
+def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
+    """Print the state of a lab's parts."""
+    del report
+    status = describe(lab)
+    if arguments.json:
+        json.dump(status, sys.stdout, indent=2)
+        print()
+    else:
+        print("\n".join(_lines(status)))
+    return 0 if status["cloud"]["running"] else NOT_RUNNING
+
+
+def describe(lab: Lab) -> dict[str, Any]:
+    """Return the state of a lab's parts.
+
+    Returns:
+        ``lab``, ``directory``, ``exists``, ``cloud`` (``running``, ``url``, ``pid``), ``engine`` (``plugins``,
+        ``stack``, ``resources``: how many the stack's state has, ``null`` before the first `up`) and ``path`` (what
+        the network says of itself, ``null`` where there is none).
+    """
+    cloud = server.running(lab.cloud_directory)
+    path = None
+    if lab.exists and any(lab.path_directory.iterdir()):
+        from lab.path import lifecycle  # noqa: PLC0415  # only a lab with a network needs what the network needs
+
+        path = lifecycle.status(lab)
+    return {
+        "lab": lab.name,
+        "directory": str(lab.directory),
+        "exists": lab.exists,
+        "cloud": {
+            "running": cloud is not None,
+            "url": cloud.url if cloud else None,
+            "pid": cloud.pid if cloud else None,
+        },
+        "engine": {"plugins": source_of(lab.engine_directory / "home"), "stack": STACK, "resources": _resources(lab)},
+        "path": path,
+    }
+
+
+def _resources(lab: Lab) -> int | None:
+    state = lab.engine_directory / "state" / ".pulumi" / "stacks" / "private-iot" / f"{STACK}.json"
+    try:
+        checkpoint = json.loads(state.read_text(encoding="utf-8"))["checkpoint"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return len((checkpoint.get("latest") or {}).get("resources") or [])
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    cloud, engine, path = status["cloud"], status["engine"], status["path"]
+    resources = "no state" if engine["resources"] is None else f"{engine['resources']} resources"
+    lines = [
+        f"lab     {status['lab']} in {status['directory']}" + ("" if status["exists"] else " (not there)"),
+        f"cloud   {cloud['url']}, process {cloud['pid']}" if cloud["running"] else "cloud   not running",
+        f"engine  stack {engine['stack']}: {resources}; plugins: {engine['plugins'] or 'none'}",
+    ]
+    return [*lines, f"path    {json.dumps(path)}" if path is not None else "path    no network"]

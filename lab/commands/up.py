@@ -1,0 +1,97 @@
+"""``python -m lab up``."""
+
+import argparse
+import shutil
+import time
+
+from lab.cloud import server
+from lab.cloud.server import CloudServer, CloudServerError
+from lab.engine import STACK, Engine, PluginSource, find_or_build
+from lab.errors import LabError
+from lab.report import Report
+from lab.state import Lab
+
+HELP = """\
+start the lab: the cloud, the program's `pulumi up`, the network
+
+Each part is left alone where it already runs, so `up` again brings a lab to the program's present state.
+
+  --only cloud    AWS's APIs on a loopback port, the plugins and an empty stack named `lab`; run pulumi yourself
+                  in the shell that `eval "$(python -m lab env)"` makes
+  --only engine   that and `pulumi up`, but no network; needs no privileges
+
+The first time, `pulumi` is built from source where PATH has none that is recent enough; that takes minutes."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``up``."""
+    parser.add_argument("--only", choices=("cloud", "engine"), help="stop after this part")
+    parser.add_argument(
+        "--plugins",
+        choices=[source.value for source in PluginSource],
+        default=PluginSource.AUTO.value,
+        help="Pulumi's aws and tls plugins: the vendor's, the lab's stand-ins, or the vendor's where they can be "
+        "downloaded (default: auto)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=0, help="TCP port of the cloud on 127.0.0.1 (default: a free one)"
+    )
+
+
+def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
+    """Start what is not running.
+
+    Returns:
+        0, or Pulumi's exit code where `pulumi up` failed.
+
+    Raises:
+        LabError: A part cannot be started.
+    """
+    started = time.monotonic()
+    lab.create()
+    with lab.locked():
+        pulumi = find_or_build(report)
+        cloud = _start_cloud(lab, arguments.port, report)
+        engine = Engine(lab, pulumi, cloud.url)
+        with report.step("providing the plugins and the stack"):
+            source = engine.prepare(PluginSource(arguments.plugins), report)
+        report.say(f"lab {lab.name!r}: AWS's APIs at {cloud.url}, {source} plugins, stack `{STACK}`")
+        if arguments.only != "cloud":
+            with report.step("pulumi up"):
+                code = engine.show("up", "--stack", STACK, "--yes", "--skip-preview")
+                if code != 0:
+                    raise LabError(f"`pulumi up` ended with {code}; what it said is above")
+        if arguments.only is None:
+            from lab.path import lifecycle  # noqa: PLC0415  # only this part needs what the network needs
+
+            lifecycle.up(lab, engine.region, cloud.url, report)
+    name = "" if lab.name == "default" else f" --lab {lab.name}"
+    report.say(f"ready in {time.monotonic() - started:.1f} s")
+    if arguments.only is None:
+        report.say(f"next: python -m lab exec{name} -- device-agent doctor")
+    else:
+        report.say(f'next: eval "$(python -m lab env{name})" && pulumi up --stack {STACK}')
+    return 0
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a TCP port: 1 to 65535, or 0 for a free one")
+    return port
+
+
+def _start_cloud(lab: Lab, port: int, report: Report) -> CloudServer:
+    cloud = server.running(lab.cloud_directory)
+    if cloud is not None:
+        return cloud
+    state = lab.engine_directory / "state"
+    if state.exists():
+        # The cloud's resources lived in the ended process's memory: a state that names them would be about nothing.
+        report.say("the cloud of an earlier run is gone, and the stack's state is dropped with it")
+        shutil.rmtree(state)
+    try:
+        with report.step("starting the cloud"):
+            return server.start(lab.cloud_directory, port=port)
+    except CloudServerError as error:
+        raise LabError(str(error)) from error
