@@ -3,7 +3,7 @@
 Three questions decide whether an identity can work, and each has one source here:
 
 - *Does the key belong to the certificate, is the chain unbroken?* OpenSSL answers, through `ssl`: the pair is loaded
-  from anonymous memory (memfd_create(2); no key reaches a disk), and the chain is proved by a TLS handshake with itself.
+  from anonymous memory (memfd_create(2); no key reaches a disk), and a TLS handshake with itself proves the chain.
 - *From when to when, whose, by whom?* `ssl` has no public call for a certificate that is not a peer's, so a small DER
   reader takes the few fields it needs (RFC 5280, section 4.1).
 - *Is it PEM, and of the right type?* RFC 7468's strict form.

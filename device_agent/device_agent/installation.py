@@ -64,11 +64,12 @@ class Installation:
     topic_prefix: str
 
     @classmethod
-    def load(cls, system: System) -> Installation:
+    def load(cls, system: System, directory: str = DIRECTORY) -> Installation:
         """Read and check /etc/private-iot.
 
         Args:
             system: The machine to read from.
+            directory: Where the files are, if elsewhere: a bundle that is still on trial.
 
         Returns:
             The installation.
@@ -76,28 +77,31 @@ class Installation:
         Raises:
             InstallationError: A file is missing, malformed, unreadable for this user, or open to other users.
         """
-        document = _read_document(system)
-        root_ca = system.path(ROOT_CA_FILE)
-        check_file(system, CERTIFICATE_FILE, secret=False)
-        check_file(system, PRIVATE_KEY_FILE, secret=True)
-        if root_ca.exists():
-            check_file(system, ROOT_CA_FILE, secret=False)
+        document = _read_document(system, directory)
+        certificate, private_key, root_ca = (
+            f"{directory}/{Path(file).name}" for file in (CERTIFICATE_FILE, PRIVATE_KEY_FILE, ROOT_CA_FILE)
+        )
+        check_file(system, certificate, secret=False)
+        check_file(system, private_key, secret=True)
+        trusts_own_roots = system.path(root_ca).exists()
+        if trusts_own_roots:
+            check_file(system, root_ca, secret=False)
         try:
             return cls(
                 name=_text(document, "name"),
                 region=_text(document, "region"),
                 endpoint=_text(document, "endpoint"),
                 client_id=_text(document, "clientId"),
-                certificate_file=system.path(CERTIFICATE_FILE),
-                private_key_file=system.path(PRIVATE_KEY_FILE),
-                root_ca_file=root_ca if root_ca.exists() else None,
+                certificate_file=system.path(certificate),
+                private_key_file=system.path(private_key),
+                root_ca_file=system.path(root_ca) if trusts_own_roots else None,
                 vpc_cidr=IPv4Network(_text(document, "vpcCidr")),
                 dns_server=IPv4Address(_text(document, "dnsServer")),
                 vpc_endpoint_id=_text(document, "vpcEndpointId"),
                 topic_prefix=_text(document, "topicPrefix"),
             )
         except ValueError as error:
-            raise InstallationError(f"{DEVICE_FILE}: {error}; {_REMEDY}") from error
+            raise InstallationError(f"{directory}: {error}; {_REMEDY}") from error
 
 
 def check_file(system: System, file: str, *, secret: bool) -> None:
@@ -143,16 +147,17 @@ def _check_owner(system: System, path: Path, name: str) -> None:
         )
 
 
-def _read_document(system: System) -> dict[str, Any]:
-    if not system.path(DEVICE_FILE).parent.exists():
-        raise InstallationError(f"nothing is installed on this device ({DIRECTORY} is missing); {_REMEDY}")
-    check_file(system, DEVICE_FILE, secret=False)
+def _read_document(system: System, directory: str) -> dict[str, Any]:
+    if not system.path(directory).exists():
+        raise InstallationError(f"nothing is installed on this device ({directory} is missing); {_REMEDY}")
+    file = f"{directory}/{Path(DEVICE_FILE).name}"
+    check_file(system, file, secret=False)
     try:
-        document = json.loads(system.path(DEVICE_FILE).read_text("utf-8"))
+        document = json.loads(system.path(file).read_text("utf-8"))
     except (ValueError, RecursionError):
-        raise InstallationError(f"{DEVICE_FILE} is not valid JSON; {_REMEDY}") from None
+        raise InstallationError(f"{file} is not valid JSON; {_REMEDY}") from None
     if not isinstance(document, dict) or document.get("version") != DEVICE_FILE_VERSION:
-        raise InstallationError(f"{DEVICE_FILE} is not of version {DEVICE_FILE_VERSION}; {_REMEDY}")
+        raise InstallationError(f"{file} is not of version {DEVICE_FILE_VERSION}; {_REMEDY}")
     return document
 
 

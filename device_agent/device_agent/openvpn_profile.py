@@ -163,7 +163,7 @@ def parse_profile(text: str, source: str = "vpn.config") -> Profile:
 
 
 def _words(line: str, where: str) -> list[str]:
-    """Split a line as OpenVPN does, but refuse its single quotes and escapes: no profile needs them, and they hide things."""
+    """Split a line as OpenVPN does, but refuse its single quotes and escapes, which hide things."""
     stripped = line.strip()
     if not stripped or stripped[0] in "#;":
         return []

@@ -14,8 +14,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from device_agent._exceptions import DeviceAgentError
+if TYPE_CHECKING:
+    from device_agent.installation import Installation
+    from device_agent.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,13 @@ class System:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return list(dict.fromkeys(str(address[0]) for _family, _type, _proto, _name, address in answers))
 
+    def open_session(self, installation: Installation, *, mqtt3: bool = False, port: int = 8883) -> Session:
+        """Prepare a short MQTT session; see `device_agent.session.open_session`."""
+        # The SDK costs 100 ms and 20 MB on import, and most commands do without.
+        from device_agent.session import open_session  # noqa: PLC0415 - see above
+
+        return open_session(self, installation, mqtt3=mqtt3, port=port)
+
     def user_id(self) -> int:
         """Give the effective user's number; 0 is root."""
         return os.geteuid()
@@ -129,21 +139,15 @@ class System:
             return None
         return entry.pw_uid, entry.pw_gid
 
-    def set_owner(self, file: int, user: int, group: int) -> None:
-        """Give an open file to a user.
+    def set_owner(self, path: Path, user: int, group: int) -> None:
+        """Give a file, folder or link to a user.
 
         Args:
-            file: An open file's descriptor.
+            path: What to give; a link itself, not what it leads to.
             user: The user's number.
             group: The group's number.
 
         Raises:
-            DeviceAgentError: The kernel refuses, for instance since the number has no place in this user namespace.
+            OSError: The kernel refuses, for instance since the number has no place in this user namespace.
         """
-        try:
-            os.fchown(file, user, group)
-        except OSError as error:
-            raise DeviceAgentError(
-                f"a file cannot be given to user {user}: {error.strerror}; run as root, outside a container that maps"
-                " no other user"
-            ) from error
+        os.chown(path, user, group, follow_symlinks=False)

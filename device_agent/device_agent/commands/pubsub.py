@@ -1,0 +1,102 @@
+"""`device-agent pubsub`: ten messages to oneself over the private path, with the transcript of AWS's old sample."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+from collections.abc import Callable
+
+from device_agent._exceptions import ConnectionFailedError, UsageError
+from device_agent.installation import Installation
+from device_agent.service import agent_paused
+from device_agent.system import System
+
+HELP = "publish messages to yourself over the private path and print what comes back"
+_PATIENCE = 10
+_TOPIC_LIMIT = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = (
+        "examples:\n"
+        "  sudo device-agent pubsub\n"
+        "  sudo device-agent pubsub --count 3 --message 'Guten Tag'\n"
+        "  sudo device-agent pubsub --mqtt3     with MQTT 3.1.1, as the SDK's old sample did\n"
+        "\n"
+        "A running agent is paused for the time of the test, since AWS IoT allows one connection a client ID.\n"
+    )
+    parser.add_argument("--count", type=_count, default=10, help="how many messages (10)")
+    parser.add_argument("--message", default="Hello World!", help="their text (Hello World!)")
+    parser.add_argument("--topic", help="the topic (test/topic under the device's prefix)")
+    parser.add_argument("--port", type=int, choices=(8883, 443), default=8883, help="8883, or 443 with ALPN (8883)")
+    parser.add_argument("--mqtt3", action="store_true", help="MQTT 3.1.1 in place of MQTT 5")
+
+
+def run(arguments: argparse.Namespace, system: System) -> int:
+    """Run the command.
+
+    Args:
+        arguments: As `add_arguments` has them.
+        system: The machine.
+
+    Returns:
+        0 when every message has come back.
+
+    Raises:
+        DeviceAgentError: The installation cannot be used, or AWS IoT refused a step.
+    """
+    installation = Installation.load(system)
+    topic = _topic(arguments.topic or f"{installation.topic_prefix}/test/topic")
+    received: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    with agent_paused(system):
+        session = system.open_session(installation, mqtt3=arguments.mqtt3, port=arguments.port)
+        print(f"Connecting to {installation.endpoint} with client ID '{installation.client_id}'...", flush=True)
+        try:
+            session.connect()
+            print("Connected!")
+            print(f"Subscribing to topic '{topic}'...", flush=True)
+            session.subscribe(topic, lambda topic, payload: received.put((topic, payload)))
+            print("Subscribed with QoS.AT_LEAST_ONCE")
+            print(f"Sending {arguments.count} message(s)")
+            for number in range(1, arguments.count + 1):
+                _send(session.publish, received, topic, f"{arguments.message} [{number}]")
+            print(f"{arguments.count} message(s) received.")
+            print("Disconnecting...", flush=True)
+        finally:
+            session.disconnect()
+        print("Disconnected!")
+    return 0
+
+
+def _send(
+    publish: Callable[[str, bytes], None], received: queue.SimpleQueue[tuple[str, bytes]], topic: str, message: str
+) -> None:
+    """Publish one message and wait until it has come back; others on the topic are shown and passed over."""
+    print(f"Publishing message to topic '{topic}': {message}", flush=True)
+    payload = json.dumps(message).encode("utf-8")
+    publish(topic, payload)
+    while True:
+        try:
+            came_on, came = received.get(timeout=_PATIENCE)
+        except queue.Empty:
+            raise ConnectionFailedError(
+                f"the message published to '{topic}' was accepted but did not come back within {_PATIENCE} s"
+            ) from None
+        print(f"Received message from topic '{came_on}': {came!r}", flush=True)
+        if came == payload:
+            return
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f"{number} is not from 1 to 100000")
+    return number
+
+
+def _topic(topic: str) -> str:
+    if not topic or set(topic) & set("+#\0") or len(topic.encode("utf-8")) > _TOPIC_LIMIT:
+        raise UsageError(f"--topic {topic[:80]!r}: 1 to {_TOPIC_LIMIT} bytes without '+' and '#'")
+    return topic
