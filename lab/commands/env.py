@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+from collections.abc import Mapping
 
 from lab.cloud import server
 from lab.engine import Engine, find_or_build
@@ -38,6 +39,17 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
     if arguments.json:
         print(json.dumps(settings, indent=2))
         return 0
-    for name, value in sorted(settings.items()):
-        print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
+    print(shell_lines(settings))
     return 0
+
+
+def shell_lines(settings: Mapping[str, str | None]) -> str:
+    """Return settings as lines for a POSIX shell.
+
+    Args:
+        settings: Variable → value, ``None`` for one to unset.
+    """
+    return "\n".join(
+        f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}"
+        for name, value in sorted(settings.items())
+    )

@@ -23,6 +23,8 @@ from lab.state import cache_home
 CLI_VERSION = "v3.259.0"
 LEAST_VERSION = (3, 200, 0)
 GO_VERSION = "1.26"
+# Where https://go.dev/doc/install puts it; not every shell has it on PATH.
+GO_DIRECTORY = "/usr/local/go/bin"
 
 _TOOLS = Path(__file__).resolve().parents[2] / "tools"
 _SDK = "github.com/pulumi/pulumi/sdk/v3"
@@ -101,7 +103,7 @@ def _only_builder(home: Path, report: Report) -> Iterator[None]:
 
 
 def _build(home: Path, report: Report) -> None:
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go") or shutil.which("go", path=GO_DIRECTORY)
     if go is None:
         raise LabError(
             f"neither `pulumi` (3.{LEAST_VERSION[1]} or newer, with its Python language host) nor `go` is on PATH: "

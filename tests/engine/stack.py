@@ -1,0 +1,209 @@
+"""One Pulumi stack for a test: the unchanged program, a stack file and a state of the test's own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.engine import Engine
+from lab.engine.engine import CHECKOUT
+
+# An operation against the lab takes seconds; a minute and a half says that something waits for ever.
+TIMEOUT = 240.0
+LAB_STACK_FILE = CHECKOUT / "Pulumi.lab.yaml"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the engine did, or plans to do, to one resource."""
+
+    op: str
+    urn: str
+    diffs: tuple[str, ...]
+
+    @property
+    def type(self) -> str:
+        """The resource's own type token, without those of its parents."""
+        return self.urn.split("::")[2].split("$")[-1]
+
+    @property
+    def name(self) -> str:
+        return self.urn.split("::")[3]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An ended operation."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    events: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every step that completed (planned, in a preview), those that change nothing left out."""
+        kind = "resourcePreEvent" if self._planning() else "resOutputsEvent"
+        metadata = [event[kind]["metadata"] for event in self.events if kind in event]
+        return [
+            Step(entry["op"], entry["urn"], tuple(entry.get("diffs") or ()))
+            for entry in metadata
+            if entry["op"] not in {"same", "read", "refresh"} and not _is_component(entry)
+        ]
+
+    def _planning(self) -> bool:
+        return not any("resOutputsEvent" in event for event in self.events)
+
+    def counts(self, op: str) -> dict[str, int]:
+        """Return type → how many steps of that kind."""
+        return dict(Counter(step.type for step in self.steps if step.op == op))
+
+    def names(self, op: str) -> set[str]:
+        return {step.name for step in self.steps if step.op == op}
+
+    @property
+    def ops(self) -> set[str]:
+        return {step.op for step in self.steps}
+
+    def diagnostics(self, severity: str = "error") -> str:
+        found = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
+        return "\n".join(entry["message"] for entry in found if entry["severity"] == severity)
+
+
+def _is_component(metadata: dict[str, Any]) -> bool:
+    type_token = metadata["urn"].split("::")[2].split("$")[-1]
+    return type_token.startswith(("pulumi:", "private-iot:"))
+
+
+@dataclass
+class Stack:
+    """A stack of one project.
+
+    Attributes:
+        engine: The lab's engine, with the backend of this stack.
+        directory: Where the stack file and logs go.
+        project: Directory of the Pulumi project.
+        name: The stack's name.
+        config: Plain configuration, with namespaces.
+    """
+
+    engine: Engine
+    directory: Path
+    project: Path = CHECKOUT
+    name: str = "lab"
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        return self.directory / f"Pulumi.{self.name}.yaml"
+
+    def initialise(self) -> None:
+        """Make the stack in its backend.
+
+        `stack init` writes into the project's directory; a project of the same name elsewhere keeps the checkout clean.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        project = _value(self.project / "Pulumi.yaml", "name")
+        (self.directory / "Pulumi.yaml").write_text(json.dumps({"name": project, "runtime": "python"}))
+        self.configure()
+        made = self.engine.run("stack", "init", self.name, cwd=self.directory, timeout=TIMEOUT)
+        assert made.returncode == 0, made.stderr
+
+    def configure(self, **values: Any) -> None:
+        """Write the stack file: what the stack has, and the given settings of the program's namespace over it."""
+        self.config |= {f"private-iot:{name}": value for name, value in values.items()}
+        salt = _value(LAB_STACK_FILE, "encryptionsalt")
+        # JSON is YAML, and needs no library.
+        self.file.write_text(json.dumps({"encryptionsalt": salt, "config": self.config}, indent=2))
+
+    def up(self, *flags: str, expect: int | None = 0) -> Outcome:
+        return self._operate("up", "--yes", "--skip-preview", *flags, expect=expect)
+
+    def preview(self, *flags: str, expect: int | None = 0) -> Outcome:
+        return self._operate("preview", "--diff", *flags, expect=expect)
+
+    def refresh(self, *flags: str, expect: int | None = 0) -> Outcome:
+        return self._operate("refresh", "--yes", "--skip-preview", *flags, expect=expect)
+
+    def destroy(self, *flags: str, expect: int | None = 0) -> Outcome:
+        return self._operate("destroy", "--yes", "--skip-preview", *flags, expect=expect)
+
+    def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
+        flags = ["--show-secrets"] if show_secrets else []
+        ended = self.engine.run("stack", "output", "--json", "--stack", self.name, *flags, cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
+        outputs: dict[str, Any] = json.loads(ended.stdout)
+        return outputs
+
+    def export(self) -> dict[str, Any]:
+        """Return the deployment as the backend has it, secrets encrypted."""
+        ended = self.engine.run("stack", "export", "--stack", self.name, cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
+        deployment: dict[str, Any] = json.loads(ended.stdout)["deployment"]
+        return deployment
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the custom resources of the state, providers left out."""
+        found = self.export().get("resources", [])
+        return [each for each in found if each.get("custom") and not each["type"].startswith("pulumi:")]
+
+    def cancel(self) -> None:
+        """Release the lock that a killed engine left."""
+        ended = self.engine.run("cancel", "--yes", "--stack", self.name, cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
+
+    def up_killed_when(self, reached: Callable[[], bool]) -> None:
+        """Start an up and kill the engine, its plugins and the program once something is reached."""
+        process = subprocess.Popen(
+            self._command("up", "--yes", "--skip-preview"),
+            cwd=self.project,
+            env=self.engine.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while not reached():
+                assert process.poll() is None, "the up ended before it was to be killed"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+
+    def _command(self, verb: str, *flags: str) -> list[str]:
+        words = [verb, "--stack", self.name, "--config-file", str(self.file), *flags]
+        return [str(self.engine.pulumi), "--non-interactive", "--color", "never", *words]
+
+    def _operate(self, verb: str, *flags: str, expect: int | None) -> Outcome:
+        log = self.directory / "events.jsonl"
+        log.unlink(missing_ok=True)
+        # The engine's event log names every step exactly; the flag is offered to those who debug only.
+        ended = self.engine.run(
+            *self._command(verb, "--event-log", str(log), *flags)[4:],
+            cwd=self.project,
+            timeout=TIMEOUT,
+            environment={"PULUMI_DEBUG_COMMANDS": "true"},
+        )
+        events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        outcome = Outcome(ended.returncode, ended.stdout, ended.stderr, events)
+        if expect is not None:
+            assert outcome.returncode == expect, outcome.text
+        return outcome
+
+
+def _value(file: Path, key: str) -> str:
+    """Return a top-level text of a YAML file."""
+    match = re.search(rf"^{key}: *(\S+)$", file.read_text(), re.MULTILINE)
+    assert match, f"{file} has no {key}"
+    return match[1]
