@@ -1,0 +1,64 @@
+"""A machine with clocks that the tests move by hand."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from device_agent.messages import Draft
+from device_agent.queue import Queue, _Change
+from device_agent.system import System
+
+
+@dataclass(frozen=True)
+class Machine(System):
+    """A system whose time stands still until a test moves it."""
+
+    clocks: dict[str, float] = field(default_factory=lambda: {"wall": 1_800_000_000.0, "monotonic": 1000.0})
+    answers: dict[str, list[str]] = field(default_factory=dict)
+
+    def now(self) -> float:
+        return self.clocks["wall"]
+
+    def monotonic(self) -> float:
+        return self.clocks["monotonic"]
+
+    def pass_time(self, seconds: float) -> None:
+        self.clocks["wall"] += seconds
+        self.clocks["monotonic"] += seconds
+
+    def resolve(self, host: str) -> list[str]:
+        if host not in self.answers:
+            raise OSError(-2, "Name or service not known")
+        return self.answers[host]
+
+
+def make_machine(root: Path) -> Machine:
+    boot_id = root / "proc/sys/kernel/random/boot_id"
+    boot_id.parent.mkdir(parents=True, exist_ok=True)
+    boot_id.write_text("boot-1\n")
+    return Machine(root)
+
+
+def put(queue: Queue, topic: str = "pi-1/test", payload: bytes = b"x", id: str = "an-id", **more: object) -> int:  # noqa: A002
+    """Put a message and wait until it is durable; raises what the publisher would be told."""
+    answers: list[int | Exception] = []
+    durable = threading.Event()
+
+    def answer(result: int | Exception) -> None:
+        answers.append(result)
+        durable.set()
+
+    queue.put(Draft(topic=topic, payload=payload, id=id, **more), answer)  # type: ignore[arg-type] # free-form in tests
+    assert durable.wait(20), "the writer gave no answer"
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
+
+
+def settle(queue: Queue) -> None:
+    """Wait until the writer has done, or owes, all that was asked so far."""
+    done = threading.Event()
+    queue._changes.put(_Change(lambda _file: 0, lambda _answer: done.set()))
+    assert done.wait(20), "the writer gave no answer"

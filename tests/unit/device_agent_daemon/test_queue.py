@@ -1,0 +1,300 @@
+"""The queue with its writer: kills at any moment, full disks, damage, and two agents at once.
+
+A killed process is real here; lost power is not: only the drive can say whether it keeps what it confirmed to fsync.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agent._exceptions import DeviceAgentError
+from device_agent.database import connect
+from device_agent.messages import Draft, Limits, QueueFullError, QueueStorageError
+from device_agent.queue import EXPIRE_EVERY, Queue
+from tests.unit.device_agent_daemon.machine import Machine, make_machine, put, settle
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return make_machine(tmp_path / "root")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "state").mkdir()
+    return tmp_path / "state/queue.sqlite3"
+
+
+@pytest.fixture
+def queue(machine: Machine, path: Path) -> Iterator[Queue]:
+    opened = Queue(machine, path)
+    yield opened
+    opened.close()
+
+
+def test_messages_come_back_in_order_and_leave_when_removed(queue: Queue) -> None:
+    sequences = [put(queue, payload=str(number).encode()) for number in range(5)]
+    assert [message.payload for message in queue.read(0, 10)] == [b"0", b"1", b"2", b"3", b"4"]
+    queue.remove(sequences[1])
+    assert [message.payload for message in queue.read(0, 10)] == [b"0", b"2", b"3", b"4"]
+    settle(queue)
+    assert (queue.totals().depth, queue.totals().counters["sent"]) == (4, 1)
+
+
+def test_what_is_leaving_is_skipped_even_when_it_fills_the_whole_read(queue: Queue) -> None:
+    sequences = [put(queue, payload=str(number).encode()) for number in range(6)]
+    for sequence in sequences[:4]:
+        queue.remove(sequence)
+    assert [message.payload for message in queue.read(0, 2)] == [b"4", b"5"]
+    assert queue.read(sequences[-1], 2) == []
+
+
+def test_a_message_keeps_all_its_fields(queue: Queue, machine: Machine) -> None:
+    put(queue, topic="pi-1/ü", payload=bytes(range(256)), id="i-1", retain=True, content_type="application/json")
+    (message,) = queue.read(0, 1)
+    assert (message.topic, message.payload, message.id) == ("pi-1/ü", bytes(range(256)), "i-1")
+    assert (message.retain, message.content_type, message.tries) == (True, "application/json", 0)
+    assert (message.sequence, message.accepted_at) == (1, machine.now())
+
+
+def test_many_puts_at_once_share_transactions(queue: Queue) -> None:
+    done = threading.Semaphore(0)
+    for number in range(2000):
+        queue.put(Draft(topic="t", payload=b"x", id=str(number)), lambda _answer: done.release())
+    for _ in range(2000):
+        assert done.acquire(timeout=20)
+    assert queue.totals().depth == 2000
+    assert [message.id for message in queue.read(0, 3000)] == [str(number) for number in range(2000)]
+
+
+def test_a_second_agent_on_the_same_queue_is_refused(queue: Queue, machine: Machine, path: Path) -> None:
+    with pytest.raises(DeviceAgentError, match="another agent has the queue in .*; stop it with"):
+        Queue(machine, path)
+
+
+def test_a_queue_of_a_newer_agent_is_refused_and_left_alone(machine: Machine, path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DeviceAgentError, match="has version 99, made by a newer agent"):
+        Queue(machine, path)
+    assert path.read_bytes() == before
+
+
+def test_what_is_too_old_is_dropped_and_counted_though_the_wall_clock_stands_in_1970(
+    machine: Machine, path: Path
+) -> None:
+    machine.clocks["wall"] = 5.0
+    queue = Queue(machine, path, Limits(max_age=3600))
+    try:
+        put(queue, id="old")
+        machine.clocks["wall"] = 1_800_000_000.0
+        machine.clocks["monotonic"] += EXPIRE_EVERY
+        put(queue, id="new")
+        settle(queue)
+        assert queue.totals().depth == 2, "a jump of the wall clock made a message old"
+        machine.clocks["monotonic"] += 3600
+        settle(queue)
+        assert [message.id for message in queue.read(0, 9)] == []
+        assert queue.totals().counters["dropped_by_age"] == 2
+    finally:
+        queue.close()
+
+
+def test_a_full_queue_that_refuses_says_its_limit_and_takes_the_rest_of_the_group(machine: Machine, path: Path) -> None:
+    queue = Queue(machine, path, Limits(max_bytes=1024 * 1024, when_full="refuse"))
+    try:
+        for _ in range(7):
+            put(queue, payload=b"x" * 131_072)
+        with pytest.raises(QueueFullError, match="the queue is full: 7 messages .* the limit is 1048576 bytes"):
+            put(queue, payload=b"x" * 131_072)
+        put(queue, payload=b"small")
+        assert queue.totals().depth == 8
+    finally:
+        queue.close()
+
+
+# A process that is killed
+
+_WRITER = """
+import sys, threading
+from pathlib import Path
+from device_agent.messages import Draft
+from device_agent.queue import Queue
+from device_agent.system import System
+
+queue = Queue(System(), Path(sys.argv[1]))
+lock = threading.Lock()
+def put(number):
+    def answer(result):
+        with lock:
+            sys.stdout.write(f"{number}\\n")
+            sys.stdout.flush()
+    queue.put(Draft(topic="t", payload=b"p" * (number % 3000), id=str(number)), answer)
+number = int(sys.argv[2])
+while True:
+    number += 1
+    put(number)
+    if number % 7 == 0:
+        for message in queue.read(0, 1):
+            with lock:
+                sys.stdout.write(f"-{message.id}\\n")
+                sys.stdout.flush()
+            queue.remove(message.sequence)
+    if queue._changes.qsize() > 50:
+        threading.Event().wait(0.001)
+"""
+
+
+def test_every_acknowledged_message_is_there_after_kill_9_at_random_moments(machine: Machine, path: Path) -> None:
+    chance = random.Random(7)  # noqa: S311 - not for secrets
+    acknowledged: set[int] = set()
+    removed: set[int] = set()
+    for round_ in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), str(round_ * 1_000_000)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(chance.randint(1, 400))]
+        process.send_signal(signal.SIGKILL)
+        # What was written before the kill is still in the pipe.
+        for line in [*lines, *process.stdout.read().splitlines(keepends=True)]:
+            if not line.endswith("\n"):
+                continue
+            (removed if line.startswith("-") else acknowledged).add(abs(int(line)))
+        process.stdout.close()
+        process.wait(20)
+        queue = Queue(machine, path)
+        kept = [int(message.id) for message in queue.read(0, 1_000_000)]
+        counters = queue.totals().counters
+        queue.close()
+        assert kept == sorted(kept), "the order changed"
+        assert len(kept) == len(set(kept)), "a message is there twice"
+        assert acknowledged - removed <= set(kept), "an acknowledged message is gone"
+        assert counters["set_aside"] == 0
+        assert len(kept) == counters["accepted"] - counters["sent"]
+
+
+# A disk that refuses
+
+
+def limit_pages(queue: Queue, pages: int) -> None:
+    """Make the database unable to grow, as a full disk does; SQLite then answers SQLITE_FULL."""
+    assert queue._file is not None
+    queue._file._connection.execute(f"PRAGMA max_page_count={pages}")
+
+
+def test_a_full_disk_refuses_puts_keeps_what_it_has_and_recovers(queue: Queue) -> None:
+    first = put(queue, payload=b"a" * 1000, id="kept")
+    limit_pages(queue, 1)
+    with pytest.raises(QueueStorageError, match="database or disk is full; the message was not accepted; check `df"):
+        put(queue, payload=b"b" * 100_000, id="refused")
+    assert queue.error is not None
+    assert [message.id for message in queue.read(0, 9)] == ["kept"]
+    queue.remove(first)
+    settle(queue)
+    assert queue.read(0, 9) == [], "a delivered message would be sent again"
+    limit_pages(queue, 1_000_000)
+    put(queue, payload=b"c" * 100_000, id="taken")
+    assert queue.error is None
+    assert [message.id for message in queue.read(0, 9)] == ["taken"]
+    assert queue.totals().counters["sent"] == 1
+
+
+def test_a_removal_that_the_disk_refuses_is_owed_and_done_later(queue: Queue, path: Path) -> None:
+    sequence = put(queue)
+    blocker = connect(path)
+    assert queue._file is not None
+    queue._file._connection.execute("PRAGMA busy_timeout=1")
+    blocker.execute("BEGIN IMMEDIATE")
+    queue.remove(sequence)
+    settle(queue)
+    assert queue.error is not None
+    assert queue.read(0, 9) == []
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    put(queue, id="next")
+    assert queue.error is None
+    assert (queue.totals().depth, queue.totals().counters["sent"]) == (1, 1)
+
+
+# A damaged file
+
+
+def filled(machine: Machine, path: Path, count: int = 200) -> None:
+    queue = Queue(machine, path)
+    done = threading.Semaphore(0)
+    for number in range(count):
+        draft = Draft(topic="t", payload=str(number).encode() * 500, id=str(number))
+        queue.put(draft, lambda _answer: done.release())
+    for _ in range(count):
+        assert done.acquire(timeout=20)
+    queue.close()
+
+
+def test_a_file_of_noise_is_set_aside_never_deleted_and_the_queue_works_on(machine: Machine, path: Path) -> None:
+    noise = os.urandom(8192)
+    path.write_bytes(noise)
+    queue = Queue(machine, path)
+    try:
+        assert path.with_name("queue.sqlite3.damaged-1").read_bytes() == noise
+        assert put(queue) == 1
+        assert queue.totals().counters["set_aside"] == 1
+    finally:
+        queue.close()
+
+
+def test_a_second_damaged_file_gets_a_name_of_its_own(machine: Machine, path: Path) -> None:
+    for number in (1, 2):
+        path.write_bytes(b"noise" * 1000)
+        Queue(machine, path).close()
+        assert path.with_name(f"queue.sqlite3.damaged-{number}").exists()
+
+
+def test_what_can_be_read_of_a_damaged_file_is_carried_over_in_order(machine: Machine, path: Path) -> None:
+    filled(machine, path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 3 // 4 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    queue = Queue(machine, path)
+    try:
+        kept = [int(message.id) for message in queue.read(0, 1000)]
+        assert len(kept) > 20
+        assert kept == sorted(kept)
+        assert put(queue, id="next") == 201, "a sequence number was used twice"
+        assert queue.totals().depth == len(kept) + 1
+        assert path.with_name("queue.sqlite3.damaged-1").exists()
+    finally:
+        queue.close()
+
+
+def test_a_file_that_is_damaged_while_it_is_open_is_set_aside_and_the_put_still_accepted(
+    machine: Machine, path: Path
+) -> None:
+    filled(machine, path)
+    queue = Queue(machine, path)
+    try:
+        assert queue._file is not None
+        queue._file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (path.stat().st_size - 4096))
+        queue._file._connection.execute("PRAGMA shrink_memory")
+        put(queue, id="after the damage")
+        assert path.with_name("queue.sqlite3.damaged-1").exists()
+        assert queue.read(0, 1000)[-1].id == "after the damage"
+        assert queue.totals().counters["set_aside"] == 1
+    finally:
+        queue.close()
