@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None, system: System | None = None) -> int
         system: The machine; the real one by default.
 
     Returns:
-        The exit code: the command's, 2 for an error, 130 when interrupted, 128 plus the signal's number when told to end.
+        The exit code: the command's, 2 for an error, 130 when interrupted, 128 plus the number of a signal.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     with _exit_code() as outcome:

@@ -46,8 +46,8 @@ def agent_paused(system: System) -> Iterator[None]:
     """Stop the agent's service while the block runs, if it is running, and start it again whatever happens.
 
     AWS IoT allows one connection a client ID and hangs up on the older one
-    (https://docs.aws.amazon.com/iot/latest/developerguide/mqtt.html), so that a test and the agent would throw each other
-    out for ever. The agent's queue keeps what is published meanwhile.
+    (https://docs.aws.amazon.com/iot/latest/developerguide/mqtt.html), so that a test and the agent would throw each
+    other out for ever. The agent's queue keeps what is published meanwhile.
 
     Args:
         system: The machine.

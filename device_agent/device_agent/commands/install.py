@@ -1,0 +1,102 @@
+"""`device-agent install`: put a device bundle in place, all of it or nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from device_agent._exceptions import UsageError
+from device_agent.bundle import INPUT_LIMIT, Bundle, parse_bundle
+from device_agent.files import reporting
+from device_agent.plan import Step, check_machine, make_plan
+from device_agent.system import System
+
+HELP = "install a device bundle: tunnel, identity and services"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = (
+        "examples:\n"
+        "  pulumi stack output devices --show-secrets --json | ssh pi sudo device-agent install - --device pi-1\n"
+        "  pulumi stack output --show-secrets --json | ssh pi sudo device-agent install - --device pi-1 --dry-run\n"
+        "\n"
+        "Everything is checked before anything is changed, and a second time changes nothing. A bundle that replaces\n"
+        "another is tried first: with its own tunnel and a message to itself. If that fails, the old one stays.\n"
+        "The input holds private keys: pipe it in, and keep it out of files.\n"
+    )
+    parser.add_argument(
+        "source",
+        metavar="FILE",
+        help="'-' for standard input, or a file: one bundle, the stack's output `devices`, or all of its outputs",
+    )
+    parser.add_argument("--device", metavar="NAME", help="which device of several")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be changed")
+    parser.add_argument(
+        "--verify",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="try the bundle before it counts (by default if it replaces another)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+
+
+def run(arguments: argparse.Namespace, system: System) -> int:
+    """Run the command.
+
+    Args:
+        arguments: As `add_arguments` has them.
+        system: The machine.
+
+    Returns:
+        0.
+
+    Raises:
+        DeviceAgentError: The input or the machine is not fit, a step failed, or the new bundle did not pass its trial;
+            everything is as it was.
+    """
+    if system.user_id() != 0:
+        raise UsageError("install needs root; run it with sudo")
+    bundle = parse_bundle(_read(arguments.source), device=arguments.device, now=system.now())
+    check_machine(system, bundle, sys.executable)
+    steps = make_plan(system, bundle, verify=arguments.verify, python=sys.executable)
+    if not arguments.dry_run:
+        _apply(steps, quiet=arguments.json)
+    _report(bundle, steps, arguments)
+    return 0
+
+
+def _apply(steps: list[Step], *, quiet: bool) -> None:
+    with ExitStack() as undo:
+        for step in steps:
+            if not quiet:
+                print(step.text, flush=True)
+            step.do(undo)
+        undo.pop_all()
+
+
+def _report(bundle: Bundle, steps: list[Step], arguments: argparse.Namespace) -> None:
+    texts = [step.text for step in steps]
+    if arguments.json:
+        print(json.dumps({"device": bundle.name, "dryRun": arguments.dry_run, "changes": texts}))
+    elif arguments.dry_run:
+        print("\n".join(f"would {text}" for text in texts) or f"{bundle.name} is installed; nothing would be changed")
+    elif texts:
+        print(f"{bundle.name} is installed; `device-agent doctor` proves the path")
+    else:
+        print(f"{bundle.name} is installed already; nothing changed")
+
+
+def _read(source: str) -> bytes:
+    """Read at most one byte more than is allowed, so that the size can be refused."""
+    if source == "-":
+        if sys.stdin.isatty():
+            raise UsageError(
+                "standard input is a terminal; pipe in `pulumi stack output devices --show-secrets --json`"
+            )
+        return sys.stdin.buffer.read(INPUT_LIMIT + 1)
+    with reporting(f"{source} cannot be read"), Path(source).open("rb") as stream:
+        return stream.read(INPUT_LIMIT + 1)

@@ -1,0 +1,105 @@
+"""One DNS question to one server, past the system's resolver: to see where a wrong answer comes from."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import struct
+
+_TYPES = {"A": 1, "AAAA": 28}
+_IN = 1
+_RECURSE = 0x0100
+_RESPONSE = 0x8000
+_NAME_ERROR = 3
+
+
+class DnsError(Exception):
+    """The server did not answer, or not with an answer; the message says how."""
+
+
+def query(server: str, name: str, kind: str = "A", *, timeout: float = 2, interface: str | None = None) -> list[str]:
+    """Ask a server for a name's addresses (RFC 1035, over UDP, twice at most).
+
+    Args:
+        server: The server's address.
+        name: A host name.
+        kind: `A` or `AAAA`.
+        timeout: Seconds for each try.
+        interface: The network interface to send through, or None for the routing table's choice.
+
+    Returns:
+        The addresses; none if the name does not exist or has none of this kind.
+
+    Raises:
+        DnsError: No answer, or a failure such as SERVFAIL or REFUSED.
+    """
+    identifier = secrets.randbits(16)
+    question = _question(name, kind)
+    packet = struct.pack(">HHHHHH", identifier, _RECURSE, 1, 0, 0, 0) + question
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as connection:
+        connection.settimeout(timeout)
+        try:
+            if interface:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
+            connection.connect((server, 53))
+            for _attempt in range(2):
+                connection.send(packet)
+                try:
+                    return parse_answer(connection.recv(4096), identifier, question, kind)
+                except TimeoutError:
+                    continue
+        except OSError as error:
+            raise DnsError(f"{server}: {error.strerror or error}") from error
+    raise DnsError(f"{server} does not answer")
+
+
+def parse_answer(data: bytes, identifier: int, question: bytes, kind: str) -> list[str]:
+    """Read a server's answer.
+
+    Args:
+        data: The packet.
+        identifier: The question's number.
+        question: The question's bytes, which the answer has to repeat.
+        kind: `A` or `AAAA`.
+
+    Returns:
+        The addresses.
+
+    Raises:
+        DnsError: It is not an answer to the question, or reports a failure.
+    """
+    try:
+        number, flags, _questions, answers, _authorities, _more = struct.unpack_from(">HHHHHH", data)
+        position = 12 + len(question)
+        if number != identifier or not flags & _RESPONSE or data[12:position].lower() != question.lower():
+            raise DnsError("the answer is not to the question")
+        if flags & 0xF not in (0, _NAME_ERROR):
+            raise DnsError(f"the server answers with error {flags & 0xF}")
+        found = []
+        for _answer in range(answers):
+            position = _skip_name(data, position)
+            record, _class, _ttl, length = struct.unpack_from(">HHIH", data, position)
+            position += 10
+            if record == _TYPES[kind]:
+                family = socket.AF_INET if kind == "A" else socket.AF_INET6
+                found.append(socket.inet_ntop(family, data[position : position + length]))
+            position += length
+        return found
+    except (struct.error, IndexError, ValueError):
+        raise DnsError("the answer is malformed") from None
+
+
+def _question(name: str, kind: str) -> bytes:
+    labels = [label.encode("ascii") for label in name.rstrip(".").split(".")]
+    if not all(0 < len(label) < 64 for label in labels):
+        raise DnsError(f"{name} is not a host name")
+    return b"".join(bytes([len(label)]) + label for label in labels) + struct.pack(">xHH", _TYPES[kind], _IN)
+
+
+def _skip_name(data: bytes, position: int) -> int:
+    while data[position]:
+        if data[position] & 0xC0:  # a pointer to an earlier name
+            return position + 2
+        position += data[position] + 1
+    return position + 1

@@ -1,0 +1,77 @@
+"""The trial of a new bundle: its own tunnel and a live echo, while everything on disk still points at the old one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError
+from device_agent.addresses import resolve_inside
+from device_agent.files import remove, write_link
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, Installation
+from device_agent.service import is_active, systemctl
+from device_agent.session import echo
+from device_agent.slots import slot_folder
+from device_agent.system import System
+
+TRIAL_FILE = "/etc/openvpn/client/clientvpn_trial.conf"
+TRIAL_SERVICE = "openvpn-client@clientvpn_trial.service"
+PATIENCE = 90
+"""Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
+
+
+def stop_services(system: System, undo: ExitStack) -> None:
+    """Stop the tunnel and the agent where they run; undoing starts them again.
+
+    Args:
+        system: The machine.
+        undo: Where to note how it is undone.
+
+    Raises:
+        DeviceAgentError: A service cannot be stopped.
+    """
+    for unit in (OPENVPN_SERVICE, AGENT_SERVICE):
+        if is_active(system, unit):
+            undo.callback(system.run, ["systemctl", "restart", unit], timeout=PATIENCE)
+    for unit in (AGENT_SERVICE, OPENVPN_SERVICE):
+        if is_active(system, unit):
+            systemctl(system, "stop", unit)
+
+
+def try_slot(system: System, slot: str) -> float:
+    """Bring up a tunnel with a slot's profile and send an echo through it with its identity.
+
+    The services must be stopped. The tunnel of the trial is gone when this returns or raises.
+
+    Args:
+        system: The machine.
+        slot: The slot on trial.
+
+    Returns:
+        The echo's seconds.
+
+    Raises:
+        DeviceAgentError: The tunnel or the echo did not come about; says which.
+    """
+    installation = Installation.load(system, slot_folder(slot))
+    with ExitStack() as end:
+        end.callback(remove, system, TRIAL_FILE)
+        write_link(system, TRIAL_FILE, f"../../private-iot/slots/{slot}/clientvpn.conf")
+        end.callback(system.run, ["systemctl", "stop", TRIAL_SERVICE], timeout=PATIENCE)
+        systemctl(system, "start", TRIAL_SERVICE)
+        return _echo(system, installation, system.monotonic() + PATIENCE)
+
+
+def _echo(system: System, installation: Installation, deadline: float) -> float:
+    """Try until the deadline: while a tunnel comes up, names and routes follow one after the other."""
+    while True:
+        session = system.open_session(installation)
+        try:
+            resolve_inside(system, installation)
+            session.connect()
+            return echo(session, f"{installation.topic_prefix}/test/echo")
+        except (AddressError, ConnectionFailedError) as error:
+            if system.monotonic() >= deadline:
+                raise DeviceAgentError(f"no echo over the path within {PATIENCE} s: {error}") from error
+        finally:
+            session.disconnect()
+        system.wait(1)
