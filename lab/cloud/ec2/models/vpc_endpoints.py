@@ -1,0 +1,385 @@
+"""VPC endpoints: interface endpoints as AWS makes them; gateway endpoints as moto does.
+
+The texts of the refusals are AWS's, as public reports quote them, where the comment says so.
+"""
+
+import json
+from typing import Any
+
+from moto.ec2.exceptions import InvalidVpcEndPointIdError
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.ec2.models.vpcs import VPC, VPCBackend, VPCEndPoint
+from moto.ec2.utils import generic_filter, random_resource_id, random_vpc_ep_id
+
+from lab.cloud.ec2.exceptions import (
+    DuplicateSubnetsInSameZone,
+    InvalidFilter,
+    InvalidParameter,
+    InvalidParameterCombination,
+    SecurityGroupNotFound,
+    UnsupportedOperation,
+    VpcEndpointServiceNotFound,
+)
+from lab.cloud.ec2.models.vpc_endpoint_services import endpoint_hosted_zone_id, iot_endpoint_services
+from lab.cloud.ec2.progress import Progress
+
+Parameters = dict[str, Any]
+INTERFACE = "Interface"
+GATEWAY = "Gateway"
+
+
+class VpcEndpoint(VPCEndPoint):
+    """An endpoint with a state of its own.
+
+    Attributes:
+        dns_label: the part of its names that AWS adds to the identifier.
+        base_dns_name: what its names end with; empty for a gateway endpoint.
+        private_dns_names: names of the service that private DNS serves.
+        progress: pending, available, deleting.
+        interfaces: subnet identifier to network interface identifier.
+    """
+
+    def __init__(self, *arguments: Any, base_dns_name: str = "", private_dns_names: list[str], **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.dns_label = random_resource_id(8)
+        self.base_dns_name = base_dns_name
+        self.private_dns_names = private_dns_names
+        self.progress = Progress("pending", "available") if base_dns_name else Progress("available", "available")
+        self.interfaces: dict[str, str] = {}
+
+    def current_dns_entries(self) -> list[dict[str, str]]:
+        """Return the names of the endpoint, each with the hosted zone that holds it.
+
+        The zonal names come first, on purpose: no page of AWS says that the regional one does, and a client that takes the first
+        entry would name a single zone.
+        """
+        if not self.base_dns_name:
+            return []
+        region = self.ec2_backend.region_name
+        zone_id = endpoint_hosted_zone_id(region)
+        zones = sorted(self.ec2_backend.get_subnet(subnet_id).availability_zone for subnet_id in self.interfaces)
+        names = [f"{self.id}-{self.dns_label}-{zone}.{self.base_dns_name}" for zone in zones]
+        names.append(f"{self.id}-{self.dns_label}.{self.base_dns_name}")
+        entries = [{"DnsName": name, "HostedZoneId": zone_id} for name in names]
+        if self.private_dns_enabled:
+            entries += [
+                {"DnsName": name, "HostedZoneId": f"Z{self.dns_label.upper()}"} for name in self.private_dns_names
+            ]
+        return entries
+
+    def to_dict(self, state: str) -> dict[str, Any]:
+        """Return the item that DescribeVpcEndpoints gives."""
+        return {
+            "VpcEndpointId": self.id,
+            "VpcEndpointType": self.vpc_endpoint_type,
+            "VpcId": self.vpc_id,
+            "ServiceName": self.service_name,
+            "ServiceRegion": self.ec2_backend.region_name,
+            "State": state,
+            "PolicyDocument": self.policy_document,
+            "RouteTableIds": self.route_table_ids,
+            "SubnetIds": list(self.interfaces),
+            "Groups": self.groups,
+            "IpAddressType": "ipv4",
+            "DnsOptions": {"DnsRecordIpType": "ipv4"},
+            "PrivateDnsEnabled": bool(self.private_dns_enabled),
+            "RequesterManaged": False,
+            "NetworkInterfaceIds": list(self.interfaces.values()),
+            "DnsEntries": self.current_dns_entries(),
+            "CreationTimestamp": self.creation_timestamp,
+            "Tags": self.ec2_backend.tag_items(self.id),
+            "OwnerId": self.owner_id,
+        }
+
+
+class VpcEndpointBackend(VPCBackend):
+    """A part of the EC2 backend."""
+
+    account_id: str
+    region_name: str
+
+    def endpoint_services(self) -> list[dict[str, Any]]:
+        """Return what DescribeVpcEndpointServices knows: moto's list with AWS IoT's services as AWS has them."""
+        zones = [zone.name for zone in RegionsAndZonesBackend.zones[self.region_name]]
+        iot = iot_endpoint_services(self.region_name, zones)
+        names = {service["ServiceName"] for service in iot} | {f"com.amazonaws.{self.region_name}.iot"}
+        others = self._collect_default_endpoint_services(self.account_id, self.region_name)
+        custom = [configuration.to_dict() for configuration in self.configurations.values()]  # type: ignore[attr-defined] # moto's VPCServiceConfigurationBackend
+        unique = {service["ServiceName"]: service for service in others if service["ServiceName"] not in names}
+        return sorted([*unique.values(), *custom, *iot], key=lambda service: str(service["ServiceName"]))
+
+    def list_endpoint_services(self, names: list[str], filters: dict[str, list[str]]) -> list[dict[str, Any]]:
+        """Return the services with these names that pass the filters."""
+        services = self.endpoint_services()
+        known = {service["ServiceName"] for service in services}
+        for name in names:
+            if name not in known:
+                raise VpcEndpointServiceNotFound(name)
+        services = [service for service in services if not names or service["ServiceName"] in names]
+        for name, values in filters.items():
+            services = [service for service in services if _passes(service, name, values)]
+        return services
+
+    def create_endpoint(self, parameters: Parameters, tags: dict[str, str]) -> VpcEndpoint:
+        """Create an endpoint.
+
+        Args:
+            parameters: of CreateVpcEndpoint.
+            tags: of its TagSpecifications.
+
+        Returns:
+            The endpoint; an interface endpoint in the state ``pending``.
+        """
+        self._forget_deleted_endpoints_of_vpc()
+        vpc = self.get_vpc(parameters["VpcId"])
+        service = self._service(parameters["ServiceName"])
+        kind = parameters.get("VpcEndpointType", GATEWAY)
+        types = [item["ServiceType"] for item in service["ServiceType"]]
+        if kind not in types and kind in (INTERFACE, GATEWAY):
+            # Text as quoted in hashicorp/terraform-provider-aws reports.
+            raise InvalidParameter(
+                f"Endpoint type ({kind}) does not match available service types ([{', '.join(types)}])."
+            )
+        if kind == GATEWAY:
+            return self._create_gateway_endpoint(parameters, tags)
+        if kind != INTERFACE:
+            raise UnsupportedOperation(f"The lab has VPC endpoints of the types Interface and Gateway; got {kind}")
+        return self._create_interface_endpoint(vpc, service, parameters, tags)
+
+    def _create_gateway_endpoint(self, parameters: Parameters, tags: dict[str, str]) -> VpcEndpoint:
+        made = super().create_vpc_endpoint(
+            parameters["VpcId"],
+            parameters["ServiceName"],
+            GATEWAY,
+            parameters.get("PolicyDocument"),
+            parameters.get("RouteTableIds", []),
+            tags=tags,
+        )
+        endpoint = VpcEndpoint(
+            self,
+            made.id,
+            made.vpc_id,
+            made.service_name,
+            GATEWAY,
+            made.policy_document,
+            made.route_table_ids,
+            private_dns_names=[],
+            destination_prefix_list_id=made.destination_prefix_list_id,
+        )
+        self.vpc_end_points[endpoint.id] = endpoint
+        return endpoint
+
+    def _create_interface_endpoint(
+        self, vpc: VPC, service: dict[str, Any], parameters: Parameters, tags: dict[str, str]
+    ) -> VpcEndpoint:
+        if parameters.get("IpAddressType", "ipv4") != "ipv4":
+            raise UnsupportedOperation(f"The lab has IpAddressType ipv4 only; got {parameters['IpAddressType']}")
+        addresses = {item["SubnetId"]: item.get("Ipv4") for item in parameters.get("SubnetConfigurations", [])}
+        subnet_ids = list(dict.fromkeys([*parameters.get("SubnetIds", []), *addresses]))
+        self._check_subnets(vpc.id, service, subnet_ids, taken_zones=[])
+        group_ids = list(parameters.get("SecurityGroupIds", []))
+        self._check_endpoint_groups(vpc.id, group_ids)
+        names = [item["PrivateDnsName"] for item in service.get("PrivateDnsNames", [])]
+        # The API's default is true; it cannot hold for a service that has no private name.
+        private_dns = parameters.get("PrivateDnsEnabled", bool(names))
+        self._check_private_dns(vpc, service, private_dns)
+        self._check_policy(service, parameters.get("PolicyDocument"))
+
+        endpoint = VpcEndpoint(
+            self,
+            random_vpc_ep_id(),
+            vpc.id,
+            service["ServiceName"],
+            INTERFACE,
+            parameters.get("PolicyDocument"),
+            [],
+            # "If you do not specify a security group, the default security group" (CreateVpcEndpoint, SecurityGroupIds).
+            security_group_ids=group_ids or [self.get_default_security_group(vpc.id).id],  # type: ignore[attr-defined] # moto's SecurityGroupBackend
+            tags=tags,
+            private_dns_enabled=private_dns,
+            base_dns_name=service["BaseEndpointDnsNames"][0],
+            private_dns_names=names,
+        )
+        self._add_interfaces(endpoint, subnet_ids, addresses)
+        self.vpc_end_points[endpoint.id] = endpoint
+        return endpoint
+
+    def modify_endpoint(self, endpoint_id: str, parameters: Parameters) -> None:
+        """Change an endpoint; everything is checked first.
+
+        Args:
+            endpoint_id: the endpoint.
+            parameters: of ModifyVpcEndpoint; what is absent stays.
+        """
+        endpoint = self._live_vpc_endpoint(endpoint_id)
+        if endpoint.vpc_endpoint_type == GATEWAY:
+            endpoint.modify(
+                parameters.get("PolicyDocument"),
+                None,
+                None,
+                parameters.get("AddRouteTableIds"),
+                parameters.get("RemoveRouteTableIds"),
+                None,
+                None,
+            )
+            return
+        vpc, service = self.get_vpc(endpoint.vpc_id), self._service(endpoint.service_name)
+        removed = [subnet_id for subnet_id in parameters.get("RemoveSubnetIds", []) if subnet_id in endpoint.interfaces]
+        added = [subnet_id for subnet_id in parameters.get("AddSubnetIds", []) if subnet_id not in endpoint.interfaces]
+        staying = [subnet_id for subnet_id in endpoint.interfaces if subnet_id not in removed]
+        zones = [self.get_subnet(subnet_id).availability_zone for subnet_id in staying]  # type: ignore[attr-defined] # moto's SubnetBackend
+        self._check_subnets(vpc.id, service, added, taken_zones=zones)
+        group_ids = [
+            group_id
+            for group_id in dict.fromkeys([*endpoint.security_group_ids, *parameters.get("AddSecurityGroupIds", [])])
+            if group_id not in parameters.get("RemoveSecurityGroupIds", [])
+        ]
+        self._check_endpoint_groups(vpc.id, group_ids)
+        if not group_ids:
+            raise InvalidParameter(f"{endpoint_id} has to keep at least one security group")
+        private_dns = parameters.get("PrivateDnsEnabled", endpoint.private_dns_enabled)
+        self._check_private_dns(vpc, service, private_dns)
+        policy = parameters.get("PolicyDocument")
+        reset = parameters.get("ResetPolicy", False)
+        if policy and reset:
+            raise InvalidParameterCombination("PolicyDocument and ResetPolicy exclude each other")
+        self._check_policy(service, policy)
+
+        if policy or reset:
+            endpoint.policy_document = policy or json.dumps(VPCEndPoint.DEFAULT_POLICY)
+        endpoint.private_dns_enabled = private_dns
+        endpoint.security_group_ids = group_ids
+        for subnet_id in removed:
+            self.delete_service_interface(endpoint.interfaces.pop(subnet_id))  # type: ignore[attr-defined] # NetworkInterfaceBackend
+        self._add_interfaces(endpoint, added, {})
+        for interface_id in endpoint.interfaces.values():
+            self.modify_network_interface_attribute(interface_id, group_ids)  # type: ignore[attr-defined] # moto's NetworkInterfaceBackend
+
+    def delete_endpoints(self, endpoint_ids: list[str]) -> list[dict[str, Any]]:
+        """Delete endpoints: their network interfaces go at once, they themselves after they were seen.
+
+        Returns:
+            Items of Unsuccessful, for those that do not exist.
+        """
+        self._forget_deleted_endpoints_of_vpc()
+        unsuccessful = []
+        for endpoint_id in endpoint_ids:
+            endpoint = self.vpc_end_points.get(endpoint_id)
+            if not isinstance(endpoint, VpcEndpoint):
+                message = f"The Vpc Endpoint Id '{endpoint_id}' does not exist"
+                error = {"Code": "InvalidVpcEndpoint.NotFound", "Message": message}
+                unsuccessful.append({"ResourceId": endpoint_id, "Error": error})
+            elif not endpoint.progress.ends:
+                endpoint.progress = Progress("deleting", None)
+                for interface_id in endpoint.interfaces.values():
+                    self.delete_service_interface(interface_id)  # type: ignore[attr-defined] # NetworkInterfaceBackend
+                if endpoint.destination_prefix_list_id:
+                    for route_table_id in endpoint.route_table_ids:
+                        self.delete_route(route_table_id, endpoint.destination_prefix_list_id)  # type: ignore[attr-defined] # moto's RouteBackend
+        return unsuccessful
+
+    def list_endpoints(self, endpoint_ids: list[str], filters: dict[str, list[str]]) -> list[VpcEndpoint]:
+        """Return these endpoints, or all of them, that pass the filters; oldest first."""
+        self._forget_deleted_endpoints_of_vpc()
+        for endpoint_id in endpoint_ids:
+            if endpoint_id not in self.vpc_end_points:
+                raise InvalidVpcEndPointIdError(endpoint_id)
+        endpoints: Any = self.vpc_end_points.values()
+        chosen = [endpoint for endpoint in endpoints if not endpoint_ids or endpoint.id in endpoint_ids]
+        renamed = {
+            {"vpc-endpoint-id": "id", "vpc-endpoint-state": "code"}.get(key, key): filters[key] for key in filters
+        }
+        states = renamed.pop("code", None)
+        passing: list[VpcEndpoint] = generic_filter(renamed, chosen)
+        return [endpoint for endpoint in passing if states is None or endpoint.progress.code in states]
+
+    def _live_vpc_endpoint(self, endpoint_id: str) -> VpcEndpoint:
+        endpoint = self.list_endpoints([endpoint_id], {})[0]
+        if endpoint.progress.ends:
+            raise InvalidVpcEndPointIdError(endpoint_id)
+        return endpoint
+
+    def _forget_deleted_endpoints_of_vpc(self) -> None:
+        endpoints: Any = self.vpc_end_points.values()
+        for endpoint in [one for one in endpoints if one.progress.gone]:
+            del self.vpc_end_points[endpoint.id]
+            self.tags.pop(endpoint.id, None)  # type: ignore[attr-defined] # moto's TagBackend
+
+    def _service(self, name: str) -> dict[str, Any]:
+        return self.list_endpoint_services([name], {})[0]
+
+    def _check_subnets(
+        self, vpc_id: str, service: dict[str, Any], subnet_ids: list[str], *, taken_zones: list[str]
+    ) -> None:
+        zones = list(taken_zones)
+        for subnet_id in subnet_ids:
+            subnet = self.get_subnet(subnet_id)  # type: ignore[attr-defined] # moto's SubnetBackend
+            if subnet.vpc_id != vpc_id:
+                raise InvalidParameter(f"Subnet {subnet_id} does not belong to {vpc_id}")
+            if subnet.availability_zone in zones:
+                raise DuplicateSubnetsInSameZone(subnet_id)
+            zones.append(subnet.availability_zone)
+            if subnet.availability_zone not in service["AvailabilityZones"]:
+                # Text as quoted in reports of aws/aws-cdk and hashicorp/terraform-provider-aws.
+                raise InvalidParameter(
+                    f"The VPC endpoint service {service['ServiceName']} does not support the availability zone of the subnet: "
+                    f"{subnet_id}."
+                )
+
+    def _check_endpoint_groups(self, vpc_id: str, group_ids: list[str]) -> None:
+        for group_id in group_ids:
+            group = self.get_security_group_from_id(group_id)  # type: ignore[attr-defined] # moto's SecurityGroupBackend
+            if group is None:
+                raise SecurityGroupNotFound(group_id)
+            if group.vpc_id != vpc_id:
+                raise InvalidParameter(f"Security group {group_id} does not belong to {vpc_id}")
+
+    def _check_private_dns(self, vpc: VPC, service: dict[str, Any], enabled: bool) -> None:
+        if not enabled:
+            return
+        if not service.get("PrivateDnsNames"):
+            # Text as quoted in reports of hashicorp/terraform-provider-aws.
+            raise InvalidParameter(
+                f"Private DNS can't be enabled because the service {service['ServiceName']} does not provide a private DNS name."
+            )
+        if not (vpc.enable_dns_support and vpc.enable_dns_hostnames):
+            # Text as quoted in reports of hashicorp/terraform-provider-aws.
+            raise InvalidParameter(
+                "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for "
+                f"{vpc.id}"
+            )
+
+    def _check_policy(self, service: dict[str, Any], policy: str | None) -> None:
+        if not policy:
+            return
+        if not service["VpcEndpointPolicySupported"]:
+            raise InvalidParameter(f"The service {service['ServiceName']} does not support endpoint policies")
+        try:
+            json.loads(policy)
+        except ValueError as error:
+            raise InvalidParameter(f"PolicyDocument is not JSON: {error}") from error
+
+    def _add_interfaces(self, endpoint: VpcEndpoint, subnet_ids: list[str], addresses: dict[str, str | None]) -> None:
+        for subnet_id in subnet_ids:
+            interface = self.create_service_interface(  # type: ignore[attr-defined] # NetworkInterfaceBackend
+                self.get_subnet(subnet_id),  # type: ignore[attr-defined] # moto's SubnetBackend
+                endpoint.security_group_ids,
+                description=f"VPC Endpoint Interface {endpoint.id}",
+                interface_type="vpc_endpoint",
+                address=addresses.get(subnet_id),
+            )
+            endpoint.interfaces[subnet_id] = interface.id
+
+
+def _passes(service: dict[str, Any], name: str, values: list[str]) -> bool:
+    if name == "service-name":
+        return service["ServiceName"] in values
+    if name == "service-type":
+        return any(item["ServiceType"] in values for item in service["ServiceType"])
+    if name == "owner":
+        return service["Owner"] in values
+    if name == "tag-key":
+        return any(tag["Key"] in values for tag in service["Tags"])
+    if name.startswith("tag:"):
+        return any(tag["Key"] == name[4:] and tag["Value"] in values for tag in service["Tags"])
+    raise InvalidFilter(name)

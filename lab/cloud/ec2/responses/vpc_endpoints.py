@@ -1,0 +1,49 @@
+"""VPC endpoints and their services."""
+
+from moto.core.responses import ActionResult
+from moto.ec2.utils import add_tag_specification
+
+from lab.cloud.ec2.responses.base import LabResponse
+
+
+class VpcEndpoints(LabResponse):
+    """The operations on VPC endpoints."""
+
+    def create_vpc_endpoint(self) -> ActionResult:
+        """Answer CreateVpcEndpoint."""
+        self.error_on_dryrun()
+        parameters = self.parameters()
+        tags = add_tag_specification(self._get_param("TagSpecifications", []))
+        endpoint = self.once("CreateVpcEndpoint", lambda: self.backend.create_endpoint(parameters, tags))
+        return self.result(
+            VpcEndpoint=endpoint.to_dict(endpoint.progress.code), ClientToken=parameters.get("ClientToken")
+        )
+
+    def modify_vpc_endpoint(self) -> ActionResult:
+        """Answer ModifyVpcEndpoint."""
+        self.error_on_dryrun()
+        self.backend.modify_endpoint(self._get_param("VpcEndpointId"), self.parameters())
+        return self.result(Return=True)
+
+    def describe_vpc_endpoints(self) -> ActionResult:
+        """Answer DescribeVpcEndpoints."""
+        self.error_on_dryrun()
+        endpoints = self.backend.list_endpoints(self._get_param("VpcEndpointIds", []), self._filters_from_querystring())
+        shown, token = self.page(endpoints, smallest=1)
+        return self.result(VpcEndpoints=[one.to_dict(one.progress.observe()) for one in shown], NextToken=token)
+
+    def delete_vpc_endpoints(self) -> ActionResult:
+        """Answer DeleteVpcEndpoints."""
+        self.error_on_dryrun()
+        return self.result(Unsuccessful=self.backend.delete_endpoints(self._get_param("VpcEndpointIds", [])))
+
+    def describe_vpc_endpoint_services(self) -> ActionResult:
+        """Answer DescribeVpcEndpointServices."""
+        self.error_on_dryrun()
+        services = self.backend.list_endpoint_services(
+            self._get_param("ServiceNames", []), self._filters_from_querystring()
+        )
+        shown, token = self.page(services, smallest=1)
+        return self.result(
+            ServiceNames=[service["ServiceName"] for service in shown], ServiceDetails=shown, NextToken=token
+        )

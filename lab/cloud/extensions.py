@@ -1,0 +1,32 @@
+"""Put the lab's backends in the place of moto's.
+
+moto keeps the class of a service's backend in that service's ``BackendDict``, and finds the URLs beside the class's module. So a
+subclass in a package of the lab needs one assignment, and nothing of moto is patched. The two tables of EC2's identifiers are data that
+moto extends the same way.
+"""
+
+from moto.core.config import default_user_config
+from moto.ec2.models import ec2_backends
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+from moto.iot.models import iot_backends
+
+from lab.cloud.authority import Authority
+from lab.cloud.ec2.models import EC2Backend
+from lab.cloud.iot.models import IoTBackend
+
+
+def register(authority: Authority) -> None:
+    """Extend moto; call it once, before the first request.
+
+    Args:
+        authority: signs the certificates that AWS IoT issues.
+    """
+    IoTBackend.authority = authority
+    iot_backends.backend = IoTBackend
+    # AWS: "The certificate ID is the SHA-256 of the DER"; moto hashes the PEM unless it is told not to.
+    default_user_config["iot"]["use_valid_cert"] = True
+
+    ec2_backends.backend = EC2Backend
+    # moto reads the part before the first dash as the prefix of an identifier.
+    EC2_RESOURCE_TO_PREFIX["client-vpn-endpoint"] = "cvpn"
+    EC2_PREFIX_TO_RESOURCE["cvpn"] = "client-vpn-endpoint"

@@ -1,0 +1,18 @@
+"""Errors of AWS IoT's control plane that moto lacks (AWS IoT API reference, "Errors" of each action)."""
+
+from moto.iot.exceptions import IoTClientError
+
+
+class MalformedPolicyException(IoTClientError):
+    """The policy's document is not valid."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("MalformedPolicyException", f"Policy document is Malformed: {reason}")
+
+
+class LimitExceededException(IoTClientError):
+    """A quota is used up."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("LimitExceededException", message)
+        self.code = 410

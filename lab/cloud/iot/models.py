@@ -1,0 +1,145 @@
+"""AWS IoT's state where moto's differs from AWS."""
+
+import hashlib
+import string
+from typing import Any, ClassVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from moto.iot import models as moto
+from moto.iot.exceptions import InvalidRequestException
+
+from lab.cloud.authority import Authority
+from lab.cloud.iot.exceptions import LimitExceededException
+from lab.cloud.iot.policies import check_document
+
+ENDPOINT_SUFFIXES = {
+    "iot:Data": "iot",
+    "iot:Data-ATS": "-ats.iot",
+    "iot:CredentialProvider": "credentials.iot",
+    "iot:Jobs": "jobs.iot",
+}
+MIN_RSA_BITS = 2048
+CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+"""Keys for a certificate request: RSA of 2048 bits or more, or EC on P-256, P-384, P-521 (API reference, CreateCertificateFromCsr)."""
+MAX_POLICIES_PER_PRINCIPAL = 10
+"""AWS IoT Core endpoints and quotas, "Maximum number of policies that can be attached to a certificate"."""
+SETTABLE_STATUSES = ("ACTIVE", "INACTIVE", "REVOKED")
+"""The API reference says of the others that they are deprecated or not for callers to set (UpdateCertificate)."""
+
+
+class Certificate(moto.FakeCertificate):
+    """A registered certificate with the validity that it really has."""
+
+    def __init__(
+        self, certificate_pem: str, status: str, account_id: str, region_name: str, ca_certificate_id: str | None = None
+    ) -> None:
+        super().__init__(certificate_pem, status, account_id, region_name, ca_certificate_id)
+        parsed = x509.load_pem_x509_certificate(certificate_pem.encode())
+        self.validity_not_before = parsed.not_valid_before_utc
+        self.validity_not_after = parsed.not_valid_after_utc
+
+    def to_description_dict(self) -> dict[str, Any]:
+        """Return the description that DescribeCertificate gives."""
+        return super().to_description_dict() | {"certificateMode": "DEFAULT"}
+
+
+class IoTBackend(moto.IoTBackend):
+    """AWS IoT of one account and Region.
+
+    Attributes:
+        authority: signs the certificates; set before the first backend is made.
+    """
+
+    authority: ClassVar[Authority]
+
+    def describe_endpoint(self, endpoint_type: str) -> moto.FakeEndpoint:
+        """Return the one address that the account has in the Region for this type."""
+        endpoint = super().describe_endpoint(endpoint_type)
+        # The credential provider has an identifier of its own on AWS; the data types share theirs.
+        kind = "c" if endpoint_type == "iot:CredentialProvider" else "a"
+        identifier = kind + _identifier(f"{self.account_id}/{self.region_name}/{kind}", 13)
+        suffix = ENDPOINT_SUFFIXES[endpoint_type]
+        separator = "" if suffix.startswith("-") else "."
+        endpoint.endpoint = f"{identifier}{separator}{suffix}.{self.region_name}.amazonaws.com"
+        return endpoint
+
+    def create_certificate_from_csr(self, csr: str, set_as_active: bool) -> moto.FakeCertificate:
+        """Issue a certificate for the key of a request; the request's subject is not taken over, as on AWS."""
+        try:
+            request = x509.load_pem_x509_csr(csr.encode())
+            valid = request.is_signature_valid
+            public_key = request.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise InvalidRequestException(f"The certificate signing request is not valid: {error}") from error
+        if not valid:
+            raise InvalidRequestException("The signature of the certificate signing request is not valid.")
+        if isinstance(public_key, rsa.RSAPublicKey):
+            if public_key.key_size < MIN_RSA_BITS:
+                raise InvalidRequestException(
+                    f"The RSA key of the request has {public_key.key_size} bits; it needs {MIN_RSA_BITS} or more."
+                )
+        elif not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, CURVES):
+            raise InvalidRequestException("The key of the request has to be RSA, or EC on P-256, P-384 or P-521.")
+        return self._register(public_key, set_as_active)
+
+    def create_keys_and_certificate(self, set_as_active: bool) -> tuple[moto.FakeCertificate, dict[str, str]]:
+        """Make a 2048-bit RSA key and issue its certificate."""
+        private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        public_pem = private_key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        private_pem = private_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        )
+        certificate = self._register(private_key.public_key(), set_as_active)
+        return certificate, {"PublicKey": public_pem.decode(), "PrivateKey": private_pem.decode()}
+
+    def _register(self, public_key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, set_as_active: bool) -> Certificate:
+        pem = self.authority.issue_device_certificate(public_key).public_bytes(serialization.Encoding.PEM).decode()
+        status = "ACTIVE" if set_as_active else "INACTIVE"
+        certificate = Certificate(pem, status, self.account_id, self.region_name)
+        self.certificates[certificate.certificate_id] = certificate
+        return certificate
+
+    def update_certificate(self, certificate_id: str, new_status: str) -> None:
+        """Set the status that a caller may set."""
+        if new_status not in SETTABLE_STATUSES:
+            raise InvalidRequestException(
+                f"newStatus has to be one of {', '.join(SETTABLE_STATUSES)}; got {new_status!r}."
+            )
+        super().update_certificate(certificate_id, new_status)
+        self.certificates[certificate_id].last_modified_date = moto.utcnow()
+
+    def create_policy(self, policy_name: str, policy_document: Any) -> moto.FakePolicy:
+        """Store a policy whose document AWS IoT would take."""
+        check_document(policy_document)
+        return super().create_policy(policy_name, policy_document)
+
+    def create_policy_version(
+        self, policy_name: str, policy_document: Any, set_as_default: bool
+    ) -> moto.FakePolicyVersion:
+        """Store a version, of which there may be five."""
+        check_document(policy_document)
+        # moto marks a version as the default by what was asked, None where nothing was.
+        return super().create_policy_version(policy_name, policy_document, bool(set_as_default))
+
+    def attach_policy(self, policy_name: str, target: str) -> None:
+        """Attach a policy to a principal, which may have ten."""
+        attached = {name for principal, name in self.principal_policies if principal == target}
+        if policy_name not in attached and len(attached) >= MAX_POLICIES_PER_PRINCIPAL:
+            raise LimitExceededException(f"{target} already has {MAX_POLICIES_PER_PRINCIPAL} policies attached")
+        super().attach_policy(policy_name, target)
+
+
+def _identifier(seed: str, length: int) -> str:
+    """Derive letters and digits: the same seed always gives the same ones."""
+    alphabet = string.digits + string.ascii_lowercase
+    number = int.from_bytes(hashlib.sha256(seed.encode()).digest())
+    characters = []
+    for _ in range(length):
+        number, remainder = divmod(number, len(alphabet))
+        characters.append(alphabet[remainder])
+    return "".join(characters)

@@ -1,0 +1,128 @@
+"""The lab's own HTTP, beside AWS's APIs: what AWS has no call for.
+
+| request | does |
+| --- | --- |
+| ``GET /_lab/health`` | tells the process |
+| ``GET /_lab/acm/private-key?arn=ARN`` | gives the key of an imported certificate, which AWS never does: the data plane needs it |
+| ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
+| ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
+| ``GET /_lab/calls``, ``DELETE /_lab/calls`` | the calls so far, in order; forget them |
+
+Every body is JSON. An error is ``{"error": TEXT}`` with status 400, 404 or 405.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from moto.acm.models import acm_backends
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+from werkzeug.wrappers import Request, Response
+
+from lab.cloud.faults import Fault, FaultError, Faults, Journal
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class LabHttpError(Exception):
+    """A request that cannot be served."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LabHttp:
+    """Serves the paths under ``/_lab/``."""
+
+    def __init__(self, faults: Faults, journal: Journal, lock: threading.RLock) -> None:
+        self._faults = faults
+        self._journal = journal
+        self._lock = lock
+        self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
+            ("GET", "/_lab/health"): self._health,
+            ("GET", "/_lab/acm/private-key"): self._private_key,
+            ("PUT", "/_lab/ec2/client-vpn-connections"): self._report_connections,
+            ("PUT", "/_lab/faults"): self._set_faults,
+            ("GET", "/_lab/calls"): self._list_calls,
+            ("DELETE", "/_lab/calls"): self._forget_calls,
+        }
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request (PEP 3333)."""
+        request = Request(environ)
+        try:
+            body, status = self._route(request)(request), HTTPStatus.OK.value
+        except LabHttpError as error:
+            body, status = {"error": str(error)}, error.status
+        return Response(json.dumps(body), status=status, mimetype="application/json")(environ, start_response)
+
+    def _route(self, request: Request) -> Callable[[Request], Any]:
+        route = self._routes.get((request.method, request.path))
+        if route is not None:
+            return route
+        methods = [method for method, path in self._routes if path == request.path]
+        if methods:
+            raise LabHttpError(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes {' and '.join(methods)}")
+        paths = sorted({path for _, path in self._routes})
+        raise LabHttpError(HTTPStatus.NOT_FOUND, f"no such path; there are {', '.join(paths)}")
+
+    def _health(self, _: Request) -> dict[str, int]:
+        return {"pid": os.getpid()}
+
+    def _private_key(self, request: Request) -> dict[str, str]:
+        arn = request.args.get("arn", "")
+        parts = arn.split(":")
+        if len(parts) != 6 or parts[2] != "acm":
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, f"arn has to be that of an ACM certificate; got {arn!r}")
+        with self._lock:
+            certificate = acm_backends[parts[4]][parts[3]]._certificates.get(arn)
+            if certificate is None:
+                raise LabHttpError(HTTPStatus.NOT_FOUND, f"ACM has no certificate {arn}")
+            return {"privateKeyPem": certificate.key.decode()}
+
+    def _report_connections(self, request: Request) -> dict[str, int]:
+        report = _body(request)
+        if not isinstance(report, dict):
+            raise LabHttpError(
+                HTTPStatus.BAD_REQUEST, "the body is an object with region, clientVpnEndpointId, connections"
+            )
+        try:
+            region, endpoint_id, connections = report["region"], report["clientVpnEndpointId"], report["connections"]
+            with self._lock:
+                backend: Any = ec2_backends[DEFAULT_ACCOUNT_ID][region]
+                return {"connections": backend.report_client_vpn_connections(endpoint_id, connections)}
+        except KeyError as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, f"missing or unknown {error}") from error
+        except (ValueError, TypeError) as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+    def _set_faults(self, request: Request) -> dict[str, int]:
+        rules = _body(request)
+        if not isinstance(rules, list):
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, "the body is a list of faults; [] clears them")
+        try:
+            faults = [Fault.from_json(rule) for rule in rules]
+        except FaultError as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, str(error)) from error
+        self._faults.replace(faults)
+        return {"faults": len(faults)}
+
+    def _list_calls(self, _: Request) -> list[dict[str, str | int]]:
+        return self._journal.calls()
+
+    def _forget_calls(self, _: Request) -> dict[str, int]:
+        self._journal.clear()
+        return {"calls": 0}
+
+
+def _body(request: Request) -> Any:
+    try:
+        return json.loads(request.get_data())
+    except ValueError as error:
+        raise LabHttpError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
