@@ -1,0 +1,121 @@
+"""The broker's side of one device's connection: what comes from mosquitto is judged by iot:Receive and passed on."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from lab.path.gateway import packets
+from lab.path.gateway.authorization import ALLOWED
+from lab.path.gateway.packets import Frame
+
+if TYPE_CHECKING:
+    from lab.path.gateway.connection import DeviceConnection
+
+
+class BrokerLink(asyncio.Protocol):
+    """A connection to the broker on behalf of one device.
+
+    Args:
+        device: the device's side.
+        assigned: whether the gateway chose the client ID.
+    """
+
+    def __init__(self, device: "DeviceConnection", *, assigned: bool) -> None:
+        self._device = device
+        self._assigned = assigned
+        self._pending = bytearray()
+        self._needed = 0
+        self._aliases: dict[int, bytes] = {}
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The unix socket's transport."""
+        assert self._transport is not None  # noqa: S101 - connection_made comes first
+        return self._transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The broker has accepted the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The broker has ended the connection, or has itself ended."""
+        self._device.close("the broker closed the connection", 0x88)
+
+    def pause_writing(self) -> None:
+        """The broker reads too slowly."""
+        if not self._device.closed:
+            self._device.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The broker has caught up."""
+        if not self._device.closed:
+            self._device.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Read whole packets and write to the device what it may have."""
+        if self._pending:
+            self._pending += data
+            if len(self._pending) < self._needed:
+                return
+            data = bytes(self._pending)
+            self._pending.clear()
+        position = run = 0
+        self._needed = 0
+        while not self._device.closed:
+            at = packets.frame(data, position)
+            if at is None:
+                break
+            if at.end > len(data):
+                self._needed = at.end - position
+                break
+            if not self._passes(data, at):
+                self._forward(data, run, position)
+                run = at.end
+            position = at.end
+        self._forward(data, run, position)
+        self._pending += data[position:]
+
+    def _forward(self, data: bytes, start: int, end: int) -> None:
+        if start < end and not self._device.closed:
+            self._device.transport.write(data if end - start == len(data) else memoryview(data)[start:end])
+
+    def _passes(self, data: bytes, at: Frame) -> bool:
+        device = self._device
+        if at.kind == packets.PUBLISH:
+            return self._deliver(data, at)
+        if at.kind == packets.CONNACK:
+            present, code, properties = packets.read_connack(data, at, device.level)
+            device.connection_acknowledged(code, properties, session_present=present, assigned=self._assigned)
+            return False
+        if at.kind == packets.SUBACK and device.pending_subacks:
+            packet_id, properties, codes = packets.read_acknowledgement(data, at, device.level)
+            places = device.pending_subacks.pop(packet_id, None)
+            if places is not None:
+                granted = iter(codes)
+                merged = bytes(next(granted) if place is None else place for place in places)
+                device.transport.write(packets.write_suback(packet_id, merged, device.level, properties))
+                return False
+        return True
+
+    def _deliver(self, data: bytes, at: Frame) -> bool:
+        """Whether a message goes to the device; one that does not is acknowledged in its place."""
+        device = self._device
+        publish = packets.read_publish(data, at, device.level)
+        topic = publish.topic
+        if publish.alias is not None:
+            topic = topic or self._aliases.get(publish.alias, b"")
+            self._aliases[publish.alias] = topic
+        # mqtt.html: "Subscription to topic filters that contain a wildcard character can't receive retained messages"
+        retained = at.flags & 1 and not device.retain_as_published and topic not in device.exact_filters
+        verdict = device.authorization.verdict("receive", topic)
+        if verdict is ALLOWED and not retained:
+            device.messages_out += 1
+            device.gateway.journal.counters.messages_out += 1
+            return True
+        if verdict is not ALLOWED:
+            device.gateway.journal.denied(
+                verdict.action, verdict.reason, topic=topic.decode(errors="replace"), **device.details()
+            )
+        if at.flags & 6:
+            self.transport.write(packets.write_puback(publish.packet_id, device.level))
+        return False

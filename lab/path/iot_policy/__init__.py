@@ -1,0 +1,14 @@
+"""AWS IoT policies evaluated as IAM evaluates them: pure functions of documents and one request.
+
+>>> document = {
+...     "Version": "2012-10-17",
+...     "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/${iot:ClientId}"}],
+... }
+>>> request = Request("iot:Connect", "arn:aws:iot:ap-northeast-1:123456789012:client/pi-1", {"iot:ClientId": "pi-1"})
+>>> evaluate({"walk-through": document}, request).allowed
+True
+"""
+
+from lab.path.iot_policy.evaluation import Decision, Request, depends_on_time, evaluate
+
+__all__ = ["Decision", "Request", "depends_on_time", "evaluate"]
