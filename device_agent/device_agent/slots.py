@@ -9,7 +9,7 @@
 ```
 
 A new bundle is written into the other slot and takes over by one rename, so that tunnel and agent change identity
-together and a power cut leaves all of the old bundle or all of the new one. Then the old slot is removed, with its keys.
+together and a power cut leaves all of the old bundle or all of the new one. Then the old slot goes, with its keys.
 """
 
 from __future__ import annotations

@@ -7,14 +7,12 @@ from contextlib import ExitStack
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
-from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, Installation
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
 from device_agent.service import is_active, systemctl
 from device_agent.session import echo
 from device_agent.slots import slot_folder
 from device_agent.system import System
 
-TRIAL_FILE = "/etc/openvpn/client/clientvpn_trial.conf"
-TRIAL_SERVICE = "openvpn-client@clientvpn_trial.service"
 PATIENCE = 90
 """Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
 

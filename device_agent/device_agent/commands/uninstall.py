@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from device_agent._exceptions import UsageError
 from device_agent.files import read_link, remove, reporting
@@ -16,12 +17,12 @@ from device_agent.installation import (
     OPENVPN_SERVICE,
     RUNTIME_DIRECTORY,
     STATE_DIRECTORY,
+    TRIAL_FILE,
     TUNNEL_RULE,
     USER,
 )
 from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.system import System
-from device_agent.trial import TRIAL_FILE
 
 HELP = "remove everything that install made; messages that wait to be sent are kept"
 
@@ -81,13 +82,13 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 
 def _files(system: System, *, purge: bool) -> list[str]:
     """List what is there to be removed. A profile that somebody put in place of ours is not ours."""
-    drop_in_folder = os.path.dirname(OPENVPN_DROP_IN)
+    drop_in_folder = str(Path(OPENVPN_DROP_IN).parent)
     candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, RUNTIME_DIRECTORY]
     if purge:
         candidates.append(STATE_DIRECTORY)
     found = [path for path in candidates if os.path.lexists(system.path(path))]
     folder = system.path(drop_in_folder)
-    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {os.path.basename(OPENVPN_DROP_IN)}:
+    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {Path(OPENVPN_DROP_IN).name}:
         found.append(drop_in_folder)
     if "private-iot/" in (read_link(system, OPENVPN_FILE) or ""):
         found.append(OPENVPN_FILE)

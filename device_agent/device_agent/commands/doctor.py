@@ -1,0 +1,107 @@
+"""`device-agent doctor`: prove the path, hop by hop, and name the broken one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from device_agent.checks import Check, Finding, Patient, run_checks
+from device_agent.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
+from device_agent.path_checks import (
+    check_echo,
+    check_mqtt,
+    check_public_way,
+    check_resolver,
+    check_tcp,
+    check_tls,
+)
+from device_agent.service import agent_paused
+from device_agent.system import System
+
+HELP = "prove the private path from the ground up and name the hop that is broken"
+
+CHECKS = (
+    Check("files", "files, owners and modes", check_files),
+    Check("certificates", "clock and certificates", check_certificates, ("files",)),
+    Check("tunnel", "the tunnel's service", check_tunnel_service, ("files",)),
+    Check("interface", "the tunnel's interface and routes", check_interface, ("tunnel",)),
+    Check("resolver", "every address of the endpoint is inside the VPC", check_resolver, ("interface",)),
+    Check("tcp", "TCP to the VPC endpoint", check_tcp, ("resolver",)),
+    Check("tls", "TLS: the server's names and dates", check_tls, ("tcp", "certificates")),
+    Check("mqtt", "MQTT connect", check_mqtt, ("tls",)),
+    Check("echo", "publish and subscribe", check_echo, ("mqtt",)),
+    Check("public-way", "the public way is refused", check_public_way, ("certificates",)),
+)
+_LABELS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}
+_COLOURS = {"ok": "32", "warning": "33", "failed": "31", "skipped": "90"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    checks = "\n".join(f"  {check.name:<13} {check.title}" for check in CHECKS)
+    parser.epilog = (
+        f"checks, in order:\n{checks}\n"
+        "\n"
+        "exit codes: 0 healthy, 1 warnings, 2 broken\n"
+        "\n"
+        "public-way connects to AWS IoT's public address outside the tunnel, to see the device refused there;\n"
+        "--no-public-way leaves it out. A running agent is paused for mqtt, echo and public-way, since AWS IoT allows\n"
+        "one connection a client ID.\n"
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--no-public-way", action="store_true", help="send nothing outside the tunnel")
+    parser.add_argument("--port", type=int, default=8883, help="8883, or 443 with ALPN (8883)")
+
+
+def run(arguments: argparse.Namespace, system: System) -> int:
+    """Run the command.
+
+    Args:
+        arguments: As `add_arguments` has them.
+        system: The machine.
+
+    Returns:
+        0 if every check is ok, 1 if there are warnings, 2 if one failed.
+    """
+    checks = [check for check in CHECKS if not (arguments.no_public_way and check.name == "public-way")]
+    findings: list[tuple[Check, Finding]] = []
+    with agent_paused(system):
+        for check, finding in run_checks(checks, Patient(system, arguments.port)):
+            findings.append((check, finding))
+            if not arguments.json:
+                _print(check, finding)
+    results = {finding.result for _check, finding in findings}
+    code = 2 if "failed" in results else 1 if "warning" in results else 0
+    if arguments.json:
+        print(json.dumps({"result": ("healthy", "warnings", "broken")[code], "checks": _rows(findings)}, indent=2))
+    else:
+        print(
+            ("the private path is healthy", "the private path works, with warnings", "the private path is broken")[code]
+        )
+    return code
+
+
+def _rows(findings: list[tuple[Check, Finding]]) -> list[dict[str, str]]:
+    return [
+        {
+            "check": check.name,
+            "result": finding.result,
+            "seen": finding.seen,
+            "meaning": finding.meaning,
+            "remedy": finding.remedy,
+        }
+        for check, finding in findings
+    ]
+
+
+def _print(check: Check, finding: Finding) -> None:
+    label = f"{_LABELS[finding.result]:<8}"
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        label = f"\033[{_COLOURS[finding.result]}m{label}\033[0m"
+    print(f"{label} {check.name:<13} {finding.seen}")
+    for name, text in (("means", finding.meaning), ("remedy", finding.remedy)):
+        if text:
+            print(f"{'':8} {name + ':':<13} {text}")
+    sys.stdout.flush()

@@ -1,0 +1,122 @@
+"""The doctor's checks of the device itself: files, clock and certificates, tunnel service, interface and routes."""
+
+from __future__ import annotations
+
+import json
+
+from device_agent._exceptions import CertificateError, DeviceAgentError
+from device_agent.certificates import check_dates, date, read_certificates
+from device_agent.checks import Finding, Patient
+from device_agent.installation import (
+    AGENT_UNIT,
+    OPENVPN_DROP_IN,
+    OPENVPN_FILE,
+    OPENVPN_SERVICE,
+    Installation,
+    check_file,
+)
+from device_agent.openvpn_profile import parse_profile
+from device_agent.service import is_enabled
+
+DAY = 86400
+WARN_DAYS = 30
+_REINSTALL = "install the device's bundle again with `device-agent install -`"
+
+
+def check_files(patient: Patient) -> Finding:
+    """Look at the installed files, their owners and modes."""
+    system = patient.system
+    try:
+        patient.installed = Installation.load(system)
+        check_file(system, OPENVPN_FILE, secret=True)
+        for unit in (AGENT_UNIT, OPENVPN_DROP_IN):
+            check_file(system, unit, secret=False)
+        parse_profile(system.path(OPENVPN_FILE).read_text("ascii", "replace"), OPENVPN_FILE)
+    except DeviceAgentError as error:
+        problem, _, remedy = str(error).rpartition("; ")
+        return Finding("failed", problem or str(error), "the device's identity cannot be trusted or read", remedy)
+    return Finding("ok", f"{patient.installed.name}: identity, profile and units are in place, keys closed to others")
+
+
+def check_certificates(patient: Patient) -> Finding:
+    """Compare the clock with the validity of every certificate."""
+    system, installation = patient.system, patient.installation
+    now = system.now()
+    profile = parse_profile(system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
+    texts = {
+        "the device's certificate": installation.certificate_file.read_text("utf-8"),
+        "the VPN's client certificate": profile.cert,
+        "the VPN's authority": profile.ca,
+    }
+    first, first_name = float("inf"), ""
+    try:
+        for name, text in texts.items():
+            certificates = read_certificates(text, name)
+            check_dates(certificates, now, name)
+            first, first_name = min((first, first_name), (min(found.not_after for found in certificates), name))
+    except CertificateError as error:
+        seen, _, remedy = str(error).rpartition("; ")
+        return Finding("failed", seen, "TLS refuses a certificate outside its validity, or the clock is wrong", remedy)
+    seen = f"clock {date(now)}; first to expire: {first_name}, {date(first)}, in {int((first - now) // DAY)} days"
+    if first - now < WARN_DAYS * DAY:
+        return Finding(
+            "warning", seen, "the device falls off the path on that day", "rotate it: `pulumi up`, then install"
+        )
+    return Finding("ok", seen)
+
+
+def check_tunnel_service(patient: Patient) -> Finding:
+    """Ask systemd for the tunnel's service."""
+    system = patient.system
+    done = system.run(["systemctl", "show", "-p", "ActiveState", "-p", "SubState", OPENVPN_SERVICE])
+    state = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    seen = f"{OPENVPN_SERVICE} is {state.get('ActiveState', 'unknown')} ({state.get('SubState', 'unknown')})"
+    if state.get("ActiveState") != "active":
+        return Finding(
+            "failed",
+            seen,
+            "OpenVPN is not running, so there is no tunnel",
+            f"`systemctl restart {OPENVPN_SERVICE}`; `journalctl -u {OPENVPN_SERVICE}` tells why it ended",
+        )
+    if not is_enabled(system, OPENVPN_SERVICE):
+        return Finding(
+            "warning",
+            f"{seen}, but not enabled",
+            "there will be no tunnel after a reboot",
+            f"`systemctl enable {OPENVPN_SERVICE}`",
+        )
+    return Finding("ok", f"{seen} and enabled")
+
+
+def check_interface(patient: Patient) -> Finding:
+    """See whether the way to the VPC's resolver is the tunnel's interface."""
+    server = str(patient.installation.dns_server)
+    route = find_route(patient, server)
+    if route is None:
+        seen = f"there is no route to {server}"
+    else:
+        device, source = route
+        seen = f"{server} is reached through {device} from {source}"
+        if is_tunnel(device):
+            return Finding("ok", seen)
+    return Finding(
+        "failed",
+        seen,
+        "OpenVPN has no connection to the Client VPN endpoint: its name, UDP, its certificate or its association fails",
+        f"`journalctl -u {OPENVPN_SERVICE}` tells which; check that the internet works and the endpoint is `available`",
+    )
+
+
+def find_route(patient: Patient, address: str) -> tuple[str, str] | None:
+    """Ask the kernel which interface and source address a packet would take; None if there is no way."""
+    done = patient.system.run(["ip", "-json", "route", "get", address])
+    try:
+        (route,) = json.loads(done.stdout)
+        return str(route["dev"]), str(route.get("prefsrc", "?"))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def is_tunnel(device: str) -> bool:
+    """Tell whether an interface is OpenVPN's: `dev tun` makes tun0 and so on."""
+    return device.startswith("tun")
