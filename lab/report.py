@@ -13,8 +13,8 @@ _GREEN, _RED, _DIM, _RESET = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
 class Report:
     """Tells what is being done and how long it took.
 
-    On a terminal a step is one line that ends in a mark; elsewhere (a file, continuous integration) it is one line at the
-    start and one at the end. ``NO_COLOR`` is honoured (no-color.org).
+    A step is a line at its beginning and a line at its end: with marks on a terminal, with words elsewhere (a file,
+    continuous integration). ``NO_COLOR`` is honoured (no-color.org).
 
     Args:
         stream: Where to write; standard error by default.
@@ -35,7 +35,7 @@ class Report:
             text: What is being done, such as ``starting the cloud``.
         """
         started = time.monotonic()
-        self._write(f"{text} …\n" if not self.interactive else self._paint(_DIM, f"… {text}") + "\n")
+        self._write((self._paint(_DIM, f"… {text}") if self.interactive else f"{text} …") + "\n")
         try:
             yield
         except BaseException:
