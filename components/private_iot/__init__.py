@@ -1,1 +1,24 @@
-"""Private connectivity for IoT devices on AWS, as Pulumi components."""
+"""Private connectivity for IoT devices on AWS, as Pulumi components.
+
+Four components, in the order that a program composes them: `PrivateIotNetwork` (VPC, subnets, security groups),
+`IotPrivateLink` (interface endpoint, private hosted zone, IoT policy), `ClientVpnAccess` (Client VPN endpoint,
+certificates, profiles) and `IotDevice` (thing, certificate, device bundle).
+"""
+
+from private_iot.client_vpn import ClientVpnAccess, ClientVpnAccessArgs
+from private_iot.device import IotDevice, IotDeviceArgs
+from private_iot.errors import ArgumentError
+from private_iot.network import PrivateIotNetwork, PrivateIotNetworkArgs
+from private_iot.private_link import IotPrivateLink, IotPrivateLinkArgs
+
+__all__ = [
+    "ArgumentError",
+    "ClientVpnAccess",
+    "ClientVpnAccessArgs",
+    "IotDevice",
+    "IotDeviceArgs",
+    "IotPrivateLink",
+    "IotPrivateLinkArgs",
+    "PrivateIotNetwork",
+    "PrivateIotNetworkArgs",
+]
