@@ -62,7 +62,7 @@ def deploy(settings: Settings) -> None:
     pulumi.export("clientVpnEndpointId", vpn.client_vpn_endpoint_id)
     pulumi.export("iotPolicy", pulumi.Output.json_loads(link.policy_document))
     pulumi.export("clientVpnConfigs", vpn.client_configs)
-    pulumi.export("devices", {name: device.bundle for name, device in devices.items()})
+    pulumi.export("devices", pulumi.Output.secret({name: device.bundle for name, device in devices.items()}))
 
 
 try:

@@ -211,8 +211,8 @@ class IotPrivateLink(pulumi.ComponentResource):
             return iot_policy.check_size("extra_topics", text, arguments.extra_topics)
 
         return aws.iot.Policy(
-            f"{self._prefix}-iot-policy",
+            f"{self._prefix}-policy",
             policy=vpc_endpoint_id.apply(written),
-            tags={**self._tags, "Name": f"{self._prefix}-iot-policy"},
+            tags={**self._tags, "Name": f"{self._prefix}-policy"},
             opts=pulumi.ResourceOptions(parent=self),
         )
