@@ -1,0 +1,1 @@
+"""Unit tests of the program and of how the library is shipped."""
