@@ -14,9 +14,10 @@ from xml.sax.saxutils import escape
 
 from botocore.exceptions import UnknownServiceError
 from moto.core.request import Request
-from moto.core.routing import NotFound, get_service_router
+from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from lab.cloud.faults import Faults, Journal

@@ -272,3 +272,29 @@ class DuplicateSubnetsInSameZone(EC2ClientError):
             f"Found another VPC endpoint subnet in the availability zone of {subnet_id}. VPC endpoint subnets should be in "
             "different availability zones supported by the VPC endpoint service.",
         )
+
+
+class CannotDelete(EC2ClientError):
+    """A VPC's default group (*seen*)."""
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(
+            "CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted by a user'
+        )
+
+
+class NetworksDiffer(EC2ClientError):
+    """A rule names a group of another VPC (*seen*)."""
+
+    code = "InvalidGroup.NotFound"
+    message = "You have specified two resources that belong to different networks."
+
+
+class ResourceAlreadyAssociated(EC2ClientError):
+    """The subnet has another route table (*seen*)."""
+
+    def __init__(self, route_table_id: str) -> None:
+        super().__init__(
+            "Resource.AlreadyAssociated",
+            f"the specified association for route table {route_table_id} conflicts with an existing association",
+        )

@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from moto.core.utils import utcnow
 from moto.iot import models as moto
 from moto.iot.exceptions import InvalidRequestException
 
@@ -111,7 +112,7 @@ class IoTBackend(moto.IoTBackend):
                 f"newStatus has to be one of {', '.join(SETTABLE_STATUSES)}; got {new_status!r}."
             )
         super().update_certificate(certificate_id, new_status)
-        self.certificates[certificate_id].last_modified_date = moto.utcnow()
+        self.certificates[certificate_id].last_modified_date = utcnow()
 
     def create_policy(self, policy_name: str, policy_document: Any) -> moto.FakePolicy:
         """Store a policy whose document AWS IoT would take."""

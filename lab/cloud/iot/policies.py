@@ -65,7 +65,7 @@ def _check_statement(statement: Any) -> None:
 
 def _strings(statement: dict[str, Any], element: str) -> list[str]:
     value = statement.get(element)
-    values = value if isinstance(value, list) else [value]
+    values: list[Any] = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(item, str) and item for item in values):
         raise MalformedPolicyException(f"a Statement needs {element}, a string or a list of strings")
     return values

@@ -22,6 +22,7 @@ from lab.cloud.ec2.exceptions import (
 from lab.cloud.ec2.models import client_vpn_rules as rules
 from lab.cloud.ec2.models.client_vpn_profile import client_configuration
 from lab.cloud.ec2.models.client_vpn_state import TERMINATED_SHOWN_FOR, ClientVpnEndpoint, Connection
+from lab.cloud.ec2.models.network_interfaces import NetworkInterfaceBackend
 from lab.cloud.ec2.models.tokens import ClientTokens
 from lab.cloud.ec2.progress import Progress
 
@@ -29,16 +30,14 @@ Parameters = dict[str, Any]
 """A request's parameters by AWS's names."""
 
 
-class ClientVpnBackend:
+class ClientVpnBackend(NetworkInterfaceBackend):
     """Client VPN endpoints of one account and Region; a part of the EC2 backend."""
 
-    account_id: str
-    region_name: str
-    tags: dict[str, dict[str, str]]
-
-    def __init__(self) -> None:
+    def __init__(self, region_name: str, account_id: str) -> None:
+        # moto's constructor makes the default VPC, so what the lab adds has to be ready before it.
         self.client_vpn_endpoints: dict[str, ClientVpnEndpoint] = {}
         self.client_tokens = ClientTokens()
+        super().__init__(region_name, account_id)
 
     def create_client_vpn_endpoint(self, parameters: Parameters, tags: dict[str, str]) -> ClientVpnEndpoint:
         """Create an endpoint.
@@ -96,7 +95,7 @@ class ClientVpnBackend:
         self._create_log_stream(endpoint)
         self.client_vpn_endpoints[endpoint.id] = endpoint
         if tags:
-            self.create_tags([endpoint.id], tags)  # type: ignore[attr-defined] # moto's TagBackend
+            self.create_tags([endpoint.id], tags)
         return endpoint
 
     def get_client_vpn_endpoint(self, endpoint_id: str) -> ClientVpnEndpoint:
@@ -133,8 +132,8 @@ class ClientVpnBackend:
         if "ServerCertificateArn" in parameters:
             arn = parameters["ServerCertificateArn"]
             rules.check_server_certificate(arn, self._acm_certificate(arn))
-        vpc_id = parameters.get("VpcId", endpoint.vpc_id)
-        if vpc_id != endpoint.vpc_id:
+        vpc_id = parameters.get("VpcId") or endpoint.vpc_id
+        if vpc_id and vpc_id != endpoint.vpc_id:
             if endpoint.associated:
                 raise InvalidParameterValue(
                     f"{endpoint_id} has target networks in {endpoint.vpc_id}; its VPC cannot become {vpc_id}"
@@ -148,7 +147,7 @@ class ClientVpnBackend:
 
         if dns is not None:
             endpoint.dns_servers = servers
-        if vpc_id != endpoint.vpc_id:
+        if vpc_id and vpc_id != endpoint.vpc_id:
             endpoint.vpc_id = vpc_id
             endpoint.security_group_ids = [self.default_group_id(vpc_id)]
         if group_ids:
@@ -279,12 +278,19 @@ class ClientVpnBackend:
 
     def vpc_cidrs(self, vpc_id: str) -> list[str]:
         """Return the IPv4 blocks of a VPC."""
-        vpc = self.get_vpc(vpc_id)  # type: ignore[attr-defined] # moto's VPCBackend
+        vpc = self.get_vpc(vpc_id)
         return [association["cidr_block"] for association in vpc.get_cidr_block_association_set()]
 
-    def default_group_id(self, vpc_id: str) -> str:
-        """Return the default security group of a VPC."""
-        return str(self.get_default_security_group(vpc_id).id)  # type: ignore[attr-defined] # moto's SecurityGroupBackend
+    def set_client_vpn_security_groups(self, endpoint: ClientVpnEndpoint, group_ids: list[str]) -> None:
+        """Give an endpoint, and the network interface of each association, these groups."""
+        endpoint.security_group_ids = list(group_ids)
+        for network in endpoint.associated:
+            self.modify_network_interface_attribute(network.network_interface_id, group_ids)
+
+    def forget_disassociated_networks(self, endpoint: ClientVpnEndpoint) -> None:
+        """Drop the associations that were seen on their way out."""
+        for network in [one for one in endpoint.target_networks.values() if one.progress.gone]:
+            del endpoint.target_networks[network.association_id]
 
     def _live_endpoint(self, endpoint_id: str) -> ClientVpnEndpoint:
         endpoint = self.get_client_vpn_endpoint(endpoint_id)
@@ -298,7 +304,7 @@ class ClientVpnBackend:
             self.tags.pop(endpoint.id, None)
 
     def _vpc_of_groups(self) -> dict[str, str]:
-        return {group_id: vpc_id for vpc_id, groups in self.groups.items() for group_id in groups}  # type: ignore[attr-defined] # moto's SecurityGroupBackend
+        return {group_id: vpc_id for vpc_id, groups in self.groups.items() for group_id in groups}
 
     def _acm_certificate(self, arn: str | None) -> rules.AcmCertificate | None:
         bundle = acm_backends[self.account_id][self.region_name]._certificates.get(arn or "")

@@ -49,14 +49,14 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         self.forget_disassociated_networks(endpoint)
         if not subnet_id:
             raise MissingParameter("The request must contain the parameter SubnetId")
-        subnet: Any = self.get_subnet(subnet_id)  # type: ignore[attr-defined] # moto's SubnetBackend
+        subnet: Any = self.get_subnet(subnet_id)
         self._check_target_network(endpoint, subnet)
 
         if endpoint.vpc_id is None:
             endpoint.vpc_id = subnet.vpc_id
         if not endpoint.security_group_ids:
             endpoint.security_group_ids = [self.default_group_id(subnet.vpc_id)]
-        interface = self.create_service_interface(  # type: ignore[attr-defined] # NetworkInterfaceBackend
+        interface = self.create_service_interface(
             subnet, endpoint.security_group_ids, description=f"ClientVPN Endpoint resource {endpoint.id}"
         )
         network = TargetNetwork(
@@ -105,7 +105,7 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
             raise ClientVpnAssociationNotFound(association_id)
         if not network.progress.ends:
             network.progress = Progress("disassociating", None)
-            self.delete_service_interface(network.network_interface_id)  # type: ignore[attr-defined] # NetworkInterfaceBackend
+            self.delete_service_interface(network.network_interface_id)
             endpoint.routes = [route for route in endpoint.routes if route.target_subnet != network.subnet_id]
             if not endpoint.associated:
                 endpoint.progress = Progress("pending-associate", "pending-associate")
@@ -131,17 +131,6 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         rules.check_security_groups(group_ids, vpc_id, self._vpc_of_groups())
         self.set_client_vpn_security_groups(endpoint, group_ids)
         return group_ids
-
-    def set_client_vpn_security_groups(self, endpoint: ClientVpnEndpoint, group_ids: list[str]) -> None:
-        """Give an endpoint, and the network interface of each association, these groups."""
-        endpoint.security_group_ids = list(group_ids)
-        for network in endpoint.associated:
-            self.modify_network_interface_attribute(network.network_interface_id, group_ids)  # type: ignore[attr-defined] # moto's NetworkInterfaceBackend
-
-    def forget_disassociated_networks(self, endpoint: ClientVpnEndpoint) -> None:
-        """Drop the associations that were seen on their way out."""
-        for network in [one for one in endpoint.target_networks.values() if one.progress.gone]:
-            del endpoint.target_networks[network.association_id]
 
     def authorize_client_vpn_ingress(
         self, endpoint_id: str, cidr: str, group_id: str | None, all_groups: bool, description: str

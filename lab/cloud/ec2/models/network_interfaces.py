@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from moto.ec2.models import EC2Backend as MotoEC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
-from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend as MotoNetworkInterfaceBackend
 
 from lab.cloud.ec2.exceptions import (
     AddressInUse,
@@ -16,7 +16,7 @@ from lab.cloud.ec2.models.addresses import free_address, is_usable
 AMAZON = "amazon-aws"
 
 
-class NetworkInterfaceBackend(MotoNetworkInterfaceBackend):
+class NetworkInterfaceBackend(MotoEC2Backend):
     """moto's, which takes any address: also reserved ones, others' and none of the subnet; a part of the EC2 backend."""
 
     def create_network_interface(
@@ -32,7 +32,7 @@ class NetworkInterfaceBackend(MotoNetworkInterfaceBackend):
     ) -> NetworkInterface:
         """Create an interface whose address is the one asked for or a free one of the subnet."""
         if isinstance(subnet, str):
-            subnet = self.get_subnet(subnet)  # type: ignore[attr-defined] # moto's SubnetBackend
+            subnet = self.get_subnet(subnet)
         if isinstance(private_ip_address, str) and private_ip_address:
             self._check_address(subnet, private_ip_address)
         elif not private_ip_address and not private_ip_addresses:
@@ -78,14 +78,25 @@ class NetworkInterfaceBackend(MotoNetworkInterfaceBackend):
     def delete_service_interface(self, interface_id: str) -> None:
         """Delete an interface of one of AWS's services; one that is gone already is no error."""
         if self.enis.pop(interface_id, None) is not None:
-            self.tags.pop(interface_id, None)  # type: ignore[attr-defined] # moto's TagBackend
+            self.tags.pop(interface_id, None)
 
     def delete_network_interface(self, eni_id: str) -> None:
         """Delete a caller's interface."""
         if self.get_network_interface(eni_id).requester_managed:
             raise OperationNotPermitted(f"Network interface {eni_id} is managed by the service that made it")
         super().delete_network_interface(eni_id)
-        self.tags.pop(eni_id, None)  # type: ignore[attr-defined] # moto's TagBackend
+        self.tags.pop(eni_id, None)
+
+    def default_group_id(self, vpc_id: str) -> str:
+        """Return the default security group of a VPC."""
+        group = self.get_default_security_group(vpc_id)
+        if group is None:
+            raise LookupError(f"{vpc_id} has no default security group")
+        return group.id
+
+    def tag_items(self, resource_id: str) -> list[dict[str, str]]:
+        """Return a resource's tags as a list of Key and Value."""
+        return [{"Key": key, "Value": value} for key, value in self.tags.get(resource_id, {}).items()]
 
     def _addresses(self, subnet: Any) -> set[str]:
         return {

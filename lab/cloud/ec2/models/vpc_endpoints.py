@@ -3,13 +3,15 @@
 The texts of the refusals are AWS's, as public reports quote them, where the comment says so.
 """
 
+import datetime
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 from moto.ec2.exceptions import InvalidVpcEndPointIdError
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
-from moto.ec2.models.vpcs import VPC, VPCBackend, VPCEndPoint
-from moto.ec2.utils import generic_filter, random_resource_id, random_vpc_ep_id
+from moto.ec2.models.vpcs import VPC, VPCEndPoint
+from moto.ec2.utils import random_resource_id, random_vpc_ep_id
 
 from lab.cloud.ec2.exceptions import (
     DuplicateSubnetsInSameZone,
@@ -20,32 +22,54 @@ from lab.cloud.ec2.exceptions import (
     UnsupportedOperation,
     VpcEndpointServiceNotFound,
 )
+from lab.cloud.ec2.models.network_interfaces import NetworkInterfaceBackend
 from lab.cloud.ec2.models.vpc_endpoint_services import endpoint_hosted_zone_id, iot_endpoint_services
 from lab.cloud.ec2.progress import Progress
 
 Parameters = dict[str, Any]
 INTERFACE = "Interface"
 GATEWAY = "Gateway"
+DEFAULT_POLICY = json.dumps(VPCEndPoint.DEFAULT_POLICY)
 
 
-class VpcEndpoint(VPCEndPoint):
-    """An endpoint with a state of its own.
+@dataclass
+class VpcEndpoint:
+    """An endpoint.
 
     Attributes:
-        dns_label: the part of its names that AWS adds to the identifier.
-        base_dns_name: what its names end with; empty for a gateway endpoint.
+        backend: EC2 of the endpoint's account and Region.
+        vpc_id: the VPC.
+        service_name: ``com.amazonaws.REGION.…``.
+        vpc_endpoint_type: ``Interface`` or ``Gateway``.
+        policy_document: JSON.
+        security_group_ids: those of each network interface.
+        private_dns_enabled: whether the VPC's resolver gives the service's own name the endpoint's addresses.
+        base_dns_name: what the endpoint's names end with; empty for a gateway endpoint.
         private_dns_names: names of the service that private DNS serves.
+        route_table_ids: of a gateway endpoint.
+        prefix_list_id: of a gateway endpoint.
+        id: ``vpce-…``.
+        dns_label: the part of its names that AWS adds to the identifier.
         progress: pending, available, deleting.
         interfaces: subnet identifier to network interface identifier.
     """
 
-    def __init__(self, *arguments: Any, base_dns_name: str = "", private_dns_names: list[str], **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.dns_label = random_resource_id(8)
-        self.base_dns_name = base_dns_name
-        self.private_dns_names = private_dns_names
-        self.progress = Progress("pending", "available") if base_dns_name else Progress("available", "available")
-        self.interfaces: dict[str, str] = {}
+    backend: "VpcEndpointBackend"
+    vpc_id: str
+    service_name: str
+    vpc_endpoint_type: str
+    policy_document: str
+    security_group_ids: list[str] = field(default_factory=list)
+    private_dns_enabled: bool = False
+    base_dns_name: str = ""
+    private_dns_names: list[str] = field(default_factory=list)
+    route_table_ids: list[str] = field(default_factory=list)
+    prefix_list_id: str | None = None
+    id: str = field(default_factory=random_vpc_ep_id)
+    dns_label: str = field(default_factory=lambda: random_resource_id(8))
+    progress: Progress = field(default_factory=lambda: Progress("pending", "available"))
+    interfaces: dict[str, str] = field(default_factory=dict)
+    creation_timestamp: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
     def current_dns_entries(self) -> list[dict[str, str]]:
         """Return the names of the endpoint, each with the hosted zone that holds it.
@@ -55,9 +79,9 @@ class VpcEndpoint(VPCEndPoint):
         """
         if not self.base_dns_name:
             return []
-        region = self.ec2_backend.region_name
+        region = self.backend.region_name
         zone_id = endpoint_hosted_zone_id(region)
-        zones = sorted(self.ec2_backend.get_subnet(subnet_id).availability_zone for subnet_id in self.interfaces)
+        zones = sorted(self.backend.get_subnet(subnet_id).availability_zone for subnet_id in self.interfaces)
         names = [f"{self.id}-{self.dns_label}-{zone}.{self.base_dns_name}" for zone in zones]
         names.append(f"{self.id}-{self.dns_label}.{self.base_dns_name}")
         entries = [{"DnsName": name, "HostedZoneId": zone_id} for name in names]
@@ -74,29 +98,35 @@ class VpcEndpoint(VPCEndPoint):
             "VpcEndpointType": self.vpc_endpoint_type,
             "VpcId": self.vpc_id,
             "ServiceName": self.service_name,
-            "ServiceRegion": self.ec2_backend.region_name,
+            "ServiceRegion": self.backend.region_name,
             "State": state,
             "PolicyDocument": self.policy_document,
             "RouteTableIds": self.route_table_ids,
             "SubnetIds": list(self.interfaces),
-            "Groups": self.groups,
+            "Groups": [
+                {"GroupId": group.id, "GroupName": group.name}
+                for group_id in self.security_group_ids
+                if (group := self.backend.get_security_group_from_id(group_id))
+            ],
             "IpAddressType": "ipv4",
             "DnsOptions": {"DnsRecordIpType": "ipv4"},
-            "PrivateDnsEnabled": bool(self.private_dns_enabled),
+            "PrivateDnsEnabled": self.private_dns_enabled,
             "RequesterManaged": False,
             "NetworkInterfaceIds": list(self.interfaces.values()),
             "DnsEntries": self.current_dns_entries(),
             "CreationTimestamp": self.creation_timestamp,
-            "Tags": self.ec2_backend.tag_items(self.id),
-            "OwnerId": self.owner_id,
+            "Tags": self.backend.tag_items(self.id),
+            "OwnerId": self.backend.account_id,
         }
 
 
-class VpcEndpointBackend(VPCBackend):
+class VpcEndpointBackend(NetworkInterfaceBackend):
     """A part of the EC2 backend."""
 
-    account_id: str
-    region_name: str
+    def __init__(self, region_name: str, account_id: str) -> None:
+        # moto's constructor makes the default VPC, so what the lab adds has to be ready before it.
+        self.vpc_endpoints: dict[str, VpcEndpoint] = {}
+        super().__init__(region_name, account_id)
 
     def endpoint_services(self) -> list[dict[str, Any]]:
         """Return what DescribeVpcEndpointServices knows: moto's list with AWS IoT's services as AWS has them."""
@@ -104,7 +134,7 @@ class VpcEndpointBackend(VPCBackend):
         iot = iot_endpoint_services(self.region_name, zones)
         names = {service["ServiceName"] for service in iot} | {f"com.amazonaws.{self.region_name}.iot"}
         others = self._collect_default_endpoint_services(self.account_id, self.region_name)
-        custom = [configuration.to_dict() for configuration in self.configurations.values()]  # type: ignore[attr-defined] # moto's VPCServiceConfigurationBackend
+        custom = [configuration.to_dict() for configuration in self.configurations.values()]
         unique = {service["ServiceName"]: service for service in others if service["ServiceName"] not in names}
         return sorted([*unique.values(), *custom, *iot], key=lambda service: str(service["ServiceName"]))
 
@@ -147,26 +177,27 @@ class VpcEndpointBackend(VPCBackend):
         return self._create_interface_endpoint(vpc, service, parameters, tags)
 
     def _create_gateway_endpoint(self, parameters: Parameters, tags: dict[str, str]) -> VpcEndpoint:
+        # moto adds the routes and knows the prefix lists.
         made = super().create_vpc_endpoint(
             parameters["VpcId"],
             parameters["ServiceName"],
             GATEWAY,
             parameters.get("PolicyDocument"),
             parameters.get("RouteTableIds", []),
-            tags=tags,
         )
+        del self.vpc_end_points[made.id]
         endpoint = VpcEndpoint(
-            self,
-            made.id,
-            made.vpc_id,
-            made.service_name,
-            GATEWAY,
-            made.policy_document,
-            made.route_table_ids,
-            private_dns_names=[],
-            destination_prefix_list_id=made.destination_prefix_list_id,
+            backend=self,
+            vpc_id=made.vpc_id,
+            service_name=made.service_name,
+            vpc_endpoint_type=GATEWAY,
+            policy_document=made.policy_document,
+            route_table_ids=made.route_table_ids,
+            prefix_list_id=made.destination_prefix_list_id,
+            id=made.id,
+            progress=Progress("available", "available"),
         )
-        self.vpc_end_points[endpoint.id] = endpoint
+        self._register(endpoint, tags)
         return endpoint
 
     def _create_interface_endpoint(
@@ -186,23 +217,25 @@ class VpcEndpointBackend(VPCBackend):
         self._check_policy(service, parameters.get("PolicyDocument"))
 
         endpoint = VpcEndpoint(
-            self,
-            random_vpc_ep_id(),
-            vpc.id,
-            service["ServiceName"],
-            INTERFACE,
-            parameters.get("PolicyDocument"),
-            [],
+            backend=self,
+            vpc_id=vpc.id,
+            service_name=service["ServiceName"],
+            vpc_endpoint_type=INTERFACE,
+            policy_document=parameters.get("PolicyDocument") or DEFAULT_POLICY,
             # "If you do not specify a security group, the default security group" (CreateVpcEndpoint, SecurityGroupIds).
-            security_group_ids=group_ids or [self.get_default_security_group(vpc.id).id],  # type: ignore[attr-defined] # moto's SecurityGroupBackend
-            tags=tags,
+            security_group_ids=group_ids or [self.default_group_id(vpc.id)],
             private_dns_enabled=private_dns,
             base_dns_name=service["BaseEndpointDnsNames"][0],
             private_dns_names=names,
         )
         self._add_interfaces(endpoint, subnet_ids, addresses)
-        self.vpc_end_points[endpoint.id] = endpoint
+        self._register(endpoint, tags)
         return endpoint
+
+    def _register(self, endpoint: VpcEndpoint, tags: dict[str, str]) -> None:
+        self.vpc_endpoints[endpoint.id] = endpoint
+        if tags:
+            self.create_tags([endpoint.id], tags)
 
     def modify_endpoint(self, endpoint_id: str, parameters: Parameters) -> None:
         """Change an endpoint; everything is checked first.
@@ -213,21 +246,12 @@ class VpcEndpointBackend(VPCBackend):
         """
         endpoint = self._live_vpc_endpoint(endpoint_id)
         if endpoint.vpc_endpoint_type == GATEWAY:
-            endpoint.modify(
-                parameters.get("PolicyDocument"),
-                None,
-                None,
-                parameters.get("AddRouteTableIds"),
-                parameters.get("RemoveRouteTableIds"),
-                None,
-                None,
-            )
-            return
+            raise UnsupportedOperation("The lab does not change gateway endpoints; replace the endpoint")
         vpc, service = self.get_vpc(endpoint.vpc_id), self._service(endpoint.service_name)
         removed = [subnet_id for subnet_id in parameters.get("RemoveSubnetIds", []) if subnet_id in endpoint.interfaces]
         added = [subnet_id for subnet_id in parameters.get("AddSubnetIds", []) if subnet_id not in endpoint.interfaces]
         staying = [subnet_id for subnet_id in endpoint.interfaces if subnet_id not in removed]
-        zones = [self.get_subnet(subnet_id).availability_zone for subnet_id in staying]  # type: ignore[attr-defined] # moto's SubnetBackend
+        zones = [self.get_subnet(subnet_id).availability_zone for subnet_id in staying]
         self._check_subnets(vpc.id, service, added, taken_zones=zones)
         group_ids = [
             group_id
@@ -246,14 +270,14 @@ class VpcEndpointBackend(VPCBackend):
         self._check_policy(service, policy)
 
         if policy or reset:
-            endpoint.policy_document = policy or json.dumps(VPCEndPoint.DEFAULT_POLICY)
+            endpoint.policy_document = policy or DEFAULT_POLICY
         endpoint.private_dns_enabled = private_dns
         endpoint.security_group_ids = group_ids
         for subnet_id in removed:
-            self.delete_service_interface(endpoint.interfaces.pop(subnet_id))  # type: ignore[attr-defined] # NetworkInterfaceBackend
+            self.delete_service_interface(endpoint.interfaces.pop(subnet_id))
         self._add_interfaces(endpoint, added, {})
         for interface_id in endpoint.interfaces.values():
-            self.modify_network_interface_attribute(interface_id, group_ids)  # type: ignore[attr-defined] # moto's NetworkInterfaceBackend
+            self.modify_network_interface_attribute(interface_id, group_ids)
 
     def delete_endpoints(self, endpoint_ids: list[str]) -> list[dict[str, Any]]:
         """Delete endpoints: their network interfaces go at once, they themselves after they were seen.
@@ -264,46 +288,38 @@ class VpcEndpointBackend(VPCBackend):
         self._forget_deleted_endpoints_of_vpc()
         unsuccessful = []
         for endpoint_id in endpoint_ids:
-            endpoint = self.vpc_end_points.get(endpoint_id)
-            if not isinstance(endpoint, VpcEndpoint):
+            endpoint = self.vpc_endpoints.get(endpoint_id)
+            if endpoint is None:
                 message = f"The Vpc Endpoint Id '{endpoint_id}' does not exist"
                 error = {"Code": "InvalidVpcEndpoint.NotFound", "Message": message}
                 unsuccessful.append({"ResourceId": endpoint_id, "Error": error})
             elif not endpoint.progress.ends:
                 endpoint.progress = Progress("deleting", None)
                 for interface_id in endpoint.interfaces.values():
-                    self.delete_service_interface(interface_id)  # type: ignore[attr-defined] # NetworkInterfaceBackend
-                if endpoint.destination_prefix_list_id:
+                    self.delete_service_interface(interface_id)
+                if endpoint.prefix_list_id:
                     for route_table_id in endpoint.route_table_ids:
-                        self.delete_route(route_table_id, endpoint.destination_prefix_list_id)  # type: ignore[attr-defined] # moto's RouteBackend
+                        self.delete_route(route_table_id, endpoint.prefix_list_id)
         return unsuccessful
 
-    def list_endpoints(self, endpoint_ids: list[str], filters: dict[str, list[str]]) -> list[VpcEndpoint]:
-        """Return these endpoints, or all of them, that pass the filters; oldest first."""
+    def list_endpoints(self, endpoint_ids: list[str]) -> list[VpcEndpoint]:
+        """Return these endpoints, or all of them, oldest first."""
         self._forget_deleted_endpoints_of_vpc()
         for endpoint_id in endpoint_ids:
-            if endpoint_id not in self.vpc_end_points:
+            if endpoint_id not in self.vpc_endpoints:
                 raise InvalidVpcEndPointIdError(endpoint_id)
-        endpoints: Any = self.vpc_end_points.values()
-        chosen = [endpoint for endpoint in endpoints if not endpoint_ids or endpoint.id in endpoint_ids]
-        renamed = {
-            {"vpc-endpoint-id": "id", "vpc-endpoint-state": "code"}.get(key, key): filters[key] for key in filters
-        }
-        states = renamed.pop("code", None)
-        passing: list[VpcEndpoint] = generic_filter(renamed, chosen)
-        return [endpoint for endpoint in passing if states is None or endpoint.progress.code in states]
+        return [one for one in self.vpc_endpoints.values() if not endpoint_ids or one.id in endpoint_ids]
 
     def _live_vpc_endpoint(self, endpoint_id: str) -> VpcEndpoint:
-        endpoint = self.list_endpoints([endpoint_id], {})[0]
+        endpoint = self.list_endpoints([endpoint_id])[0]
         if endpoint.progress.ends:
             raise InvalidVpcEndPointIdError(endpoint_id)
         return endpoint
 
     def _forget_deleted_endpoints_of_vpc(self) -> None:
-        endpoints: Any = self.vpc_end_points.values()
-        for endpoint in [one for one in endpoints if one.progress.gone]:
-            del self.vpc_end_points[endpoint.id]
-            self.tags.pop(endpoint.id, None)  # type: ignore[attr-defined] # moto's TagBackend
+        for endpoint in [one for one in self.vpc_endpoints.values() if one.progress.gone]:
+            del self.vpc_endpoints[endpoint.id]
+            self.tags.pop(endpoint.id, None)
 
     def _service(self, name: str) -> dict[str, Any]:
         return self.list_endpoint_services([name], {})[0]
@@ -313,7 +329,7 @@ class VpcEndpointBackend(VPCBackend):
     ) -> None:
         zones = list(taken_zones)
         for subnet_id in subnet_ids:
-            subnet = self.get_subnet(subnet_id)  # type: ignore[attr-defined] # moto's SubnetBackend
+            subnet = self.get_subnet(subnet_id)
             if subnet.vpc_id != vpc_id:
                 raise InvalidParameter(f"Subnet {subnet_id} does not belong to {vpc_id}")
             if subnet.availability_zone in zones:
@@ -328,7 +344,7 @@ class VpcEndpointBackend(VPCBackend):
 
     def _check_endpoint_groups(self, vpc_id: str, group_ids: list[str]) -> None:
         for group_id in group_ids:
-            group = self.get_security_group_from_id(group_id)  # type: ignore[attr-defined] # moto's SecurityGroupBackend
+            group = self.get_security_group_from_id(group_id)
             if group is None:
                 raise SecurityGroupNotFound(group_id)
             if group.vpc_id != vpc_id:
@@ -361,8 +377,8 @@ class VpcEndpointBackend(VPCBackend):
 
     def _add_interfaces(self, endpoint: VpcEndpoint, subnet_ids: list[str], addresses: dict[str, str | None]) -> None:
         for subnet_id in subnet_ids:
-            interface = self.create_service_interface(  # type: ignore[attr-defined] # NetworkInterfaceBackend
-                self.get_subnet(subnet_id),  # type: ignore[attr-defined] # moto's SubnetBackend
+            interface = self.create_service_interface(
+                self.get_subnet(subnet_id),
                 endpoint.security_group_ids,
                 description=f"VPC Endpoint Interface {endpoint.id}",
                 interface_type="vpc_endpoint",

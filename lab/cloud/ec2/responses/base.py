@@ -31,6 +31,11 @@ class LabResponse(EC2BaseResponse):
         parameters: Any = self.params
         return dict(parameters.original_dict()) if hasattr(parameters, "original_dict") else dict(parameters)
 
+    def filters(self) -> dict[str, list[str]]:
+        """Return the request's filters: name to values."""
+        filters: Any = self._filters_from_querystring()
+        return {name: list(values) for name, values in filters.items()}
+
     def once(self, operation: str, call: Callable[[], Any]) -> Any:
         """Call once for the request's client token (see `ClientTokens.once`)."""
         parameters = self.parameters()
@@ -48,11 +53,11 @@ class LabResponse(EC2BaseResponse):
         Raises:
             InvalidFilter: the request has another filter.
         """
-        for name, patterns in self._filters_from_querystring().items():
+        for name, patterns in self.filters().items():
             read = values_of.get("tag" if name.startswith("tag") else name)
             if read is None:
                 raise InvalidFilter(name)
-            items = [item for item in items if _matches(name, read(item), list(patterns))]
+            items = [item for item in items if _matches(name, read(item), patterns)]
         return items
 
     def page(

@@ -28,7 +28,18 @@ class VpcEndpoints(LabResponse):
     def describe_vpc_endpoints(self) -> ActionResult:
         """Answer DescribeVpcEndpoints."""
         self.error_on_dryrun()
-        endpoints = self.backend.list_endpoints(self._get_param("VpcEndpointIds", []), self._filters_from_querystring())
+        endpoints = self.filtered(
+            self.backend.list_endpoints(self._get_param("VpcEndpointIds", [])),
+            {
+                "vpc-endpoint-id": lambda endpoint: endpoint.id,
+                "vpc-endpoint-state": lambda endpoint: endpoint.progress.code,
+                "vpc-endpoint-type": lambda endpoint: endpoint.vpc_endpoint_type,
+                "vpc-id": lambda endpoint: endpoint.vpc_id,
+                "service-name": lambda endpoint: endpoint.service_name,
+                "ip-address-type": lambda _: "ipv4",
+                "tag": lambda endpoint: self.backend.tags.get(endpoint.id, {}),
+            },
+        )
         shown, token = self.page(endpoints, smallest=1)
         return self.result(VpcEndpoints=[one.to_dict(one.progress.observe()) for one in shown], NextToken=token)
 
@@ -40,9 +51,7 @@ class VpcEndpoints(LabResponse):
     def describe_vpc_endpoint_services(self) -> ActionResult:
         """Answer DescribeVpcEndpointServices."""
         self.error_on_dryrun()
-        services = self.backend.list_endpoint_services(
-            self._get_param("ServiceNames", []), self._filters_from_querystring()
-        )
+        services = self.backend.list_endpoint_services(self._get_param("ServiceNames", []), self.filters())
         shown, token = self.page(services, smallest=1)
         return self.result(
             ServiceNames=[service["ServiceName"] for service in shown], ServiceDetails=shown, NextToken=token
