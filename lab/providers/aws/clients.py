@@ -1,0 +1,104 @@
+"""The clients of AWS's APIs that all operations of one provider share."""
+
+import threading
+from typing import Any
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+from lab.providers.errors import ProviderError
+
+MAXIMUM_RETRIES = 25  # terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
+
+
+class Session:
+    """Credentials, Region and clients.
+
+    Args:
+        region: The default Region.
+        access_key: With `secret_key`; without both, botocore's usual chain (environment, files).
+        secret_key: See `access_key`.
+        token: The session token of temporary credentials.
+        profile: A profile of the shared configuration.
+        endpoints: Service → URL, over `AWS_ENDPOINT_URL`, which botocore honours by itself.
+        maximum_retries: How often a throttled or failed request is tried again.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        token: str | None = None,
+        profile: str | None = None,
+        endpoints: dict[str, str] | None = None,
+        maximum_retries: int = MAXIMUM_RETRIES,
+    ) -> None:
+        self.region = region
+        self._endpoints = endpoints or {}
+        self._session = botocore.session.Session(profile=profile)
+        if access_key and secret_key:
+            self._session.set_credentials(access_key, secret_key, token)
+        self._configuration = botocore.config.Config(
+            retries={"mode": "standard", "total_max_attempts": maximum_retries + 1},
+            max_pool_connections=64,
+            user_agent_extra="private-iot-lab",
+        )
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._account: str | None = None
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A client, made once for each service and Region; clients are safe to share between threads."""
+        key = (service, region or self.region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._session.create_client(
+                    service,
+                    region_name=key[1],
+                    endpoint_url=self._endpoints.get(service),
+                    config=self._configuration,
+                )
+            return self._clients[key]
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn`, `aws-us-gov`…"""
+        return str(self._session.get_partition_for_region(self.region))
+
+    @property
+    def account(self) -> str:
+        """The account's number, asked for once.
+
+        Raises:
+            ProviderError: When the credentials are missing or refused.
+        """
+        if self._account is None:
+            try:
+                self._account = str(self.client("sts").get_caller_identity()["Account"])
+            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+                raise ProviderError(f"validating provider credentials: retrieving caller identity from STS: {error}") from None
+        return self._account
+
+    def arn(self, service: str, resource: str, region: str | None = None) -> str:
+        """The ARN of a resource of this account."""
+        return f"arn:{self.partition}:{service}:{region or self.region}:{self.account}:{resource}"
+
+
+def code_of(error: Exception) -> str:
+    """AWS's error code (`InvalidVpcID.NotFound`), or an empty string for any other exception."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def explain(error: Exception) -> str:
+    """An error in one line: the operation, AWS's code, its message and the request's id. Requests are never quoted."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        told = error.response.get("Error", {})
+        request = error.response.get("ResponseMetadata", {}).get("RequestId")
+        tail = f" (request {request})" if request else ""
+        return f"{error.operation_name}: {told.get('Code', 'Unknown')}: {told.get('Message', 'no message')}{tail}"
+    return str(error)

@@ -1,0 +1,142 @@
+"""What the descriptions of AWS's resource types share."""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lab.providers.aws.clients import code_of, explain
+from lab.providers.aws.tags import changes, to_list
+from lab.providers.errors import ProviderError
+from lab.providers.schema import Property, map_of_strings, string
+from lab.providers.values import Properties
+from lab.providers.waiting import Call
+
+# Every regional type has it since version 6 of the provider; another one is another resource.
+REGION: Mapping[str, Property] = {"region": string(computed=True, force_new=True)}
+TAGS: Mapping[str, Property] = {"tags": map_of_strings(), "tagsAll": map_of_strings(computed=True)}
+
+
+def attempt(what: str, action: Callable[[], Any]) -> Any:
+    """Runs an API call; its error names what was attempted.
+
+    Args:
+        what: `creating EC2 VPC`, `deleting IoT Thing (pi-1)`.
+        action: The call.
+
+    Raises:
+        ProviderError: With `what`, the operation, AWS's code and message.
+    """
+    try:
+        return action()
+    except ProviderError:
+        raise
+    except Exception as error:
+        if not code_of(error) and not type(error).__module__.startswith("botocore"):
+            raise
+        raise ProviderError(f"{what}: {explain(error)}") from error
+
+
+def unless_gone(what: str, codes: tuple[str, ...], action: Callable[[], Any]) -> Any:
+    """Runs an API call on something that may be gone.
+
+    Returns:
+        The call's answer, or None when AWS answers with one of the codes.
+    """
+    try:
+        return action()
+    except Exception as error:
+        if code_of(error) in codes:
+            return None
+        return attempt(what, lambda: _raise(error))
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def has_code(*codes: str) -> Callable[[Exception], bool]:
+    """A test for `Call.retry`."""
+    return lambda error: code_of(error) in codes
+
+
+def tag_specifications(kind: str, inputs: Properties) -> dict[str, Any]:
+    """The argument of EC2's create calls that tags the new thing; empty without tags."""
+    tags = to_list(inputs.get("tagsAll"))
+    return {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]} if tags else {}
+
+
+def update_ec2_tags(call: Call, identifier: str, title: str, state: Properties, inputs: Properties) -> None:
+    """Brings the tags of an EC2 resource from the state's to the inputs'."""
+    ec2 = call.client("ec2")
+    put, removed = changes(state, inputs)
+    what = f"updating tags of {title} ({identifier})"
+    if removed:
+        gone = [{"Key": key} for key in removed]
+        attempt(what, lambda: ec2.delete_tags(Resources=[identifier], Tags=gone))
+    if put:
+        attempt(what, lambda: ec2.create_tags(Resources=[identifier], Tags=to_list(put)))
+
+
+def picked(inputs: Properties, names: Mapping[str, str]) -> dict[str, Any]:
+    """API arguments from inputs: API name → input name; what is absent or empty is left out."""
+    return {
+        argument: inputs[name] for argument, name in names.items() if inputs.get(name) not in (None, "", [], {})
+    }
+
+
+def cidr_block(*, smallest: int | None = None, largest: int | None = None) -> Callable[[str], str | None]:
+    """A validator of an IPv4 network in its canonical form, with a prefix length between `largest` and `smallest`."""
+
+    def validate(value: str) -> str | None:
+        try:
+            network = ipaddress.ip_network(value)
+        except ValueError as error:
+            return f"{json.dumps(value)} is not a valid CIDR block: {error}"
+        if "/" not in value:
+            return f"{json.dumps(value)} is not a valid CIDR block: it has no prefix length"
+        if smallest is not None and largest is not None and not largest <= network.prefixlen <= smallest:
+            return (
+                f"expected {value} to contain a network Value with between {largest} and {smallest} significant bits, "
+                f"got: {network.prefixlen}"
+            )
+        return None
+
+    return validate
+
+
+def arn(value: str) -> str | None:
+    """A validator of an ARN (terraform-provider-aws ``internal/verify``: ValidARN)."""
+    if re.fullmatch(r"arn:aws[\w-]*:[\w-]+:[\w-]*:(\d{12}|aws(-managed)?)?:.+", value):
+        return None
+    return f"({value}) is an invalid ARN: it has to look like arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE"
+
+
+def same_json(old: str, new: str) -> bool:
+    """Whether two documents are the same JSON."""
+    try:
+        return bool(json.loads(old) == json.loads(new))
+    except ValueError:
+        return False
+
+
+def json_document(value: str) -> str | None:
+    """A validator of a JSON object."""
+    try:
+        document = json.loads(value)
+    except ValueError as error:
+        return f"contains an invalid JSON: {error}"
+    return None if isinstance(document, dict) else "contains an invalid JSON policy: not a JSON object"
+
+
+def split_id(identifier: str, separator: str, count: int, form: str) -> list[str]:
+    """The parts of an id of several.
+
+    Raises:
+        ProviderError: When it does not have that form.
+    """
+    parts = identifier.split(separator, count - 1)
+    if len(parts) != count or not all(parts):
+        raise ProviderError(f"unexpected format for ID ({identifier}), expected {form}")
+    return parts

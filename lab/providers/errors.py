@@ -1,0 +1,24 @@
+"""What the stand-in providers raise; the protocol turns each into one message of the engine's."""
+
+from dataclasses import dataclass
+
+
+class ProviderError(Exception):
+    """An operation that cannot be done; the text says which, on what, why, and what the service answered."""
+
+
+class Cancelled(ProviderError):
+    """The engine asked the provider to stop."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One refused input.
+
+    Attributes:
+        property: The property's name, in the SDK's camelCase (for a nested one its path, `subject.country`).
+        reason: What is wrong and what would be right. Never holds a secret value.
+    """
+
+    property: str
+    reason: str

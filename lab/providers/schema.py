@@ -1,0 +1,203 @@
+"""How a resource type is described: its inputs, its outputs, and what to do with it.
+
+The vocabulary is that of the Terraform plugin SDK's ``helper/schema`` (Required, Optional, Computed, ForceNew, Default,
+ConflictsWith, RequiredWith), since the real plugins are bridged Terraform providers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from lab.providers.errors import Failure
+from lab.providers.values import Properties
+from lab.providers.waiting import Call
+
+Kind = Literal["string", "integer", "boolean", "list", "set", "map", "object"]
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property.
+
+    Attributes:
+        kind: The type; `set` is a list whose order means nothing; `object` has `fields`.
+        element: For a list or a set, the type of its items. A map's values are strings.
+        fields: For an object, its properties.
+        required: Absent is refused.
+        computed: The service fills it in where the program leaves it out, so absent is never a difference.
+        default: What Check fills in.
+        allowed: The values that are accepted; empty means any.
+        conflicts: Properties that cannot be given together with it.
+        requires: Properties that must be given together with it.
+        force_new: A change replaces the resource.
+        secret: The output is a secret whatever the input was.
+        minimum: Fewest items of a list or set, or the smallest integer.
+        maximum: Most items of a list or set, or the largest integer.
+        validate: Returns what is wrong with a known value, or None. Its text must not repeat a secret.
+        same: Whether an old and a new value mean the same though they differ (DiffSuppressFunc).
+    """
+
+    kind: Kind = "string"
+    element: "Property | None" = None
+    fields: Mapping[str, "Property"] = field(default_factory=dict)
+    required: bool = False
+    computed: bool = False
+    default: Any = None
+    allowed: Sequence[Any] = ()
+    conflicts: Sequence[str] = ()
+    requires: Sequence[str] = ()
+    force_new: bool = False
+    secret: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    validate: Callable[[Any], str | None] | None = None
+    same: Callable[[Any, Any], bool] | None = None
+
+
+def string(**rules: Any) -> Property:
+    """A string property; `rules` are the fields of `Property`."""
+    return Property("string", **rules)
+
+
+def integer(**rules: Any) -> Property:
+    """An integer property."""
+    return Property("integer", **rules)
+
+
+def boolean(**rules: Any) -> Property:
+    """A boolean property."""
+    return Property("boolean", **rules)
+
+
+def list_of(element: Property, **rules: Any) -> Property:
+    """A list, in order."""
+    return Property("list", element=element, **rules)
+
+
+def set_of(element: Property, **rules: Any) -> Property:
+    """A list whose order means nothing."""
+    return Property("set", element=element, **rules)
+
+
+def map_of_strings(**rules: Any) -> Property:
+    """A map from string to string."""
+    return Property("map", **rules)
+
+
+def object_of(fields: Mapping[str, Property], **rules: Any) -> Property:
+    """An object, in Terraform a block that may appear once."""
+    return Property("object", fields=fields, **rules)
+
+
+@dataclass(frozen=True)
+class AutoName:
+    """How a name is made where the program gives none: the resource's own name, `separator`, seven hexadecimal digits.
+
+    Source: pulumi-aws ``provider/autonaming.go`` (255 characters, "-") and the bridge's ``AutoName``.
+    """
+
+    property: str = "name"
+    maximum: int = 255
+    separator: str = "-"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long, in seconds, an operation may take unless `customTimeouts` say otherwise."""
+
+    create: float = 600
+    update: float = 600
+    delete: float = 600
+
+
+def _nothing_to_check(inputs: Properties) -> list[Failure]:
+    del inputs
+    return []
+
+
+def _nothing_more(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
+    del state, inputs, changed
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class Created:
+    """What only the answer to a creation holds: a key that the service never gives again, a certificate made here."""
+
+    id: str
+    outputs: Properties
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource type.
+
+    Attributes:
+        token: The type token, `aws:ec2/vpc:Vpc`.
+        title: The service's own name of the thing, for messages: `EC2 VPC`.
+        inputs: What a program may give.
+        outputs: What is only ever read.
+        create: Makes the thing by one call that yields its id (`Created` where reading it back is not all). Takes the
+            checked inputs.
+        settle: What must follow before the thing is usable: waiting, attributes that only a second call can set. When it
+            fails, the engine still records the id.
+        read: The thing as the cloud has it now, inputs and outputs, or None when it is gone. The third argument is the
+            state last known; it is empty on import.
+        update: Changes the named properties in place. None: every change replaces.
+        delete: Removes it; what is already gone is no error.
+        check: Rules that span several properties.
+        autoname: How a missing name is made.
+        exactly_one_of: Groups of which exactly one property must be given.
+        delete_before_replace: The old one must go first.
+        timeouts: How long each operation may take.
+        also_replaces: Properties whose change replaces only in some cases (Terraform's CustomizeDiff): takes the state, the
+            inputs and the names that change, returns those that replace.
+        recomputed: Property → outputs that its change makes unknown in a preview (Terraform's SetNewComputed).
+        import_id: What an import id looks like, for the message when it does not.
+    """
+
+    token: str
+    title: str
+    inputs: Mapping[str, Property]
+    outputs: Mapping[str, Property]
+    create: Callable[[Call, Properties], str | Created]
+    read: Callable[[Call, str, Properties], Properties | None]
+    delete: Callable[[Call, str, Properties], None]
+    update: Callable[[Call, str, Properties, Properties, frozenset[str]], None] | None = None
+    settle: Callable[[Call, str, Properties], None] | None = None
+    check: Callable[[Properties], list[Failure]] = _nothing_to_check
+    autoname: AutoName | None = None
+    exactly_one_of: Sequence[Sequence[str]] = ()
+    delete_before_replace: bool = False
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    also_replaces: Callable[[Properties, Properties, frozenset[str]], frozenset[str]] = _nothing_more
+    recomputed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    import_id: str = "ID"
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The properties that are secret whatever they were given as."""
+        everything = {**self.inputs, **self.outputs}
+        return frozenset(name for name, rules in everything.items() if rules.secret)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A data source, called by `Invoke`.
+
+    Attributes:
+        token: `aws:index/getRegion:getRegion`.
+        inputs: Its arguments.
+        call: Takes the checked arguments and returns the result.
+        check: Rules that span several arguments.
+    """
+
+    token: str
+    inputs: Mapping[str, Property]
+    call: Callable[[Call, Properties], Properties]
+    check: Callable[[Properties], list[Failure]] = _nothing_to_check
+
+
+def force_new(properties: Mapping[str, Property]) -> dict[str, Property]:
+    """The same properties, each of which replaces the resource when it changes."""
+    return {name: replace(rules, force_new=True) for name, rules in properties.items()}
