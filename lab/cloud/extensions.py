@@ -5,14 +5,18 @@ subclass in a package of the lab needs one assignment, and nothing of moto is pa
 moto extends the same way.
 """
 
+from moto.acm.models import acm_backends
 from moto.core.config import default_user_config
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.iot.models import iot_backends
+from moto.route53.models import route53_backends
 
+from lab.cloud.acm.models import CertificateManagerBackend
 from lab.cloud.authority import Authority
 from lab.cloud.ec2.models import EC2Backend
 from lab.cloud.iot.models import IoTBackend
+from lab.cloud.route53.models import Route53Backend
 
 
 def register(authority: Authority) -> None:
@@ -25,6 +29,9 @@ def register(authority: Authority) -> None:
     iot_backends.backend = IoTBackend
     # AWS: "The certificate ID is the SHA-256 of the DER"; moto hashes the PEM unless it is told not to.
     default_user_config["iot"]["use_valid_cert"] = True
+
+    route53_backends.backend = Route53Backend
+    acm_backends.backend = CertificateManagerBackend
 
     ec2_backends.backend = EC2Backend
     # moto reads the part before the first dash as the prefix of an identifier.

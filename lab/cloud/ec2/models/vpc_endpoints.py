@@ -71,7 +71,7 @@ class VpcEndpoint:
     interfaces: dict[str, str] = field(default_factory=dict)
     creation_timestamp: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
 
-    def current_dns_entries(self) -> list[dict[str, str]]:
+    def dns_entries(self) -> list[dict[str, str]]:
         """Return the names of the endpoint, each with the hosted zone that holds it.
 
         The zonal names come first, on purpose: no page of AWS says that the regional one does, and a client that takes the first
@@ -113,7 +113,7 @@ class VpcEndpoint:
             "PrivateDnsEnabled": self.private_dns_enabled,
             "RequesterManaged": False,
             "NetworkInterfaceIds": list(self.interfaces.values()),
-            "DnsEntries": self.current_dns_entries(),
+            "DnsEntries": self.dns_entries(),
             "CreationTimestamp": self.creation_timestamp,
             "Tags": self.backend.tag_items(self.id),
             "OwnerId": self.backend.account_id,
