@@ -58,17 +58,24 @@ async def _run(arguments: argparse.Namespace) -> None:
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    reloads: set[asyncio.Task[None]] = set()  # asyncio itself keeps no task alive
+
+    def reload() -> None:
+        task = loop.create_task(gateway.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    gateway.start()
+    await gateway.start()
     server = await control.serve(gateway, arguments.control) if arguments.control else None
     gateway.journal.write("started", listeners=[listener.address for listener in gateway.table.listeners])
     await ended.wait()
     if server is not None:
         server.close()
         arguments.control.unlink(missing_ok=True)
-    await gateway.stop()
+    gateway.stop()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """What one connection may do: the request context of AWS IoT, and decisions kept for as long as the table stands.
 
-Sources (IOT = docs.aws.amazon.com/iot/latest/developerguide/): actions and their resources IOT/iot-policy-actions.html and
-IOT/iot-action-resources.html; variables IOT/basic-policy-variables.html, thing-policy-variables.html,
+Sources (IOT = docs.aws.amazon.com/iot/latest/developerguide/): actions and their resources IOT/iot-policy-actions.html
+and IOT/iot-action-resources.html; variables IOT/basic-policy-variables.html, thing-policy-variables.html,
 cert-policy-variables.html; connect attributes IOT/connect-policy.html; ``aws:SourceVpce``, ``aws:SourceVpc`` and
 ``aws:VpcSourceIp`` IOT/IoTCore-VPC.html.
 """
@@ -45,12 +45,14 @@ class Verdict:
         reason: one line for the log.
         action: the policy action that was asked for.
         fatal: whether the connection ends even where MQTT 5 has an acknowledgement for the error.
+        silent: whether the connection goes on even where there is no acknowledgement for the error.
     """
 
     code: int = 0
     reason: str = ""
     action: str = ""
     fatal: bool = False
+    silent: bool = False
 
 
 ALLOWED = Verdict()
@@ -100,9 +102,9 @@ def request_context(
 ) -> dict[str, str]:
     """Everything of the request's context that has one value.
 
-    ``aws:SourceIp`` is the client's public address and absent over an interface endpoint, where ``aws:VpcSourceIp`` takes its
-    place (IAM/reference_policies_condition-keys.html). Thing variables resolve only if the client ID is the name of a thing
-    that the certificate is attached to (facts of thing-policy-variables.html).
+    ``aws:SourceIp`` is the client's public address and absent over an interface endpoint, where ``aws:VpcSourceIp``
+    takes its place (IAM/reference_policies_condition-keys.html). Thing variables resolve only if the client ID is the
+    name of a thing that the certificate is attached to (IOT/thing-policy-variables.html).
     """
     context = {"iot:ClientId": connect.client_id, "iot:DomainName": table.endpoint, "aws:SecureTransport": "true"}
     if listener.vpc_endpoint_id is None:

@@ -13,8 +13,8 @@ def mosquitto_configuration(socket_path: Path | str, *, log_types: tuple[str, ..
         socket_path: where the broker listens; its folder must exist and be closed to others.
         log_types: mosquitto's kinds of log message, to standard error.
 
-    Sessions are kept in memory for one hour, AWS IoT's default (developerguide/mqtt.html, "MQTT persistent sessions"), and
-    at most 100 QoS 1 messages to a client wait for their PUBACK, as at AWS IoT.
+    Sessions are kept in memory for one hour, AWS IoT's default (developerguide/mqtt.html, "MQTT persistent sessions"),
+    and at most 100 QoS 1 messages to a client wait for their PUBACK, as at AWS IoT.
     """
     lines = [
         f"listener 0 {socket_path}",

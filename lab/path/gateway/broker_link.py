@@ -11,27 +11,23 @@ if TYPE_CHECKING:
     from lab.path.gateway.connection import DeviceConnection
 
 
+_PASSED = frozenset({packets.PUBACK, packets.PINGRESP, packets.UNSUBACK})
+
+
 class BrokerLink(asyncio.Protocol):
     """A connection to the broker on behalf of one device.
 
     Args:
         device: the device's side.
-        assigned: whether the gateway chose the client ID.
     """
 
-    def __init__(self, device: "DeviceConnection", *, assigned: bool) -> None:
+    _transport: asyncio.Transport
+
+    def __init__(self, device: "DeviceConnection") -> None:
         self._device = device
-        self._assigned = assigned
         self._pending = bytearray()
         self._needed = 0
         self._aliases: dict[int, bytes] = {}
-        self._transport: asyncio.Transport | None = None
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        """The unix socket's transport."""
-        assert self._transport is not None  # noqa: S101 - connection_made comes first
-        return self._transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The broker has accepted the connection."""
@@ -39,27 +35,46 @@ class BrokerLink(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """The broker has ended the connection, or has itself ended."""
-        self._device.close("the broker closed the connection", 0x88)
+        self._device.close("the broker closed the connection", 0x8B)
 
     def pause_writing(self) -> None:
         """The broker reads too slowly."""
-        if not self._device.closed:
-            self._device.transport.pause_reading()
+        self._device.stream.pause_reading()
 
     def resume_writing(self) -> None:
         """The broker has caught up."""
-        if not self._device.closed:
-            self._device.transport.resume_reading()
+        self._device.stream.resume_reading()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send to the broker; dropped when the connection is ending."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is left and end the connection."""
+        self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Take no more from the broker for now."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take data from the broker again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Read whole packets and write to the device what it may have."""
+        if self._device.closed:
+            return
         if self._pending:
             self._pending += data
             if len(self._pending) < self._needed:
                 return
             data = bytes(self._pending)
             self._pending.clear()
-        position = run = 0
+        position = run = 0  # [run, position) may pass and is not written yet
         self._needed = 0
         while not self._device.closed:
             at = packets.frame(data, position)
@@ -68,24 +83,30 @@ class BrokerLink(asyncio.Protocol):
             if at.end > len(data):
                 self._needed = at.end - position
                 break
-            if not self._passes(data, at):
-                self._forward(data, run, position)
-                run = at.end
+            if at.kind in _PASSED or (at.kind == packets.PUBLISH and self._may_deliver(data, at)):
+                position = at.end
+                continue
+            self._forward(data, run, position)  # what came before goes first
+            run = position if self._handle(data, at) else at.end
             position = at.end
         self._forward(data, run, position)
         self._pending += data[position:]
 
     def _forward(self, data: bytes, start: int, end: int) -> None:
         if start < end and not self._device.closed:
-            self._device.transport.write(data if end - start == len(data) else memoryview(data)[start:end])
+            self._device.stream.write(data if end - start == len(data) else memoryview(data)[start:end])
 
-    def _passes(self, data: bytes, at: Frame) -> bool:
+    def _handle(self, data: bytes, at: Frame) -> bool:
+        """Deal with a packet that does not simply pass; whether the device gets it as it is."""
         device = self._device
         if at.kind == packets.PUBLISH:
-            return self._deliver(data, at)
+            if at.flags & 6:  # the broker waits for an acknowledgement that the device cannot send
+                publish = packets.read_publish(data, at, device.level)
+                self.write(packets.write_puback(publish.packet_id, device.level))
+            return False
         if at.kind == packets.CONNACK:
             present, code, properties = packets.read_connack(data, at, device.level)
-            device.connection_acknowledged(code, properties, session_present=present, assigned=self._assigned)
+            device.connection_acknowledged(code, properties, session_present=present)
             return False
         if at.kind == packets.SUBACK and device.pending_subacks:
             packet_id, properties, codes = packets.read_acknowledgement(data, at, device.level)
@@ -93,12 +114,11 @@ class BrokerLink(asyncio.Protocol):
             if places is not None:
                 granted = iter(codes)
                 merged = bytes(next(granted) if place is None else place for place in places)
-                device.transport.write(packets.write_suback(packet_id, merged, device.level, properties))
+                device.stream.write(packets.write_suback(packet_id, merged, device.level, properties))
                 return False
         return True
 
-    def _deliver(self, data: bytes, at: Frame) -> bool:
-        """Whether a message goes to the device; one that does not is acknowledged in its place."""
+    def _may_deliver(self, data: bytes, at: Frame) -> bool:
         device = self._device
         publish = packets.read_publish(data, at, device.level)
         topic = publish.topic
@@ -116,6 +136,4 @@ class BrokerLink(asyncio.Protocol):
             device.gateway.journal.denied(
                 verdict.action, verdict.reason, topic=topic.decode(errors="replace"), **device.details()
             )
-        if at.flags & 6:
-            self.transport.write(packets.write_puback(publish.packet_id, device.level))
         return False

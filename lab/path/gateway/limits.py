@@ -25,13 +25,13 @@ MAXIMUM_CLIENT_ID = 128
 """Bytes of UTF-8 of a client ID (QUOTAS, "Client ID size")."""
 
 RECEIVE_MAXIMUM = 100
-"""QoS 1 publishes without a PUBACK, either way (QUOTAS, "Maximum inbound/outbound unacknowledged QoS 1 publish requests")."""
+"""QoS 1 publishes without a PUBACK, either way (QUOTAS, "… unacknowledged QoS 1 publish requests")."""
 
 TOPIC_ALIAS_MAXIMUM = 8
 """Topic aliases of an MQTT 5 client (QUOTAS, "Topic aliases")."""
 
 PUBLISHES_PER_SECOND = 100
-"""Publishes of one connection a second (QUOTAS, "Publish requests per second per connection"); only enforced on demand."""
+"""Publishes of one connection a second (QUOTAS, "Publish requests per second per connection"); enforced on demand."""
 
 MINIMUM_KEEP_ALIVE = 30
 """Seconds; a shorter keep-alive is treated as this (QUOTAS, "Connection inactivity")."""
@@ -70,8 +70,9 @@ class DeniedPublish(Enum):
 
 
 DENIED_PUBLISH = DeniedPublish.PUBACK
-"""The default: MQTT 5.0 section 4.13.2 wants an error told in the acknowledgement where there is one, and AWS announced MQTT 5
-with just this gain over MQTT 3. A QoS 0 publish has no acknowledgement: it is answered with DISCONNECT either way."""
+"""The default. MQTT 5.0 section 4.13.2 wants an error told in the acknowledgement where there is one, and a user of
+awsiotsdk's MQTT 5 client saw a publish that AWS IoT did not allow complete without a disconnection
+(aws-iot-device-sdk-python-v2 issue 462). A QoS 0 publish has no acknowledgement: it gets a DISCONNECT either way."""
 
 
 def effective_keep_alive(requested: int, *, over_vpc_endpoint: bool) -> int:

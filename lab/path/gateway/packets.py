@@ -76,6 +76,7 @@ class Reader:
         self.end = end
 
     def byte(self) -> int:
+        """One byte."""
         if self.position >= self.end:
             raise MalformedPacketError("packet ends too early")
         value = self._data[self.position]
@@ -83,9 +84,11 @@ class Reader:
         return value
 
     def integer(self, size: int) -> int:
+        """A big-endian number of ``size`` bytes."""
         return int.from_bytes(self.take(size), "big")
 
     def variable(self) -> int:
+        """A variable byte integer (section 1.5.5)."""
         value = shift = 0
         while True:
             byte = self.byte()
@@ -97,18 +100,22 @@ class Reader:
                 raise MalformedPacketError("variable byte integer of more than four bytes")
 
     def take(self, size: int) -> bytes:
+        """The next ``size`` bytes."""
         start, self.position = self.position, self.position + size
         if self.position > self.end:
             raise MalformedPacketError("packet ends too early")
         return bytes(self._data[start : self.position])
 
     def binary(self) -> bytes:
+        """Binary data with two bytes of length in front (section 1.5.6)."""
         return self.take(self.integer(2))
 
     def text(self) -> str:
+        """A UTF-8 string (section 1.5.4)."""
         return text_of(self.binary())
 
     def more(self) -> bool:
+        """Whether anything is left."""
         return self.position < self.end
 
 

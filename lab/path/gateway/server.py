@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import socket
-import ssl
 from pathlib import Path
 
 from lab.path.gateway.authorization import Peer, certificate_fields
@@ -12,12 +11,7 @@ from lab.path.gateway.journal import Journal, timestamp
 from lab.path.gateway.limits import DENIED_PUBLISH, DeniedPublish
 from lab.path.gateway.table import Listener, Table, TableError, load
 from lab.path.gateway.tls import ALPN_PORT, MQTT_ALPN, PORTS, server_context
-
-HANDSHAKE_TIMEOUT = 20.0
-"""Seconds for a TLS handshake."""
-
-SHUTDOWN_TIMEOUT = 2.0
-"""Seconds to wait for a device's close_notify."""
+from lab.path.gateway.tls_stream import TlsStream
 
 BACKLOG = 256
 
@@ -56,107 +50,91 @@ class Gateway:
         self._context = server_context(self.table)
         self._by_client_id: dict[str, DeviceConnection] = {}
         self._listeners: dict[str, Listener] = {}
-        self._accepting: dict[str, list[asyncio.Task[None]]] = {}
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._servers: dict[str, list[asyncio.Server]] = {}
+        self._reloading = asyncio.Lock()
 
     # --- listeners --------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Listen.
 
         Raises:
             TableError: an address cannot be listened on.
         """
-        self._follow_listeners(self.table)
+        await self._follow_listeners(self.table)
 
-    def _follow_listeners(self, table: Table) -> None:
+    async def _follow_listeners(self, table: Table) -> None:
         """Open what is new and close what is gone; every new address is bound before anything changes."""
         wanted = {listener.address: listener for listener in table.listeners}
         bound: list[tuple[str, socket.socket]] = []
         try:
-            for address in wanted.keys() - self._accepting.keys():
+            for address in wanted.keys() - self._servers.keys():
                 for port in self._ports:
                     bound.append((address, _bound_socket(address, port)))
         except TableError:
             for _, server in bound:
                 server.close()
             raise
-        for address in self._accepting.keys() - wanted.keys():
-            for task in self._accepting.pop(address):
-                task.cancel()
+        for address in self._servers.keys() - wanted.keys():
+            for listening in self._servers.pop(address):
+                listening.close()
+        self._listeners.update(wanted)
         for address, server in bound:
-            task = asyncio.get_running_loop().create_task(self._accept(address, server))
-            self._accepting.setdefault(address, []).append(task)
-        self._listeners = wanted
+            self._servers.setdefault(address, []).append(await self._listen(address, server))
 
-    async def _accept(self, local: str, server: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    async def _listen(self, address: str, server: socket.socket) -> asyncio.Server:
         port = server.getsockname()[1]
-        with server:
-            while True:
-                try:
-                    accepted, address = await loop.sock_accept(server)
-                except OSError as error:  # for instance no file descriptors left: wait for some
-                    self.journal.write("accept-failed", reason=str(error), listener=local)
-                    await asyncio.sleep(0.2)
-                    continue
-                task = loop.create_task(self._serve(self._listeners[local], port, accepted, address))
-                self._handshakes.add(task)
-                task.add_done_callback(self._handshakes.discard)
 
-    async def _serve(self, listener: Listener, port: int, accepted: socket.socket, address: tuple[str, int]) -> None:
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        needs_alpn = port == self._ports[1]
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: DeviceConnection(self, listener, needs_alpn=needs_alpn),
-                accepted,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
+        def serve() -> TlsStream:
+            listener = self._listeners[address]
+            return TlsStream(
+                self._context,
+                lambda stream: DeviceConnection(self, listener, stream, needs_alpn=port == self._ports[1]),
+                lambda stream, reason: self._refused(listener, port, stream, reason),
             )
-        except (OSError, ssl.SSLError, ConnectionError, asyncio.TimeoutError) as error:
-            accepted.close()
-            self.journal.counters.refused_handshakes += 1
-            self.journal.write(
-                "handshake-refused",
-                reason=_handshake_reason(error),
-                peer=f"{address[0]}:{address[1]}",
-                listener=listener.address,
-                port=port,
-                vpcEndpointId=listener.vpc_endpoint_id,
-            )
+
+        return await asyncio.get_running_loop().create_server(serve, sock=server, backlog=BACKLOG)
+
+    def _refused(self, listener: Listener, port: int, stream: TlsStream, reason: str) -> None:
+        self.journal.counters.refused_handshakes += 1
+        address, peer_port = stream.peer_address
+        self.journal.write(
+            "handshake-refused",
+            reason=reason,
+            peer=f"{address}:{peer_port}",
+            listener=listener.address,
+            port=port,
+            vpcEndpointId=listener.vpc_endpoint_id,
+        )
 
     # --- connections ------------------------------------------------------------------------------------------------
 
-    def identify(self, transport: asyncio.Transport, *, needs_alpn: bool) -> tuple[Peer, str | None]:
+    def identify(self, device: DeviceConnection) -> tuple[Peer, str | None]:
         """Who has connected, and why it must not be, None when it may.
 
-        A certificate that is not registered or not ACTIVE is closed on here: developerguide/x509-client-certs.html,
-        "The client certificate must be registered with AWS IoT" and API_UpdateCertificate.html, "Devices cannot use a
-        certificate that is not in the ACTIVE state to reconnect".
+        A certificate that is not registered or not ACTIVE ends here: developerguide/x509-client-certs.html (a client
+        certificate has to be registered) and API_UpdateCertificate.html ("Devices cannot use a certificate that is not
+        in the ACTIVE state to reconnect").
         """
-        tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        address = transport.get_extra_info("peername")
-        der = tls.getpeercert(binary_form=True) or b""
-        certificate_id = hashlib.sha256(der).hexdigest()
-        peer = Peer(address[0], address[1], certificate_id, certificate_fields(tls.getpeercert() or {}))
+        tls = device.stream.tls
+        address, port = device.stream.peer_address
+        certificate_id = hashlib.sha256(tls.getpeercert(binary_form=True) or b"").hexdigest()
+        peer = Peer(address, port, certificate_id, certificate_fields(tls.getpeercert() or {}))
         certificate = self.table.certificates.get(certificate_id)
         if certificate is None:
             return peer, "certificate is not registered"
         if certificate.status != "ACTIVE":
             return peer, f"certificate is {certificate.status}"
-        if needs_alpn and tls.selected_alpn_protocol() != MQTT_ALPN:
+        if device.needs_alpn and tls.selected_alpn_protocol() != MQTT_ALPN:
             return peer, f"port {ALPN_PORT} without the ALPN protocol {MQTT_ALPN}"
         return peer, None
 
-    def remember(self, device: DeviceConnection) -> DeviceConnection | None:
+    def remember(self, device: DeviceConnection, client_id: str) -> DeviceConnection | None:
         """Make a device the one of its client ID; the older one is dropped and returned.
 
         developerguide/mqtt.html: "the new client connection is accepted and the previously connected client is
         disconnected".
         """
-        client_id = device.connect.client_id if device.connect else ""
         older = self._by_client_id.get(client_id)
         if older is not None:
             older.close("duplicate client ID: session taken over", 0x8E, keep_broker=True)
@@ -165,9 +143,9 @@ class Gateway:
 
     def forget(self, device: DeviceConnection) -> None:
         """A device is gone."""
-        client_id = device.connect.client_id if device.connect else ""
-        if self._by_client_id.get(client_id) is device:
-            del self._by_client_id[client_id]
+        self.connections.discard(device)
+        if device.client_id is not None and self._by_client_id.get(device.client_id) is device:
+            del self._by_client_id[device.client_id]
 
     def disconnect(self, client_id: str) -> bool:
         """Close the connection of a client ID; False when there is none."""
@@ -179,39 +157,38 @@ class Gateway:
 
     # --- table ------------------------------------------------------------------------------------------------------
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Read the table again; a table that cannot be used changes nothing.
 
-        Connections stand as long as their certificate is ACTIVE and iot:Connect still allows them; every later packet is
-        judged by the new policies.
+        Connections stand as long as their certificate is ACTIVE and iot:Connect still allows them; every later packet
+        is judged by the new policies.
         """
-        try:
-            table = load(self._table_file)
-            context = server_context(table)
-            self._follow_listeners(table)
-        except TableError as error:
-            self.journal.write("reload-failed", reason=str(error))
-            return
-        self.table, self._context = table, context
-        for device in set(self.connections):
-            if device.listener not in table.listeners:
-                device.close("its listener is gone", 0x98)
-            else:
-                device.reauthorize()
-        self.journal.write("reloaded", listeners=len(table.listeners), certificates=len(table.certificates))
+        async with self._reloading:
+            try:
+                table = load(self._table_file)
+                context = server_context(table)
+                await self._follow_listeners(table)
+            except TableError as error:
+                self.journal.write("reload-failed", reason=str(error))
+                return
+            self.table, self._context = table, context
+            for device in set(self.connections):
+                if device.listener in table.listeners:
+                    device.reauthorize()
+                else:
+                    device.close("its listener is gone", 0x98)
+            self.journal.write("reloaded", listeners=len(table.listeners), certificates=len(table.certificates))
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Close everything."""
-        tasks = [task for accepting in self._accepting.values() for task in accepting]
-        for task in (*tasks, *self._handshakes):
-            task.cancel()
-        await asyncio.gather(*tasks, *self._handshakes, return_exceptions=True)
+        for servers in self._servers.values():
+            for server in servers:
+                server.close()
         for device in set(self.connections):
             device.close("the gateway stops", 0x8B)
 
     def status(self) -> dict[str, object]:
         """The gateway as the control socket shows it."""
-        connected = (device for device in self._by_client_id.values() if device.connect is not None)
         return {
             "endpoint": self.table.endpoint,
             "listeners": [
@@ -221,7 +198,7 @@ class Gateway:
                     "vpcEndpointId": listener.vpc_endpoint_id,
                     "vpcId": listener.vpc_id,
                 }
-                for listener in self._listeners.values()
+                for listener in self.table.listeners
             ],
             "connections": [
                 {
@@ -231,7 +208,7 @@ class Gateway:
                     "messagesIn": device.messages_in,
                     "messagesOut": device.messages_out,
                 }
-                for device in connected
+                for device in self._by_client_id.values()
             ],
             "counters": self.journal.counters.as_json(),
         }
@@ -241,16 +218,8 @@ def _bound_socket(address: str, port: int) -> socket.socket:
     server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.setblocking(False)
         server.bind((address, port))
-        server.listen(BACKLOG)
     except OSError as error:
         server.close()
         raise TableError(f"listeners: {address} port {port} cannot be listened on: {error.strerror}") from error
     return server
-
-
-def _handshake_reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
-    return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ The table is JSON, written by the part that reads the cloud::
      "certificates": {"SHA256HEX": {"status": "ACTIVE", "policies": ["name"], "things": ["pi-1"]}},
      "policies": {"name": {"Version": "2012-10-17", "Statement": []}}}
 
-Optional: ``certificatePem`` in a certificate (needed when it was issued by another authority than ``deviceRootsFile``'s), and
+Optional: ``certificatePem`` in a certificate (needed when another authority than ``deviceRootsFile``'s issued it), and
 ``things``: ``{"pi-1": {"thingTypeName": "pi", "attributes": {"room": "1"}}}`` for the thing policy variables.
 """
 
@@ -80,7 +80,7 @@ class Table:
         return f"arn:{partition}:iot:{self.region}:{self.account_id}:{resource}"
 
 
-def _member(source: Mapping[str, Any], name: str, kind: type, *, where: str = "table") -> Any:  # noqa: ANN401 - JSON
+def _member(source: Mapping[str, Any], name: str, kind: type, *, where: str = "table") -> Any:
     value = source.get(name)
     if not isinstance(value, kind):
         found = "missing" if name not in source else repr(value)

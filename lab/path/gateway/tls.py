@@ -3,11 +3,11 @@
 - Without the Server Name Indication of the endpoint the handshake is refused (developerguide/transport-security.html:
   "Connection attempts that don't include the SNI are refused"); the alert is unrecognized_name.
 - AWS IoT knows a device by its registered certificate, not by a chain (developerguide/x509-client-certs.html). OpenSSL
-  has to trust something to ask for one: the roots that issue the devices' certificates, and every registered certificate
-  whose PEM the table holds (partial chains), whatever authority issued it.
-- An expired certificate, or one of an unknown authority, fails in the handshake with OpenSSL's own alert; one that chains
-  but is not registered or not ACTIVE is closed after it, before any MQTT packet is read. In TLS 1.3 a device cannot tell
-  the two: its own handshake is over before the server has looked at its certificate.
+  has to trust something to ask for one: the roots that issue the devices' certificates, and every registered
+  certificate whose PEM the table holds (partial chains), whatever authority issued it.
+- An expired certificate, or one of an unknown authority, fails in the handshake with OpenSSL's own alert; one that
+  chains but is not registered or not ACTIVE is closed after it, before any MQTT packet is read. In TLS 1.3 the device's
+  own handshake is over before the server looks at its certificate: it meets either when it first reads.
 - Port 443 needs the ALPN protocol x-amzn-mqtt-ca (developerguide/protocols.html); on 8883 it may be named.
 """
 
@@ -49,5 +49,5 @@ def server_context(table: Table) -> ssl.SSLContext:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         return None
 
-    context.sni_callback = check_server_name  # type: ignore[assignment]  # typeshed asks for SSLSocket; asyncio has SSLObject
+    context.sni_callback = check_server_name
     return context

@@ -1,11 +1,9 @@
 """AWS IoT policies evaluated as IAM evaluates them: pure functions of documents and one request.
 
->>> document = {
-...     "Version": "2012-10-17",
-...     "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/${iot:ClientId}"}],
-... }
+>>> statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:*:*:client/${iot:ClientId}"}
+>>> document = {"Version": "2012-10-17", "Statement": [statement]}
 >>> request = Request("iot:Connect", "arn:aws:iot:ap-northeast-1:123456789012:client/pi-1", {"iot:ClientId": "pi-1"})
->>> evaluate({"walk-through": document}, request).allowed
+>>> evaluate({"least-privilege": document}, request).allowed
 True
 """
 

@@ -3,8 +3,8 @@
 Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html and, for the set
 operators, reference_policies_condition-single-vs-multi-valued-context-keys.html:
 
-- the operators of a block, and the keys of an operator, are joined by AND; the values of a key by OR (a negated operator:
-  by NOR);
+- the operators of a block, and the keys of an operator, are joined by AND; the values of a key by OR (a negated
+  operator: by NOR);
 - a key that the request lacks fails a positive operator and matches a negated one; ``…IfExists`` is then true; ``Null``
   asks for just that;
 - ``ForAllValues`` is true for a key without values, ``ForAnyValue`` false;

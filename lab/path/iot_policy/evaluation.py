@@ -1,7 +1,7 @@
 """The decision: explicit deny, then allow, else deny.
 
-Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html; the elements of a statement are
-those of reference_policies_elements.html. A document that IAM would refuse grants nothing here and never raises.
+Source: docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html; the elements of a statement
+are those of reference_policies_elements.html. A document that IAM would refuse grants nothing here and never raises.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,8 @@ Sources (IAM = docs.aws.amazon.com/IAM/latest/UserGuide/, IOT = docs.aws.amazon.
 
 - ``*`` matches any run of characters, ``?`` exactly one (IAM/reference_policies_elements_resource.html); the MQTT
   wildcards ``+`` and ``#`` are literal (IOT/pub-sub-policy.html), so ``*`` crosses topic levels.
-- ``${key}`` is replaced by the request's value, ``${key, 'default'}`` has a default, ``${*}``, ``${?}`` and ``${$}`` are
-  the characters themselves (IAM/reference_policies_variables.html).
+- ``${key}`` is replaced by the request's value, ``${key, 'default'}`` has a default, ``${*}``, ``${?}`` and ``${$}``
+  are the characters themselves (IAM/reference_policies_variables.html).
 - A value that is put in for a variable is literal: its own ``*`` matches only a ``*``. No page says so; anything else
   would let a client ID of ``*`` widen its own policy.
 """
@@ -104,7 +104,7 @@ def literal(pattern: Pattern) -> str:
 
 
 def matches(pattern: Pattern, text: str) -> bool:
-    """Whether the whole text fits the pattern, in at most len(pattern) × len(text) steps.
+    """Whether the whole text fits the pattern, in at most len(pattern) times len(text) steps.
 
     A regular expression with as many ``.*`` as a policy may hold could run for hours.
     """

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,7 @@ class Stack:
 
 
 class Tunnel:
-    """An HTTP proxy that leads every name to one address: how a test reaches a loopback address by the endpoint's name."""
+    """An HTTP proxy that leads every name to one address: how a test reaches loopback by the endpoint's name."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -232,16 +232,12 @@ class Tunnel:
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
-    try:
+    """Copy one direction and pass its end on as an end, not as a reset."""
+    with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-    except OSError:
-        pass
-    for side in (source, sink):
-        try:
-            side.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
 
 
 @contextmanager
