@@ -6,6 +6,7 @@ import secrets
 import socket
 import struct
 
+PORT = 53
 _TYPES = {"A": 1, "AAAA": 28}
 _IN = 1
 _RECURSE = 0x0100
@@ -42,7 +43,7 @@ def query(server: str, name: str, kind: str = "A", *, timeout: float = 2, interf
         try:
             if interface:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
-            connection.connect((server, 53))
+            connection.connect((server, PORT))
             for _attempt in range(2):
                 connection.send(packet)
                 try:

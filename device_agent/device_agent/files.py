@@ -51,8 +51,13 @@ class WantedFile:
 
 
 def owner_of(system: System, name: str | None) -> tuple[int, int] | None:
-    """Give an account's user and group numbers, root's for None, and None if there is no such account."""
-    return system.account(name) if name else system.account("root") or ROOT
+    """Give an account's user and group numbers, None if there is no such account, and root's for None.
+
+    Root's also where there are no other users: in an ordinary user's container the service runs as root.
+    """
+    if name is None or not system.has_other_users():
+        return system.account("root") or ROOT
+    return system.account(name)
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def check_echo(patient: Patient) -> Finding:
     from device_agent.session import echo  # noqa: PLC0415 - brings the SDK, 100 ms and 20 MB
 
     installation = patient.installation
-    topic = f"{installation.topic_prefix}/test/echo"
+    topic = f"{installation.topic_prefix}/echo"
     session = patient.system.open_session(installation, port=patient.port)
     try:
         session.connect()

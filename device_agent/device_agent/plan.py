@@ -86,7 +86,7 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
     if bundle.profile.runs_resolver_script and not os.access(system.path(RESOLVER_SCRIPT), os.X_OK):
         raise UsageError(f"{RESOLVER_SCRIPT} is missing or not executable; {_PACKAGES}")
     for place in (Path(python), Path(python).resolve(), Path(__file__)):
-        closed = next((folder for folder in place.parents if not folder.stat().st_mode & stat.S_IXOTH), None)
+        closed = system.closed_folder(place) if system.has_other_users() else None
         if closed:
             raise UsageError(
                 f"the agent is installed under {closed}, which the service's user {USER} may not enter; install it for"

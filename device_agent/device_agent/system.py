@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -138,6 +139,25 @@ class System:
         except KeyError:
             return None
         return entry.pw_uid, entry.pw_gid
+
+    def has_other_users(self) -> bool:
+        """Tell whether files can be given to other users: a container of an ordinary user has one, root."""
+        try:
+            lines = self.path("/proc/self/uid_map").read_text("ascii").splitlines()
+        except OSError:
+            return True
+        return sum(int(line.split()[2]) for line in lines) > 1
+
+    def closed_folder(self, path: Path) -> Path | None:
+        """Find a folder on the way to a file that other users may not enter.
+
+        Args:
+            path: The file, as this process sees it.
+
+        Returns:
+            The folder nearest to the file, or None if the way is open.
+        """
+        return next((folder for folder in path.parents if not folder.stat().st_mode & stat.S_IXOTH), None)
 
     def set_owner(self, path: Path, user: int, group: int) -> None:
         """Give a file, folder or link to a user.

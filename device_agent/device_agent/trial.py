@@ -66,7 +66,7 @@ def _echo(system: System, installation: Installation, deadline: float) -> float:
         try:
             resolve_inside(system, installation)
             session.connect()
-            return echo(session, f"{installation.topic_prefix}/test/echo")
+            return echo(session, f"{installation.topic_prefix}/echo")
         except (AddressError, ConnectionFailedError) as error:
             if system.monotonic() >= deadline:
                 raise DeviceAgentError(f"no echo over the path within {PATIENCE} s: {error}") from error

@@ -1,0 +1,401 @@
+"""install and uninstall: all of it or nothing, and how the other slot takes over.
+
+It cannot prove that systemd, OpenVPN and AWS IoT do what the fakes say; the path tests run the real ones.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from device_agent.__main__ import main
+from device_agent._exceptions import ConnectionFailedError
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, Installation
+from device_agent.system import Completed
+
+from device_agent import files
+
+from .material import ENDPOINT, FakeSystem, amazon_root, bundle, device, encode, issue, profile, snapshot
+
+KEY_WORDS = "-----BEGIN"
+
+
+class Pi:
+    """A device that a test installs on."""
+
+    def __init__(self, system: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.system = system
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+        self.out = self.err = ""
+
+    def __call__(self, *words: str, stdin: bytes = b"") -> int:
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(words, self.system)
+        self.out, self.err = self._capsys.readouterr()
+        assert KEY_WORDS not in self.out + self.err
+        return code
+
+    def install(self, document: object = None, *words: str) -> int:
+        return self("install", "-", *words, stdin=encode(bundle() if document is None else document))
+
+    @property
+    def files(self) -> dict[str, Any]:
+        return snapshot(self.system.root)
+
+    def read(self, path: str) -> str:
+        return self.system.path(path).read_text()
+
+
+@pytest.fixture
+def pi(system: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pi:
+    return Pi(system, monkeypatch, capsys)
+
+
+def second_bundle() -> dict[str, Any]:
+    fresh = issue("AWS IoT Certificate pi-1 anew", amazon_root())
+    return bundle(iot__certificatePem=fresh.certificate_pem, iot__privateKeyPem=fresh.key_pem)
+
+
+def test_a_first_installation_puts_everything_in_place_and_starts_it(pi: Pi) -> None:
+    assert pi.install() == 0, pi.err
+    assert pi.read("/etc/openvpn/client/clientvpn.conf") == profile()
+    assert pi.read("/etc/private-iot/private-key.pem") == device().key_pem
+    assert Installation.load(pi.system).endpoint == ENDPOINT
+    assert pi.system.state["enabled"] == pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+    assert "IPAddressDeny=any" in pi.read(f"/etc/systemd/system/{AGENT_SERVICE}")
+    assert "Restart=always" in pi.read(f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf")
+    assert pi.out.endswith("pi-1 is installed; `device-agent doctor` proves the path\n")
+
+
+def test_keys_are_closed_to_others_and_certificates_are_not(pi: Pi) -> None:
+    pi.install()
+    modes = {
+        path: f"{pi.system.path(path).stat().st_mode & 0o777:o}"
+        for path in (
+            "/etc/openvpn/client/clientvpn.conf",
+            "/etc/private-iot/private-key.pem",
+            "/etc/private-iot/certificate.pem",
+            "/etc/private-iot/root-ca.pem",
+            "/etc/private-iot/device.json",
+        )
+    }
+    assert list(modes.values()) == ["600", "600", "644", "644", "644"]
+
+
+def test_a_second_time_changes_nothing_and_says_so(pi: Pi) -> None:
+    pi.install()
+    before, commands = pi.files, len(pi.system.state["commands"])
+    assert pi.install() == 0
+    assert pi.out == "pi-1 is installed already; nothing changed\n"
+    assert pi.files == before
+    assert {command[1] for command in pi.system.state["commands"][commands:]} <= {"is-active", "is-enabled"}
+
+
+def test_dry_run_shows_the_changes_and_makes_none(pi: Pi) -> None:
+    before = pi.files
+    assert pi.install(None, "--dry-run") == 0
+    assert "would create the user private-iot\n" in pi.out
+    assert f"would enable {OPENVPN_SERVICE}\n" in pi.out
+    assert pi.files == before
+    assert pi.system.state["active"] == set()
+
+
+def test_json_lists_the_changes(pi: Pi) -> None:
+    pi.install(None, "--json")
+    done = json.loads(pi.out)
+    assert done["device"] == "pi-1"
+    assert "create the user private-iot" in done["changes"]
+    pi.install(None, "--json")
+    assert json.loads(pi.out)["changes"] == []
+
+
+def test_a_new_bundle_takes_over_after_its_echo(pi: Pi) -> None:
+    pi.install()
+    old = pi.files
+    assert pi.install(second_bundle()) == 0, pi.err
+    assert "try /etc/private-iot/slots/b: its tunnel, then an echo over it\n" in pi.out
+    assert pi.system.state["session"].calls == ["connect", "subscribe", "publish", "disconnect"]
+    assert pi.read("/etc/private-iot/private-key.pem") == second_key(pi)
+    assert not pi.system.path("/etc/private-iot/slots/a").exists()
+    assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+    assert pi.files.keys() ^ old.keys() >= {"etc/private-iot/slots/b/private-key.pem"}
+
+
+def second_key(pi: Pi) -> str:
+    return pi.read("/etc/private-iot/slots/b/private-key.pem")
+
+
+def test_the_old_bundle_counts_while_the_new_one_is_tried(pi: Pi) -> None:
+    """A power cut in the trial has to boot into the old bundle."""
+    pi.install()
+    seen = {}
+
+    def look(_topic: str, _payload: bytes) -> None:
+        seen["key"] = pi.read("/etc/private-iot/private-key.pem")
+        seen["profile"] = pi.system.path("/etc/openvpn/client/clientvpn.conf").resolve()
+        seen["active"] = set(pi.system.state["active"])
+
+    session = pi.system.state["session"]
+    publish = session.publish
+
+    def spy(topic: str, payload: bytes) -> None:
+        look(topic, payload)
+        publish(topic, payload)
+
+    session.publish = spy
+    assert pi.install(second_bundle()) == 0
+    assert seen["key"] == device().key_pem
+    assert seen["profile"] == pi.system.path("/etc/private-iot/slots/a/clientvpn.conf")
+    assert seen["active"] == {"openvpn-client@clientvpn_trial.service"}
+
+
+@pytest.mark.parametrize("step", ["connect", "subscribe", "publish"])
+def test_a_new_bundle_without_an_echo_leaves_the_old_one_running(pi: Pi, step: str) -> None:
+    pi.install()
+    before = pi.files
+    pi.system.state["session"].refuse = {step: ConnectionFailedError("AWS IoT refused the connection")}
+    assert pi.install(second_bundle()) == 2
+    assert pi.err == (
+        "device-agent: the new bundle did not pass its trial and was not installed: no echo over the path within 90 s:"
+        " AWS IoT refused the connection\n"
+    )
+    assert pi.files == before
+    assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+
+
+def test_a_trial_whose_name_leads_outside_the_vpc_sends_nothing(pi: Pi) -> None:
+    pi.install()
+    before = pi.files
+    pi.system.state["addresses"] = ["203.0.113.7"]
+    assert pi.install(second_bundle()) == 2
+    assert "resolves to 203.0.113.7, outside the VPC's 10.0.0.0/16; nothing was sent" in pi.err
+    assert "connect" not in pi.system.state["session"].calls
+    assert pi.files == before
+
+
+def test_a_first_bundle_that_fails_a_wanted_trial_leaves_nothing(pi: Pi) -> None:
+    before = pi.files
+    pi.system.state["session"].refuse = {"connect": ConnectionFailedError("refused")}
+    assert pi.install(None, "--verify") == 2
+    assert pi.files == before
+    assert pi.system.account("private-iot") is None
+    assert pi.system.state["active"] == pi.system.state["enabled"] == set()
+
+
+def test_without_verification_a_new_bundle_takes_over_at_once(pi: Pi) -> None:
+    pi.install()
+    assert pi.install(second_bundle(), "--no-verify") == 0
+    assert pi.system.state["session"].calls == []
+    assert pi.read("/etc/private-iot/private-key.pem") != device().key_pem
+
+
+def test_a_bundle_without_a_root_certificate_takes_the_link_away(pi: Pi) -> None:
+    pi.install()
+    assert pi.install(bundle(iot__rootCaPem=...)) == 0
+    assert not pi.system.path("/etc/private-iot/root-ca.pem").is_symlink()
+    assert Installation.load(pi.system).root_ca_file is None
+
+
+@pytest.mark.parametrize("verb", ["daemon-reload", "enable", "restart"])
+def test_a_systemd_that_fails_puts_everything_back(pi: Pi, verb: str) -> None:
+    before = pi.files
+    pi.system.state["fail"] = {f"systemctl {verb}": Completed(1, "", "Failed to connect to bus\n")}
+    assert pi.install() == 2
+    assert "failed: Failed to connect to bus\n" in pi.err
+    assert pi.files == before
+    assert pi.system.account("private-iot") is None
+
+
+def test_an_upgrade_whose_start_fails_comes_back_to_the_old_bundle(pi: Pi) -> None:
+    pi.install()
+    before = pi.files
+    run = FakeSystem.run
+    calls = {"restart": 0}
+
+    def fail_once(self: FakeSystem, argv: list[str], **more: Any) -> Completed:
+        if argv[:3] == ["systemctl", "restart", AGENT_SERVICE]:
+            calls["restart"] += 1
+            if calls["restart"] == 1:
+                return Completed(1, "", "Job failed")
+        return run(self, argv, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeSystem, "run", fail_once)
+        assert pi.install(second_bundle()) == 2
+    assert pi.files == before
+    assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_a_disk_that_fills_up_at_any_file_leaves_everything_as_it_was(
+    pi: Pi, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    before = pi.files
+    count = 0
+
+    def full(self: object, *arguments: Any, **more: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == after + 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "_sync_folder", full)
+    code = pi.install()
+    if count > after:
+        assert code == 2
+        assert "No space left on device" in pi.err
+        assert pi.err.count("\n") == 1
+        assert pi.files == before
+    else:
+        assert code == 0
+
+
+def test_an_interrupted_installation_leaves_everything_as_it_was(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pi.files
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("device_agent.plan._promote", interrupt)
+    assert pi.install() == 130
+    assert pi.files == before
+
+
+def test_a_profile_that_somebody_made_by_hand_is_kept_beside_ours(pi: Pi) -> None:
+    hand_made = pi.system.path("/etc/openvpn/client/clientvpn.conf")
+    hand_made.write_text("client\n")
+    assert pi.install() == 0
+    assert pi.read("/etc/openvpn/client/clientvpn.conf.before-private-iot") == "client\n"
+    assert pi.read("/etc/openvpn/client/clientvpn.conf") == profile()
+
+
+@pytest.mark.parametrize(
+    ("path", "damage"),
+    [
+        ("/etc/private-iot/slots/a/private-key.pem", lambda path: path.chmod(0o644)),
+        ("/etc/private-iot/slots/a/device.json", lambda path: path.write_text("{}")),
+        ("/etc/private-iot/certificate.pem", lambda path: path.unlink()),
+        (f"/etc/systemd/system/{AGENT_SERVICE}", lambda path: path.write_text("[Unit]")),
+        ("/etc/private-iot", lambda path: path.chmod(0o777)),
+    ],
+)
+def test_installing_again_repairs_what_has_drifted(pi: Pi, path: str, damage: Any) -> None:
+    pi.install()
+    before = {name: value for name, value in pi.files.items() if "slots" not in name and "current" not in name}
+    damage(pi.system.path(path))
+    assert pi.install() == 0
+    assert "nothing changed" not in pi.out
+    after = {name: value for name, value in pi.files.items() if "slots" not in name and "current" not in name}
+    assert after == before
+    assert Installation.load(pi.system).name == "pi-1"
+
+
+BAD_BUNDLES = {
+    "empty": b"",
+    "truncated": encode(bundle())[:2000],
+    "not JSON": b"hello",
+    "wrong version": encode(bundle(version=2)),
+    "missing field": encode(bundle(iot__clientId=...)),
+    "extra field": encode(bundle(iot__more=1)),
+    "wrong PEM": encode(bundle(iot__certificatePem=device().key_pem)),
+    "foreign key": encode(bundle(iot__privateKeyPem=amazon_root().key_pem)),
+    "up /bin/sh": encode(bundle(vpn__config=profile(scripts="script-security 2\nup /bin/sh\n"))),
+    "plugin": encode(bundle(vpn__config=profile(scripts="plugin /tmp/x.so\n"))),
+    "management": encode(bundle(vpn__config=profile(scripts="management 127.0.0.1 1\n"))),
+    "config": encode(bundle(vpn__config=profile(scripts="config /etc/x\n"))),
+    "dots": encode(bundle(vpn__config=profile(scripts="up /etc/openvpn/../../bin/sh\n"))),
+}
+
+
+@pytest.mark.parametrize("installed", [False, True])
+@pytest.mark.parametrize("name", BAD_BUNDLES)
+def test_bad_input_is_one_line_and_exit_2_and_changes_nothing(pi: Pi, name: str, installed: bool) -> None:
+    if installed:
+        pi.install()
+    before, active = pi.files, set(pi.system.state["active"])
+    assert pi("install", "-", stdin=BAD_BUNDLES[name]) == 2
+    assert pi.out == ""
+    assert pi.err.startswith("device-agent: ")
+    assert pi.err.count("\n") == 1
+    assert pi.files == before
+    assert pi.system.state["active"] == active
+
+
+def test_a_clock_of_1970_is_named(pi: Pi) -> None:
+    pi.system.state["now"] = 0
+    assert pi.install() == 2
+    assert "this device's clock says 1970-01-01 00:00 UTC; set the clock (`timedatectl`) or wait" in pi.err
+
+
+def test_without_root_nothing_is_tried(pi: Pi) -> None:
+    pi.system.state["user_id"] = 1000
+    assert pi.install() == 2
+    assert pi.err == "device-agent: install needs root; run it with sudo\n"
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("usr/sbin/openvpn", "OpenVPN is not installed"),
+        ("etc/openvpn/update-systemd-resolved", "/etc/openvpn/update-systemd-resolved is missing or not executable"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_brings_it(pi: Pi, missing: str, message: str) -> None:
+    (pi.system.root / missing).unlink()
+    before = pi.files
+    assert pi.install() == 2
+    assert message in pi.err
+    assert "`sudo apt install openvpn openvpn-systemd-resolved`" in pi.err
+    assert pi.files == before
+
+
+def test_a_machine_without_systemd_is_refused(pi: Pi) -> None:
+    pi.system.state["fail"] = {"systemctl": Completed(127, "", "systemctl: No such file or directory")}
+    assert pi.install() == 2
+    assert "there is no systemctl" in pi.err
+
+
+def test_a_file_that_is_not_there_is_named(pi: Pi) -> None:
+    assert pi("install", "/nowhere.json") == 2
+    assert pi.err == "device-agent: /nowhere.json cannot be read: No such file or directory\n"
+
+
+def test_a_file_is_read_like_standard_input(pi: Pi, tmp_path: Path) -> None:
+    source = tmp_path / "bundle.json"
+    source.write_bytes(encode({"pi-1": bundle(), "pi-2": bundle(name="pi-2")}))
+    assert pi("install", str(source), "--device", "pi-2") == 0
+    assert Installation.load(pi.system).name == "pi-2"
+
+
+def test_uninstall_removes_all_that_install_made_but_the_queue(pi: Pi) -> None:
+    before = pi.files
+    pi.install()
+    pi.system.path("/var/lib/private-iot/queue.sqlite3").write_text("messages")
+    assert pi("uninstall") == 0, pi.err
+    kept = {name for name in pi.files if name not in before}
+    assert kept == {"var/lib/private-iot", "var/lib/private-iot/queue.sqlite3"}
+    assert pi.system.state["active"] == pi.system.state["enabled"] == set()
+    assert pi.system.account("private-iot") is None
+
+
+def test_uninstall_with_purge_leaves_the_machine_as_it_was(pi: Pi) -> None:
+    before = pi.files
+    pi.install()
+    assert pi("uninstall", "--purge") == 0
+    assert pi.files == before
+    assert pi("uninstall", "--purge") == 0
+    assert pi.out == "nothing is installed; nothing changed\n"
+
+
+def test_uninstall_leaves_a_profile_that_is_not_ours(pi: Pi) -> None:
+    pi.install()
+    profile_path = pi.system.path("/etc/openvpn/client/clientvpn.conf")
+    profile_path.unlink()
+    profile_path.write_text("client\n")
+    pi("uninstall")
+    assert profile_path.read_text() == "client\n"
