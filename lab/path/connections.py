@@ -1,0 +1,204 @@
+"""Connections of Client VPN: seen on the servers, told to the cloud, ended on request, and logged.
+
+What `DescribeClientVpnConnections` shows comes from here, and `TerminateClientVpnConnections` is carried out here. The
+entries of the connection log have AWS's fields (Client VPN administrator guide, "Connection logging"); as there, a client
+whose certificate was refused leaves none.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import hashlib
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.path import openvpn
+from lab.path.model import ClientVpnEndpoint
+from lab.path.plan import service_directory
+
+if TYPE_CHECKING:
+    from lab.path.sandbox import Sandbox
+
+_INTERVAL = 1.0
+# Counters alone are told less often: they change every second, since both sides ping.
+_COUNTERS_INTERVAL = 10.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection of a client.
+
+    Attributes:
+        connection_id: ``cvpn-connection-`` and 17 hexadecimal digits, as AWS's.
+        end: Seconds since the epoch, or None while it is active.
+    """
+
+    connection_id: str
+    client: openvpn.Client
+    packets: tuple[int, int] = (0, 0)
+    end: float | None = None
+
+    def report(self) -> dict[str, Any]:
+        """Return what the cloud is told."""
+        return {
+            "connectionId": self.connection_id,
+            "commonName": self.client.common_name,
+            "clientIp": self.client.address,
+            "connectionEstablishedTime": _timestamp(self.client.since),
+            "ingressBytes": self.client.received,
+            "egressBytes": self.client.sent,
+            "ingressPackets": self.packets[0],
+            "egressPackets": self.packets[1],
+            "status": "active" if self.end is None else "terminated",
+        }
+
+    def log_entry(self, endpoint: ClientVpnEndpoint) -> dict[str, str]:
+        """Return the entry of the connection log: an attempt while it is active, a reset once it has ended."""
+        address, _, port = self.client.real_address.rpartition(":")
+        end = {} if self.end is None else {"connection-duration-seconds": str(int(self.end - self.client.since))}
+        return {
+            "connection-log-type": "connection-attempt" if self.end is None else "connection-reset",
+            "connection-attempt-status": "successful" if self.end is None else "NA",
+            "connection-reset-status": "NA" if self.end is None else "successful",
+            "connection-attempt-failure-reason": "NA",
+            "connection-id": self.connection_id,
+            "client-vpn-endpoint-id": endpoint.client_vpn_endpoint_id,
+            "transport-protocol": endpoint.transport_protocol,
+            "connection-start-time": _timestamp(self.client.since),
+            "connection-last-update-time": _timestamp(self.end or self.client.since),
+            "client-ip": self.client.address,
+            "common-name": self.client.common_name,
+            "device-type": "NA",
+            "device-ip": address,
+            "port": port,
+            "ingress-bytes": str(self.client.received),
+            "egress-bytes": str(self.client.sent),
+            "ingress-packets": str(self.packets[0]),
+            "egress-packets": str(self.packets[1]),
+            "connection-end-time": "NA" if self.end is None else _timestamp(self.end),
+            **end,
+            "username": "N/A",
+        }
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def connection_id(endpoint_id: str, server_start: float, client: openvpn.Client) -> str:
+    """Return an id that is the same for the whole life of a connection and for no other."""
+    key = f"{endpoint_id} {server_start} {client.client_id} {client.real_address} {client.since}"
+    return f"cvpn-connection-0{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+
+
+class Connections:
+    """The connections of every endpoint of a sandbox."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self.sandbox = sandbox
+        self.active: dict[str, dict[str, Connection]] = {}
+        self.error: str | None = None
+        self._streams: dict[str, str] = {}
+        self._told = 0.0
+        self._lock = asyncio.Lock()
+
+    async def watch(self) -> None:
+        """Look at the servers every second, for ever."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(_INTERVAL)
+
+    async def poll(self) -> None:
+        """Look at the servers, and tell the cloud of what is new."""
+        async with self._lock:
+            for endpoint in self.sandbox.cloud.client_vpn_endpoints if self.sandbox.cloud else ():
+                try:
+                    await self._poll(endpoint)
+                    self.error = None
+                except (BotoCoreError, ClientError, OSError) as error:
+                    self.error = f"{endpoint.client_vpn_endpoint_id}: {error}"
+
+    async def close(self) -> None:
+        """Tell the cloud that every connection has ended."""
+        for endpoint in self.sandbox.cloud.client_vpn_endpoints if self.sandbox.cloud else ():
+            with contextlib.suppress(BotoCoreError, ClientError, OSError):
+                await self._update(endpoint, {})
+
+    async def _poll(self, endpoint: ClientVpnEndpoint) -> None:
+        clients = await self._clients(endpoint)
+        if clients is None:
+            return
+        await self._update(endpoint, clients)
+        if clients and self.sandbox.aws:
+            await self._terminate(endpoint)
+
+    async def _clients(self, endpoint: ClientVpnEndpoint) -> dict[str, Connection] | None:
+        """Return the server's clients by connection id, or None where it does not answer for the moment."""
+        name = f"client-vpn {endpoint.client_vpn_endpoint_id}"
+        running = self.sandbox.running.get(name)
+        if running is None or not running.running:
+            return {}
+        try:
+            text = await asyncio.to_thread(openvpn.manage, self._socket(endpoint), "status 3")
+        except OSError:
+            return None
+        found = {}
+        for client in openvpn.parse_status(text):
+            identifier = connection_id(endpoint.client_vpn_endpoint_id, running.started, client)
+            found[identifier] = Connection(identifier, client)
+        return found
+
+    def _socket(self, endpoint: ClientVpnEndpoint) -> Path:
+        return Path(service_directory(f"client-vpn {endpoint.client_vpn_endpoint_id}"), "management.sock")
+
+    async def _update(self, endpoint: ClientVpnEndpoint, found: dict[str, Connection]) -> None:
+        known = self.active.get(endpoint.client_vpn_endpoint_id, {})
+        ended = [replace(known[key], end=time.time()) for key in known.keys() - found.keys()]
+        new = [found[key] for key in found.keys() - known.keys()]
+        self.active[endpoint.client_vpn_endpoint_id] = found
+        due = bool(found) and time.monotonic() - self._told > _COUNTERS_INTERVAL
+        if self.sandbox.aws is None or not (new or ended or due):
+            return
+        self._told = time.monotonic()
+        body = {
+            "region": self.sandbox.aws.region,
+            "clientVpnEndpointId": endpoint.client_vpn_endpoint_id,
+            "connections": [connection.report() for connection in [*found.values(), *ended]],
+        }
+        await asyncio.to_thread(self.sandbox.aws.lab, "ec2/client-vpn-connections", body)
+        if endpoint.connection_log and (new or ended):
+            await asyncio.to_thread(self._log, endpoint, [*ended, *new])
+
+    def _log(self, endpoint: ClientVpnEndpoint, connections: list[Connection]) -> None:
+        assert self.sandbox.aws is not None  # noqa: S101 (checked by the caller)
+        assert endpoint.connection_log is not None  # noqa: S101 (checked by the caller)
+        logs = self.sandbox.aws.client("logs")
+        group = endpoint.connection_log.log_group
+        stream = endpoint.connection_log.log_stream or (
+            f"{endpoint.client_vpn_endpoint_id}-{self.sandbox.aws.region}-{time.strftime('%Y/%m/%d', time.gmtime())}"
+        )
+        if self._streams.get(group) != stream:
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+                logs.create_log_stream(logGroupName=group, logStreamName=stream)
+            self._streams[group] = stream
+        now = int(time.time() * 1000)
+        events = [{"timestamp": now, "message": json.dumps(item.log_entry(endpoint))} for item in connections]
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+    async def _terminate(self, endpoint: ClientVpnEndpoint) -> None:
+        """End the connections that `TerminateClientVpnConnections` has marked."""
+        assert self.sandbox.aws is not None  # noqa: S101 (checked by the caller)
+        client = self.sandbox.aws.client("ec2")
+        identifier = endpoint.client_vpn_endpoint_id
+        answer = await asyncio.to_thread(client.describe_client_vpn_connections, ClientVpnEndpointId=identifier)
+        active = self.active.get(identifier, {})
+        for connection in answer["Connections"]:
+            known = active.get(connection["ConnectionId"])
+            if connection["Status"]["Code"] == "terminating" and known:
+                kill = f"client-kill {known.client.client_id}"
+                await asyncio.to_thread(openvpn.manage, self._socket(endpoint), kill)

@@ -1,0 +1,226 @@
+"""A device's host: a file system of its own over the machine's, and a process number 1.
+
+Inside, /etc, /var/lib, /var/log, /run and /dev belong to the device alone and are gone with the sandbox; everything else is
+the machine's. `run` and `command` enter a host from outside.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.path import control, processes, sandbox_paths
+from lab.path.network import enter
+from lab.path.services import ROOT
+from lab.path.stand_ins import systemd
+from lab.state import Lab
+
+STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
+_STAND_INS_DIRECTORY = "/run/stand-ins"
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ENVIRONMENT = "environment"
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")
+
+# Run in the new mount namespace, from which everything below follows; /run goes last, since it hides the rest.
+_MOUNTS = """\
+base=$1; shift
+for pair in etc:/etc lib:/var/lib log:/var/log; do
+  mount --bind "$base/${pair%%:*}" "${pair#*:}"
+done
+mount -t sysfs sysfs /sys 2>/dev/null || true
+for device in DEVICES; do
+  if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
+done
+for directory in pts shm; do
+  if [ -d "/dev/$directory" ]; then mkdir -p "$base/dev/$directory"; mount --rbind "/dev/$directory" "$base/dev/$directory"; fi
+done
+mount --rbind "$base/dev" /dev
+hostname "$1" 2>/dev/null || echo "$1" > /proc/sys/kernel/hostname; shift
+mount --bind "$base/run" /run
+exec "$@"
+"""
+
+
+def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a command in a host."""
+    kept = {key: value for key in ("TERM", "LANG", "NO_COLOR", "CI") if (value := os.environ.get(key))}
+    return {
+        "LANG": "C.UTF-8",
+        **kept,
+        "PATH": f"{_STAND_INS_DIRECTORY}:{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+        "HOME": "/run/home",
+        "USER": "root",
+        **(extra or {}),
+    }
+
+
+def prepare(name: str, *, root_ca: str, script: Path) -> Path:
+    """Make the files of a device's host.
+
+    Args:
+        name: The device.
+        root_ca: PEM of the authority that it trusts as a Pi trusts Amazon's.
+        script: ``update-systemd-resolved``.
+
+    Returns:
+        The folder that holds them.
+    """
+    base = sandbox_paths.HOSTS / name
+    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/stand-ins", "dev", "dev/net"):
+        (base / directory).mkdir(parents=True, exist_ok=True)
+    _copy_etc(base / "etc")
+    etc = base / "etc"
+    _write(etc / "hostname", f"{name}\n")
+    _write(etc / "hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")
+    _write(etc / "resolv.conf", "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n")
+    for stale in (*etc.glob("systemd/system/*.wants"), etc / "private-iot", etc / "openvpn/client"):
+        shutil.rmtree(stale, ignore_errors=True)
+    (etc / "openvpn/client").mkdir(parents=True)
+    shutil.copy(script, etc / "openvpn/update-systemd-resolved")
+    (etc / "openvpn/update-systemd-resolved").chmod(0o755)
+    _trust(etc / "ssl/certs", root_ca)
+    for command in STAND_INS:
+        path = base / f"run/stand-ins/{command}"
+        _write(
+            path,
+            f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m lab.path.stand_ins.{command} "$@"\n',
+        )
+        path.chmod(0o755)
+    for node, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
+        (base / "dev" / node).symlink_to(target)
+    (base / "dev/stderr").symlink_to("/proc/self/fd/2")
+    return base
+
+
+def _copy_etc(target: Path) -> None:
+    # Without root some files cannot be read, such as /etc/shadow: a device does without them.
+    subprocess.run(["cp", "-a", "--no-preserve=ownership", "/etc", str(target)], capture_output=True, check=False)
+    if not (target / "passwd").is_file():
+        raise LabError("/etc could not be copied for a device's host: is the sandbox out of memory?")
+
+
+def _trust(directory: Path, root_ca: str) -> None:
+    """Add an authority as ``update-ca-certificates`` does: in the bundle, and under its hashed name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    bundle = directory / "ca-certificates.crt"
+    text = bundle.read_text(encoding="utf-8") if bundle.is_file() else ""
+    _write(bundle, f"{text.rstrip()}\n{root_ca.strip()}\n".lstrip())
+    _write(directory / "private-iot-lab.pem", root_ca)
+    result = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout"], input=root_ca, capture_output=True, text=True, check=False
+    )
+    link = directory / f"{result.stdout.strip()}.0"
+    if result.returncode == 0 and not link.is_symlink():
+        link.symlink_to("private-iot-lab.pem")
+
+
+def _write(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text(content, encoding="utf-8")
+
+
+def skewed_clock(library: Path, offset: str) -> dict[str, str]:
+    """Return the variables that give a program another wall clock; the monotonic one stays right (faketime(1)).
+
+    Args:
+        library: ``libfaketimeMT.so.1``.
+        offset: Such as ``-400d``.
+    """
+    return {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def service_environment(extra: dict[str, str]) -> dict[str, str]:
+    """Return what the stand-in for systemd is told of its services' environment."""
+    return {"STAND_INS": _STAND_INS_DIRECTORY, **extra}
+
+
+def set_environment(base: Path, extra: dict[str, str]) -> None:
+    """Keep variables for the commands that `command` runs in a device's host."""
+    _write(base / "run" / _ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in extra.items()))
+
+
+def boot(name: str, base: Path, log: Path) -> processes.Process:
+    """Start the process number 1 of a device's host.
+
+    Args:
+        name: The device.
+        base: From `prepare`.
+        log: File that takes what it prints.
+    """
+    script = _MOUNTS.replace("DEVICES", " ".join(_DEVICES))
+    argv = [
+        *enter(name),
+        *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"),
+        *("sh", "-euc", script, "host", str(base), name),
+        *(sys.executable, "-m", "lab.path.stand_ins.systemd", "--environment", json.dumps(service_environment({}))),
+    ]
+    with log.open("ab") as output:
+        return processes.start(argv, environment=environment({"PYTHONPATH": str(ROOT)}), output=output)
+
+
+def command(lab: Lab, host: str, argv: Sequence[str]) -> list[str]:
+    """Return the words that run a command in a host, from outside the sandbox.
+
+    Args:
+        lab: Whose host.
+        host: Its name.
+        argv: The command.
+
+    Raises:
+        LabError: The lab's network is down, or it has no such host.
+    """
+    try:
+        with control.connect(lab.path_directory) as connection:
+            sandbox = control.peer(connection)
+            hosts: dict[str, str] = control.ask(connection, {"command": "hosts"}, timeout=10)
+    except OSError as error:
+        raise LabError(f"the network of lab {lab.name!r} is down: start it with `python -m lab up`") from error
+    if host not in hosts:
+        raise LabError(f"lab {lab.name!r} has no host {host!r}: it has {', '.join(sorted(hosts))}")
+    root = Path(f"/proc/{sandbox}/root")
+    variables = [f"{key}={value}" for key, value in environment().items()]
+    user = ["--user", "--preserve-credentials"] if os.geteuid() != 0 else []
+    # The command ends with whoever asked for it.
+    rest = ["env", "-i", *variables, "setpriv", "--pdeathsig", "KILL", "--", *argv]
+    if hosts[host] == "device":
+        folder = root / str(sandbox_paths.HOSTS / host / "run").lstrip("/")
+        with control.connect(folder / "systemd", Path(systemd.SOCKET).name) as init:
+            pid = control.peer(init)
+        kept = folder / _ENVIRONMENT
+        rest[2:2] = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+        return ["nsenter", f"--target={pid}", *user, *("--mount", "--uts", "--pid", "--net"), "--wd=/", "--", *rest]
+    network = f"--net={root}/run/netns/{host}"
+    names = 'if [ -e "$1" ]; then mount --bind "$1" /etc/resolv.conf; fi; shift; exec "$@"'
+    resolver = f"{sandbox_paths.RESOLVERS}/{host}"
+    inside = ["unshare", "--mount", "--propagation=private", "sh", "-euc", names, "host", resolver, *rest]
+    return ["nsenter", f"--target={sandbox}", *user, "--mount", "--pid", network, "--wd=/", "--", *inside]
+
+
+def run(
+    lab: Lab,
+    host: str,
+    argv: Sequence[str],
+    *,
+    input: str | None = None,
+    timeout: float | None = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a host to its end.
+
+    Args:
+        lab: Whose host.
+        host: A device's name, ``internet``, ``iot``, ``vpc``, or a Client VPN endpoint's id.
+        argv: The command; its environment is the host's, its folder is ``/``.
+        input: What it reads on standard input.
+        timeout: Seconds until it is killed, or None.
+
+    Raises:
+        LabError: There is no such host.
+        subprocess.TimeoutExpired: It took too long.
+    """
+    return subprocess.run(
+        command(lab, host, argv), input=input, capture_output=True, text=True, check=False, timeout=timeout
+    )

@@ -1,0 +1,454 @@
+"""The plan of the network: a pure function of what the cloud says.
+
+A plan is a set of hosts (namespaces), links between them (veth pairs with addresses and routes), packet filters and
+services with their files. It says nothing of how these come to be; `lab.path.sandbox` compares two plans and does what
+differs.
+"""
+
+import ipaddress
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lab.path import addresses, nftables, openvpn, resolver
+from lab.path.addresses import AddressError
+from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
+from lab.path.nftables import GroupedInterface
+
+INTERNET = "internet"
+IOT = "iot"
+# Inside the sandbox, on its own temporary file system.
+SERVICES = "/run/private-iot/services"
+
+Reload = Literal["restart", "hangup"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace.
+
+    Attributes:
+        name: Its name, which `exec --host` takes.
+        kind: A device has a file system and an init of its own; the others have a network alone.
+        nameserver: What its programs ask for names, or None.
+    """
+
+    name: str
+    kind: Literal["device", "internet", "vpc", "client-vpn", "iot"]
+    nameserver: str | None
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a link: addresses with their prefix, and routes as the words of ``ip route add``."""
+
+    host: str
+    interface: str
+    addresses: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """A pair of interfaces."""
+
+    a: End
+    b: End
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a service.
+
+    Attributes:
+        path: Absolute path inside the sandbox.
+        content: Its text, which may be a private key.
+        reload: What makes the service take up a change.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    reload: Reload = "restart"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that runs as long as the plan has it.
+
+    Attributes:
+        name: Unique, such as ``client-vpn cvpn-endpoint-…``.
+        host: Where it runs.
+        argv: Absolute words.
+        files: What it reads; they exist before it starts.
+        ready: Path that exists once it serves, or None.
+    """
+
+    name: str
+    host: str
+    argv: tuple[str, ...]
+    files: tuple[File, ...] = ()
+    ready: str | None = None
+
+
+@dataclass(frozen=True)
+class IotServer:
+    """What AWS IoT's front shows and trusts: the server's certificate and key, and the root of device certificates."""
+
+    certificate: str
+    private_key: str = field(repr=False)
+    device_roots: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole network.
+
+    Attributes:
+        loopback: Further addresses of hosts, with their prefix.
+        filters: The packet filter of hosts, as nftables' text.
+        notes: What the cloud has and the lab leaves out, for people to read.
+    """
+
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...]
+    loopback: tuple[tuple[str, tuple[str, ...]], ...]
+    filters: tuple[tuple[str, str], ...]
+    services: tuple[Service, ...]
+    notes: tuple[str, ...] = ()
+
+
+def service_directory(name: str) -> str:
+    """Return where a service keeps its files."""
+    return f"{SERVICES}/{name.replace(' ', '_')}"
+
+
+def vpc_hosts(cloud: Cloud) -> dict[str, str]:
+    """Return the name of each VPC's host, by its id: ``vpc``, then ``vpc-2`` and so on.
+
+    Only a VPC that something of the path is in gets one.
+    """
+    used = sorted(
+        {association.vpc_id for endpoint in cloud.client_vpn_endpoints for association in endpoint.associations}
+        | {endpoint.vpc_id for endpoint in cloud.vpc_endpoints}
+    )
+    return {vpc_id: "vpc" if number == 1 else f"vpc-{number}" for number, vpc_id in enumerate(used, start=1)}
+
+
+def resolver_address(vpc: Vpc) -> str:
+    """Return the address of the resolver of a VPC: its primary CIDR's base plus two (VPC user guide, "DNS attributes")."""
+    return str(ipaddress.IPv4Network(vpc.cidr_blocks[0])[2])
+
+
+def association_address(cloud: Cloud, endpoint: ClientVpnEndpoint, association: Association) -> str:
+    """Return the address of the network interface of an association, which clients' packets carry inside the VPC."""
+    for interface in cloud.network_interfaces:
+        if interface.subnet_id == association.subnet_id and endpoint.client_vpn_endpoint_id in interface.description:
+            return interface.address
+    return addresses.free_address(
+        cloud.subnet(association.subnet_id).cidr_block,
+        association.association_id,
+        (interface.address for interface in cloud.network_interfaces),
+    )
+
+
+def plan(cloud: Cloud, server: IotServer, *, python: str = sys.executable) -> Plan:
+    """Turn what the cloud says into the plan of a network.
+
+    Args:
+        cloud: What was read.
+        server: The identity of AWS IoT's front.
+        python: The interpreter that runs the gateway.
+
+    Raises:
+        AddressError: Networks overlap that the lab cannot keep apart, or an address range is exhausted.
+    """
+    return _Planner(cloud, server, python).plan()
+
+
+class _Planner:
+    def __init__(self, cloud: Cloud, server: IotServer, python: str) -> None:
+        self.cloud = cloud
+        self.server = server
+        self.python = python
+        self.vpc_hosts = vpc_hosts(cloud)
+        self.vpcs = [vpc for vpc in cloud.vpcs if vpc.vpc_id in self.vpc_hosts]
+        self.public = addresses.public_addresses(
+            endpoint.client_vpn_endpoint_id for endpoint in cloud.client_vpn_endpoints
+        )
+        self.endpoint_names = {
+            name: tuple(interface.address for interface in cloud.interfaces_of(endpoint))
+            for endpoint in cloud.vpc_endpoints
+            if endpoint.state == "available"
+            for name in endpoint.dns_names
+        }
+        self.internet_zone = resolver.Zone(
+            addresses={cloud.iot.endpoint: (addresses.IOT_PUBLIC,), **self.endpoint_names},
+            wildcards={
+                endpoint.dns_name: (self.public[endpoint.client_vpn_endpoint_id],)
+                for endpoint in cloud.client_vpn_endpoints
+            },
+        )
+        self.notes: list[str] = []
+
+    def plan(self) -> Plan:
+        self._refuse_overlaps()
+        hosts = [Host(INTERNET, "internet", addresses.INTERNET_DNS), Host(IOT, "iot", None)]
+        links = list(self._iot_links())
+        filters: list[tuple[str, str]] = []
+        loopback = [(INTERNET, (f"{addresses.ROUTER}/32", f"{addresses.INTERNET_DNS}/32"))]
+        services = [self._resolver("internet-dns", INTERNET, self.internet_zone, ())]
+        for vpc in self.vpcs:
+            host = self.vpc_hosts[vpc.vpc_id]
+            subnets = [subnet for subnet in self.cloud.subnets if subnet.vpc_id == vpc.vpc_id]
+            routers = {f"{ipaddress.IPv4Network(subnet.cidr_block)[1]}/32" for subnet in subnets}
+            hosts.append(Host(host, "vpc", resolver_address(vpc) if vpc.dns_support else None))
+            loopback.append((host, (f"{resolver_address(vpc)}/32", *sorted(routers))))
+            filters.append((host, self._vpc_table(vpc)))
+            services += self._vpc_resolver(vpc, host)
+            self._note_routes(vpc)
+        for endpoint in self.cloud.client_vpn_endpoints:
+            hosts.append(Host(endpoint.client_vpn_endpoint_id, "client-vpn", None))
+            links += self._client_vpn_links(endpoint)
+            filters.append((endpoint.client_vpn_endpoint_id, self._client_vpn_table(endpoint)))
+            services += self._client_vpn_service(endpoint)
+        for name, network in self._homes().items():
+            hosts.append(Host(name, "device", str(network[1])))
+            links.append(
+                Link(
+                    End(INTERNET, f"lan-{addresses.short(name)}", (f"{network[1]}/24",)),
+                    End(name, "wlan0", (f"{network[2]}/24",), (f"default via {network[1]}",)),
+                )
+            )
+        services += self._front()
+        return Plan(tuple(hosts), tuple(links), tuple(loopback), tuple(filters), tuple(services), tuple(self.notes))
+
+    def _homes(self) -> dict[str, ipaddress.IPv4Network]:
+        reserved = {INTERNET, IOT, *self.vpc_hosts.values(), *self.public}
+        names = []
+        for thing in self.cloud.iot.things:
+            if thing in reserved:
+                self.notes.append(f"thing {thing} has the name of another host of the lab: it gets no host")
+            else:
+                names.append(thing)
+        taken = [cidr for vpc in self.vpcs for cidr in vpc.cidr_blocks]
+        taken += [endpoint.client_cidr for endpoint in self.cloud.client_vpn_endpoints]
+        return dict(addresses.home_networks(names, taken))
+
+    def _refuse_overlaps(self) -> None:
+        blocks = [(vpc.vpc_id, ipaddress.IPv4Network(block)) for vpc in self.vpcs for block in vpc.cidr_blocks]
+        for number, (vpc_id, block) in enumerate(blocks):
+            for other_id, other in blocks[:number]:
+                if vpc_id != other_id and block.overlaps(other):
+                    raise AddressError(
+                        f"VPC {other_id} ({other}) and VPC {vpc_id} ({block}) overlap: the lab carries one of them; "
+                        "put the other into a lab of its own (--lab NAME)"
+                    )
+
+    # -- AWS IoT ---------------------------------------------------------------------------------------------------
+
+    def _iot_endpoints(self, vpc: Vpc) -> Iterator[VpcEndpoint]:
+        for endpoint in self.cloud.vpc_endpoints:
+            if endpoint.vpc_id == vpc.vpc_id and endpoint.state == "available":
+                yield endpoint
+
+    def _iot_links(self) -> Iterator[Link]:
+        yield Link(
+            End(INTERNET, "iot", routes=(f"{addresses.IOT_PUBLIC}/32",)),
+            End(
+                IOT,
+                nftables.PUBLIC,
+                (f"{addresses.IOT_PUBLIC}/32",),
+                (f"default via {addresses.ROUTER} onlink quickack 1",),
+            ),
+        )
+        for vpc in self.vpcs:
+            interfaces = [item for endpoint in self._iot_endpoints(vpc) for item in self.cloud.interfaces_of(endpoint)]
+            if interfaces:
+                router = ipaddress.IPv4Network(self.cloud.subnet(interfaces[0].subnet_id).cidr_block)[1]
+                own = tuple(f"{interface.address}/32" for interface in interfaces)
+                yield Link(
+                    End(self.vpc_hosts[vpc.vpc_id], "privatelink", routes=own),
+                    End(
+                        IOT,
+                        f"vpc-{addresses.short(vpc.vpc_id)}",
+                        own,
+                        # Delayed acknowledgement against Nagle's algorithm makes steps of 40 ms, which AWS does not have.
+                        tuple(f"{block} via {router} onlink quickack 1" for block in vpc.cidr_blocks),
+                    ),
+                )
+
+    def _front(self) -> list[Service]:
+        broker = service_directory("broker")
+        gateway = service_directory("gateway")
+        socket = f"{broker}/mosquitto.sock"
+        listeners: list[dict[str, str | None]] = [
+            {"address": addresses.IOT_PUBLIC, "vpcEndpointId": None, "vpcId": None}
+        ]
+        for vpc in self.vpcs:
+            for endpoint in self._iot_endpoints(vpc):
+                if endpoint.service_name == f"com.amazonaws.{self.cloud.region}.iot.data":
+                    listeners += [
+                        {"address": item.address, "vpcEndpointId": endpoint.vpc_endpoint_id, "vpcId": vpc.vpc_id}
+                        for item in self.cloud.interfaces_of(endpoint)
+                    ]
+                else:
+                    self.notes.append(f"{endpoint.vpc_endpoint_id}: nothing answers for {endpoint.service_name}")
+        # The file's name changes with the certificate, so that the table changes too and the gateway reads both again.
+        identity = addresses.short(self.server.certificate)
+        certificate, key = f"{gateway}/server-{identity}.pem", f"{gateway}/server-{identity}.key"
+        iot = self.cloud.iot
+        table = {
+            "endpoint": iot.endpoint,
+            "region": self.cloud.region,
+            "accountId": iot.account_id,
+            "server": {"certificateFile": certificate, "privateKeyFile": key},
+            "deviceRootsFile": f"{gateway}/device-roots.pem",
+            "listeners": listeners,
+            "certificates": {
+                item.certificate_id: {
+                    "status": item.status,
+                    "policies": list(item.policies),
+                    "things": list(item.things),
+                }
+                for item in iot.certificates
+            },
+            "policies": dict(iot.policies),
+        }
+        files = (
+            File(certificate, self.server.certificate, "hangup"),
+            File(key, self.server.private_key, "hangup"),
+            File(f"{gateway}/device-roots.pem", self.server.device_roots, "hangup"),
+            File(f"{gateway}/table.json", json.dumps(table, indent=2) + "\n", "hangup"),
+        )
+        # Imported here: the gateway is a program of its own, and only its broker's configuration is shared.
+        from lab.path.gateway import mosquitto_configuration  # noqa: PLC0415
+
+        return [
+            Service(
+                "broker",
+                IOT,
+                ("mosquitto", "-c", f"{broker}/mosquitto.conf"),
+                (File(f"{broker}/mosquitto.conf", mosquitto_configuration(socket)),),
+                ready=socket,
+            ),
+            Service(
+                "gateway",
+                IOT,
+                (
+                    *(self.python, "-m", "lab.path.gateway", "--table", f"{gateway}/table.json"),
+                    *("--broker-socket", socket, "--control", f"{gateway}/control.sock"),
+                ),
+                files,
+                ready=f"{gateway}/control.sock",
+            ),
+        ]
+
+    # -- VPC -------------------------------------------------------------------------------------------------------
+
+    def _grouped_interfaces(self, vpc: Vpc) -> Iterator[GroupedInterface]:
+        for endpoint in self._iot_endpoints(vpc):
+            for interface in self.cloud.interfaces_of(endpoint):
+                yield GroupedInterface(endpoint.vpc_endpoint_id, interface.address, interface.group_ids)
+        for client_vpn in self.cloud.client_vpn_endpoints:
+            for association in client_vpn.associations:
+                if association.vpc_id == vpc.vpc_id:
+                    yield GroupedInterface(
+                        client_vpn.client_vpn_endpoint_id,
+                        association_address(self.cloud, client_vpn, association),
+                        association.group_ids,
+                    )
+
+    def _vpc_table(self, vpc: Vpc) -> str:
+        groups = {group.group_id: group for group in self.cloud.security_groups if group.vpc_id == vpc.vpc_id}
+        return nftables.vpc_table(list(self._grouped_interfaces(vpc)), groups)
+
+    def _vpc_resolver(self, vpc: Vpc, host: str) -> Iterator[Service]:
+        if not vpc.dns_support:
+            self.notes.append(f"{vpc.vpc_id}: enableDnsSupport is off, so nothing answers on {resolver_address(vpc)}")
+            return
+        # Both attributes are needed for private zones (Route 53 developer guide, "VPC settings").
+        zones = [zone for zone in self.cloud.hosted_zones if vpc.vpc_id in zone.vpc_ids and vpc.dns_hostnames]
+        zone = resolver.vpc_zone(self.internet_zone, zones, self.endpoint_names)
+        self.notes += [f"not answered: {name}" for name in zone.unsupported]
+        yield self._resolver(f"{host}-dns", host, zone, (resolver_address(vpc),))
+
+    def _resolver(self, name: str, host: str, zone: resolver.Zone, listen: Sequence[str]) -> Service:
+        directory = service_directory(name)
+        hosts = f"{directory}/hosts"
+        configuration = resolver.dnsmasq_configuration(zone, addresses=listen, hosts_file=hosts)
+        return Service(
+            name,
+            host,
+            # In the foreground, as the user who started it, with no file of the machine's own.
+            ("dnsmasq", "--no-daemon", f"--conf-file={directory}/dnsmasq.conf", "--pid-file="),
+            (
+                File(f"{directory}/dnsmasq.conf", configuration),
+                File(hosts, resolver.hosts_file(zone), "hangup"),
+            ),
+        )
+
+    def _note_routes(self, vpc: Vpc) -> None:
+        for table in self.cloud.route_tables:
+            if table.vpc_id == vpc.vpc_id:
+                self.notes += [
+                    f"route {destination} to {target} of {table.route_table_id} is not carried: the lab's VPC has its local route"
+                    for destination, target in table.routes
+                    if target != "local"
+                ]
+
+    # -- Client VPN ------------------------------------------------------------------------------------------------
+
+    def _source_addresses(self, endpoint: ClientVpnEndpoint) -> dict[str, str]:
+        return {
+            f"eni-{addresses.short(item.association_id)}": association_address(self.cloud, endpoint, item)
+            for item in endpoint.associations
+        }
+
+    def _client_vpn_links(self, endpoint: ClientVpnEndpoint) -> Iterator[Link]:
+        host, public = endpoint.client_vpn_endpoint_id, self.public[endpoint.client_vpn_endpoint_id]
+        yield Link(
+            End(INTERNET, f"cv-{addresses.short(host)}", routes=(f"{public}/32",)),
+            End(host, nftables.PUBLIC, (f"{public}/32",), (f"default via {addresses.ROUTER} onlink",)),
+        )
+        vpcs = {vpc.vpc_id: vpc for vpc in self.vpcs}
+        for metric, association in enumerate(endpoint.associations, start=1):
+            name = f"eni-{addresses.short(association.association_id)}"
+            own = f"{association_address(self.cloud, endpoint, association)}/32"
+            router = ipaddress.IPv4Network(self.cloud.subnet(association.subnet_id).cidr_block)[1]
+            blocks = vpcs[association.vpc_id].cidr_blocks
+            yield Link(
+                End(self.vpc_hosts[association.vpc_id], name, routes=(own,)),
+                End(host, name, (own,), tuple(f"{block} via {router} onlink metric {metric}" for block in blocks)),
+            )
+
+    def _client_vpn_table(self, endpoint: ClientVpnEndpoint) -> str:
+        return nftables.client_vpn_table(
+            listening=(endpoint.transport_protocol, endpoint.port) if endpoint.associations else None,
+            client_cidr=endpoint.client_cidr,
+            authorized=[
+                rule.destination_cidr
+                for rule in endpoint.authorization_rules
+                # Groups come from a directory or an identity provider, which certificates do not have.
+                if rule.status == "active" and rule.access_all
+            ],
+            source_addresses=self._source_addresses(endpoint),
+        )
+
+    def _client_vpn_service(self, endpoint: ClientVpnEndpoint) -> Iterator[Service]:
+        identifier = endpoint.client_vpn_endpoint_id
+        if not endpoint.associations:
+            self.notes.append(f"{identifier} has no association: it does not answer")
+            return
+        name = f"client-vpn {identifier}"
+        directory = service_directory(name)
+        management = f"{directory}/management.sock"
+        configuration = openvpn.server_configuration(endpoint, address=self.public[identifier], management=management)
+        yield Service(
+            name,
+            identifier,
+            ("openvpn", "--config", f"{directory}/server.conf"),
+            (File(f"{directory}/server.conf", configuration),),
+            ready=management,
+        )
