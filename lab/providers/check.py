@@ -40,7 +40,9 @@ def check_properties(
                 failures.append(Failure(name, f'Conflicting configuration arguments. "{name}": conflicts with {other}'))
         for other in rules[name].requires:
             if other not in present:
-                failures.append(Failure(name, f'Missing required argument. "{name}": all of `{other}` must be specified'))
+                failures.append(
+                    Failure(name, f'Missing required argument. "{name}": all of `{other}` must be specified')
+                )
     for group in exactly_one_of:
         chosen = [name for name in group if name in present]
         names = ",".join(group)
@@ -69,7 +71,9 @@ def _check_object(
         if name not in rules:
             known = ", ".join(sorted(rules))
             failures.append(
-                Failure(where, f'Invalid or unknown key. An argument named "{name}" is not expected here; known: {known}')
+                Failure(
+                    where, f'Invalid or unknown key. An argument named "{name}" is not expected here; known: {known}'
+                )
             )
         elif value is not None:
             checked[name] = _check_value(rules[name], value, where, failures)

@@ -252,7 +252,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             function = self._provider.functions.get(request.tok)
             if function is None:
                 known = ", ".join(sorted(self._provider.functions))
-                raise ProviderError(f"{request.tok}: the stand-in provider does not serve this function; it serves {known}")
+                raise ProviderError(
+                    f"{request.tok}: the stand-in provider does not serve this function; it serves {known}"
+                )
             given = values.decode(request.args)
             arguments, failures = check.check_properties(function.inputs, values.reveal(given))
             if not failures:

@@ -65,9 +65,7 @@ def _create(call: Call, inputs: Properties) -> str:
             lambda: acm.request_certificate(**arguments, **_options(inputs), **tags),
         )
     else:
-        answer = attempt(
-            "importing ACM Certificate", lambda: acm.import_certificate(**_material(inputs), **tags)
-        )
+        answer = attempt("importing ACM Certificate", lambda: acm.import_certificate(**_material(inputs), **tags))
     return str(answer["CertificateArn"])
 
 
@@ -228,9 +226,7 @@ RESOURCES = {
                 validate=lambda name: "cannot end with a period" if name.endswith(".") else None,
             ),
             "earlyRenewalDuration": string(conflicts=(*_NOT_FOR_IMPORTED, "validationMethod")),
-            "keyAlgorithm": string(
-                computed=True, force_new=True, conflicts=_NOT_FOR_IMPORTED, allowed=_KEY_ALGORITHMS
-            ),
+            "keyAlgorithm": string(computed=True, force_new=True, conflicts=_NOT_FOR_IMPORTED, allowed=_KEY_ALGORITHMS),
             "options": object_of(
                 {
                     "certificateTransparencyLoggingPreference": string(
@@ -241,9 +237,7 @@ RESOURCES = {
                 computed=True,
             ),
             "privateKey": string(secret=True),
-            "subjectAlternativeNames": set_of(
-                string(), computed=True, force_new=True, conflicts=_NOT_FOR_IMPORTED
-            ),
+            "subjectAlternativeNames": set_of(string(), computed=True, force_new=True, conflicts=_NOT_FOR_IMPORTED),
             "validationMethod": string(
                 computed=True,
                 force_new=True,

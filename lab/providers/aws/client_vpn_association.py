@@ -50,7 +50,9 @@ def _settle(call: Call, identifier: str, inputs: Properties) -> None:
         status = _status(association or {})
         if status == "association-failed":
             reason = ((association or {}).get("Status") or {}).get("Message", "no reason given")
-            raise ProviderError(f"waiting for EC2 Client VPN Network Association ({identifier}) create: {status}: {reason}")
+            raise ProviderError(
+                f"waiting for EC2 Client VPN Network Association ({identifier}) create: {status}: {reason}"
+            )
         return association if status == "associated" else None
 
     call.wait_until(f"EC2 Client VPN Network Association ({identifier}) create", associated)

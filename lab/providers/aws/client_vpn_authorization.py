@@ -13,7 +13,11 @@ from lab.providers.schema import Resource, Timeouts, boolean, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-_GONE = ("InvalidClientVpnAuthorizationRuleNotFound", "InvalidClientVpnEndpointAuthorizationRuleNotFound", *ENDPOINT_GONE)
+_GONE = (
+    "InvalidClientVpnAuthorizationRuleNotFound",
+    "InvalidClientVpnEndpointAuthorizationRuleNotFound",
+    *ENDPOINT_GONE,
+)
 
 
 def _parts(identifier: str) -> tuple[str, str, str | None]:
@@ -70,7 +74,9 @@ def _settle(call: Call, identifier: str, inputs: Properties) -> None:
         rule = _find(call, identifier)
         if _status(rule or {}) == "failed":
             reason = ((rule or {}).get("Status") or {}).get("Message", "no reason given")
-            raise ProviderError(f"waiting for EC2 Client VPN Authorization Rule ({identifier}) create: failed: {reason}")
+            raise ProviderError(
+                f"waiting for EC2 Client VPN Authorization Rule ({identifier}) create: failed: {reason}"
+            )
         return rule if _status(rule or {}) == "active" else None
 
     call.wait_until(f"EC2 Client VPN Authorization Rule ({identifier}) create", active)

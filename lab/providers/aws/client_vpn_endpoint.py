@@ -217,7 +217,9 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 
 def _banner(value: str) -> str | None:
-    return None if len(value) <= 1400 else f"expected length of bannerText to be in the range (0 - 1400), got {len(value)}"
+    return (
+        None if len(value) <= 1400 else f"expected length of bannerText to be in the range (0 - 1400), got {len(value)}"
+    )
 
 
 RESOURCES = {

@@ -9,7 +9,9 @@ import botocore.session
 
 from lab.providers.errors import ProviderError
 
-MAXIMUM_RETRIES = 25  # terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
+MAXIMUM_RETRIES = (
+    25  # terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
+)
 
 
 class Session:
@@ -79,7 +81,9 @@ class Session:
             try:
                 self._account = str(self.client("sts").get_caller_identity()["Account"])
             except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-                raise ProviderError(f"validating provider credentials: retrieving caller identity from STS: {error}") from None
+                raise ProviderError(
+                    f"validating provider credentials: retrieving caller identity from STS: {error}"
+                ) from None
         return self._account
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:

@@ -81,9 +81,7 @@ def update_ec2_tags(call: Call, identifier: str, title: str, state: Properties, 
 
 def picked(inputs: Properties, names: Mapping[str, str]) -> dict[str, Any]:
     """API arguments from inputs: API name → input name; what is absent or empty is left out."""
-    return {
-        argument: inputs[name] for argument, name in names.items() if inputs.get(name) not in (None, "", [], {})
-    }
+    return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) not in (None, "", [], {})}
 
 
 def cidr_block(*, smallest: int | None = None, largest: int | None = None) -> Callable[[str], str | None]:

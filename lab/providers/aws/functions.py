@@ -105,7 +105,10 @@ def _get_vpc_endpoint_service(call: Call, arguments: Properties) -> Properties:
 
 
 def _service(call: Call, found: dict[str, Any], region: str) -> Properties:
-    identifier, private = found.get("ServiceId"), [entry["PrivateDnsName"] for entry in found.get("PrivateDnsNames") or []]
+    identifier, private = (
+        found.get("ServiceId"),
+        [entry["PrivateDnsName"] for entry in found.get("PrivateDnsNames") or []],
+    )
     first = found.get("PrivateDnsName") or (private[0] if private else "")
     kinds = found.get("ServiceType") or []
     return {
@@ -180,9 +183,7 @@ FUNCTIONS = {
     "aws:iot/getEndpoint:getEndpoint": Function(
         "aws:iot/getEndpoint:getEndpoint",
         {
-            "endpointType": string(
-                allowed=("iot:CredentialProvider", "iot:Data", "iot:Data-ATS", "iot:Jobs")
-            ),
+            "endpointType": string(allowed=("iot:CredentialProvider", "iot:Data", "iot:Data-ATS", "iot:Jobs")),
             "region": string(),
         },
         _get_endpoint,

@@ -23,9 +23,7 @@ def _create(call: Call, inputs: Properties) -> str:
 def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
     del state
     iot = call.client("iot")
-    thing = unless_gone(
-        f"reading IoT Thing ({identifier})", _GONE, lambda: iot.describe_thing(thingName=identifier)
-    )
+    thing = unless_gone(f"reading IoT Thing ({identifier})", _GONE, lambda: iot.describe_thing(thingName=identifier))
     if thing is None:
         return None
     return {

@@ -11,7 +11,31 @@ from lab.providers.waiting import Call
 
 _GONE = ("ResourceNotFoundException",)
 # PutRetentionPolicy: the possible values, and 0 for the provider's "never expire".
-_RETENTIONS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+_RETENTIONS = (
+    0,
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)
 
 
 def _find(call: Call, name: str) -> dict[str, Any] | None:

@@ -83,13 +83,18 @@ class AwsProvider:
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have, and a configuration without a Region."""
         failures = [
-            Failure(name, f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here')
+            Failure(
+                name,
+                f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here',
+            )
             for name in sorted(given)
             if name not in _STRINGS | _OTHERS | _BOOKKEEPING and not name.startswith("__")
         ]
         if _region(given) is None:
             failures.append(
-                Failure("region", "Missing region configuration: set `aws:region` or the environment variable AWS_REGION")
+                Failure(
+                    "region", "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
+                )
             )
         return failures
 
@@ -185,7 +190,7 @@ def _region(configuration: Properties) -> Any:
 
 def _parsed(name: str, value: Any) -> Any:
     """What is no string comes as JSON text from stack configuration and from SDKs."""
-    if name in _STRINGS or not isinstance(value, str):
+    if name in _STRINGS | _BOOKKEEPING or not isinstance(value, str):
         return value
     try:
         return json.loads(value)

@@ -110,7 +110,9 @@ def _parts(identifier: str) -> tuple[str, str, str, str | None]:
     """Zone, name, type and set identifier out of an id; names may hold underscores, types do not."""
     match = re.fullmatch(rf"([^_]+)_(.*?)_({'|'.join(_ALL_TYPES)})(?:_(.+))?", clean_zone_id(identifier))
     if match is None:
-        raise ProviderError(f"unexpected format for ID ({identifier}), expected ZONEID_NAME_TYPE or ZONEID_NAME_TYPE_SETID")
+        raise ProviderError(
+            f"unexpected format for ID ({identifier}), expected ZONEID_NAME_TYPE or ZONEID_NAME_TYPE_SETID"
+        )
     zone, name, kind, tail = match.groups()
     return zone, name, kind, tail
 

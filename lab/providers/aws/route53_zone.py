@@ -42,9 +42,7 @@ def _create(call: Call, inputs: Properties) -> str:
     name = inputs["name"]
     answer = attempt(
         f"creating Route53 Hosted Zone ({name})",
-        lambda: route53.create_hosted_zone(
-            Name=name, CallerReference=f"private-iot-{time.time_ns()}", **arguments
-        ),
+        lambda: route53.create_hosted_zone(Name=name, CallerReference=f"private-iot-{time.time_ns()}", **arguments),
     )
     return clean_zone_id(answer["HostedZone"]["Id"])
 
@@ -109,7 +107,8 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
     return {
         "arn": f"arn:{call.session.partition}:route53:::hostedzone/{identifier}",
         "comment": (zone.get("Config") or {}).get("Comment", ""),
-        "delegationSetId": ((answer.get("DelegationSet") or {}).get("Id") or "").removeprefix("/delegationset/") or None,
+        "delegationSetId": ((answer.get("DelegationSet") or {}).get("Id") or "").removeprefix("/delegationset/")
+        or None,
         "enableAcceleratedRecovery": False,
         "forceDestroy": state.get("forceDestroy", False),
         "name": zone["Name"].removesuffix("."),

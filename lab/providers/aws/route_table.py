@@ -124,7 +124,9 @@ def _routes(table: dict[str, Any]) -> list[Properties]:
         gateway = route.get("GatewayId") or ""
         if gateway == "local" or gateway.startswith("vpce-") or route.get("Origin") == "EnableVgwRoutePropagation":
             continue
-        seen = {name: route[argument] for name, argument in {**_DESTINATIONS, **_TARGETS}.items() if route.get(argument)}
+        seen = {
+            name: route[argument] for name, argument in {**_DESTINATIONS, **_TARGETS}.items() if route.get(argument)
+        }
         routes.append(seen)
     return routes
 

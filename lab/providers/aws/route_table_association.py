@@ -31,9 +31,7 @@ def _find(call: Call, identifier: str) -> dict[str, Any] | None:
 
 def _create(call: Call, inputs: Properties) -> str:
     ec2 = call.client("ec2")
-    arguments = picked(
-        inputs, {"RouteTableId": "routeTableId", "SubnetId": "subnetId", "GatewayId": "gatewayId"}
-    )
+    arguments = picked(inputs, {"RouteTableId": "routeTableId", "SubnetId": "subnetId", "GatewayId": "gatewayId"})
     answer = attempt("creating Route Table Association", lambda: ec2.associate_route_table(**arguments))
     return str(answer["AssociationId"])
 
@@ -93,7 +91,9 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
     if association is not None:
         link = association["RouteTableAssociationId"]
         unless_gone(
-            f"deleting Route Table Association ({link})", _GONE, lambda: ec2.disassociate_route_table(AssociationId=link)
+            f"deleting Route Table Association ({link})",
+            _GONE,
+            lambda: ec2.disassociate_route_table(AssociationId=link),
         )
 
 

@@ -172,7 +172,9 @@ def _network(version: int) -> Callable[[str], str | None]:
         except ValueError as error:
             return f"Invalid Attribute Value: {value}: {error}"
         if network.version != version or "/" not in value:
-            return f"Invalid Attribute Value: {value}: value must be a valid IPv{version} CIDR that represents a network"
+            return (
+                f"Invalid Attribute Value: {value}: value must be a valid IPv{version} CIDR that represents a network"
+            )
         return None
 
     return validate

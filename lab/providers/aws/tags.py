@@ -29,11 +29,7 @@ def visible(configuration: Mapping[str, Any], tags: Mapping[str, str]) -> Tags:
     """Tags without those that the provider ignores and without AWS's own (`aws:…`)."""
     ignored = configuration.get("ignoreTags") or {}
     keys, prefixes = ignored.get("keys") or [], ignored.get("keyPrefixes") or []
-    return {
-        key: value
-        for key, value in tags.items()
-        if key not in keys and not key.startswith(("aws:", *prefixes))
-    }
+    return {key: value for key, value in tags.items() if key not in keys and not key.startswith(("aws:", *prefixes))}
 
 
 def own_tags(configuration: Mapping[str, Any], everything: Tags, given: Any) -> Tags:

@@ -99,7 +99,8 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
         )
         seen[name] = answer.get(attribute[0].upper() + attribute[1:], {}).get("Value", False)
     acls = attempt(
-        what, lambda: ec2.describe_network_acls(Filters=[of_vpc, {"Name": "default", "Values": ["true"]}])["NetworkAcls"]
+        what,
+        lambda: ec2.describe_network_acls(Filters=[of_vpc, {"Name": "default", "Values": ["true"]}])["NetworkAcls"],
     )
     tables = attempt(
         what,
@@ -174,9 +175,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
     unless_gone(
         what,
         _GONE,
-        lambda: call.retry(
-            what, lambda: ec2.delete_vpc(VpcId=identifier), while_error=has_code("DependencyViolation")
-        ),
+        lambda: call.retry(what, lambda: ec2.delete_vpc(VpcId=identifier), while_error=has_code("DependencyViolation")),
     )
     call.wait_until(f"EC2 VPC ({identifier}) delete", lambda: True if find_vpc(call, identifier) is None else None)
 

@@ -113,7 +113,9 @@ def _wait_available(call: Call, identifier: str, purpose: str) -> None:
         state = (endpoint or {}).get("State", "").lower()
         if state in ("failed", "rejected", "expired"):
             last = ((endpoint or {}).get("LastError") or {}).get("Message", "no reason given")
-            raise ProviderError(f"waiting for EC2 VPC Endpoint ({identifier}) {purpose}: unexpected state {state}: {last}")
+            raise ProviderError(
+                f"waiting for EC2 VPC Endpoint ({identifier}) {purpose}: unexpected state {state}: {last}"
+            )
         return endpoint if state in ("available", "pendingacceptance") else None
 
     call.wait_until(f"EC2 VPC Endpoint ({identifier}) {purpose}", available)
@@ -208,7 +210,9 @@ def _update(call: Call, identifier: str, state: Properties, inputs: Properties, 
         if name in changed:
             old, new = set(state.get(name) or []), set(inputs.get(name) or [])
             added, removed = sorted(new - old), sorted(old - new)
-            arguments.update({f"Add{field}": added} if added else {}, **({f"Remove{field}": removed} if removed else {}))
+            arguments.update(
+                {f"Add{field}": added} if added else {}, **({f"Remove{field}": removed} if removed else {})
+            )
     if "privateDnsEnabled" in changed:
         arguments["PrivateDnsEnabled"] = bool(inputs.get("privateDnsEnabled"))
     if "ipAddressType" in changed:
@@ -264,9 +268,7 @@ RESOURCES = {
             "autoAccept": boolean(),
             "dnsOptions": object_of(
                 {
-                    "dnsRecordIpType": string(
-                        computed=True, allowed=("ipv4", "dualstack", "ipv6", "service-defined")
-                    ),
+                    "dnsRecordIpType": string(computed=True, allowed=("ipv4", "dualstack", "ipv6", "service-defined")),
                     "privateDnsOnlyForInboundResolverEndpoint": boolean(),
                     "privateDnsPreference": string(
                         computed=True,

@@ -138,7 +138,9 @@ def issue(
 
 def _key_usage(usages: list[str]) -> x509.KeyUsage:
     wanted = {name: name in usages for name in _KEY_USAGES.values()}
-    wanted["key_agreement"] |= wanted["encipher_only"] or wanted["decipher_only"]  # cryptography insists, RFC 5280 4.2.1.3
+    wanted["key_agreement"] |= (
+        wanted["encipher_only"] or wanted["decipher_only"]
+    )  # cryptography insists, RFC 5280 4.2.1.3
     return x509.KeyUsage(**wanted)
 
 

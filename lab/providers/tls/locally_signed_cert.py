@@ -19,7 +19,9 @@ def _create(call: Call, inputs: Properties) -> Created:
         raise ProviderError("Failed to create certificate: caPrivateKeyPem doesn't match the public key of caCertPem")
     public_key = request.public_key()
     if not isinstance(public_key, pem.PublicKey):
-        raise ProviderError("Failed to create certificate: certRequestPem has a key that is neither RSA, ECDSA nor Ed25519")
+        raise ProviderError(
+            "Failed to create certificate: certRequestPem has a key that is neither RSA, ECDSA nor Ed25519"
+        )
     made = issue(
         inputs,
         subject=request.subject,

@@ -57,7 +57,9 @@ def request(text: str, name: str) -> x509.CertificateSigningRequest:
     try:
         return x509.load_pem_x509_csr(text.encode())
     except ValueError:
-        raise ProviderError(f"Failed to parse certificate request PEM: {name} is not a PEM certificate request") from None
+        raise ProviderError(
+            f"Failed to parse certificate request PEM: {name} is not a PEM certificate request"
+        ) from None
 
 
 def algorithm(key: PrivateKey) -> str:

@@ -27,7 +27,10 @@ class TlsProvider:
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have."""
         return [
-            Failure(name, f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here')
+            Failure(
+                name,
+                f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here',
+            )
             for name in sorted(given)
             if name not in {"proxy", "version", "pluginDownloadURL"} and not name.startswith("__")
         ]
