@@ -2,9 +2,9 @@
 
 Most Raspberry Pis have no clock chip: they boot in the past and jump when NTP answers. An age taken from the wall
 clock would then expire the whole queue at once. So age is counted in *elapsed seconds*: by the monotonic clock while
-the device is up (it survives a restart of the agent), and across a reboot by the wall clock only if both of its readings
-are plausible and in order. Where that is unknown, the time since boot is all that counts: messages are kept too long
-rather than dropped too early.
+the device is up (it survives a restart of the agent), and across a reboot by the wall clock only if both of its
+readings are plausible and in order. Where that is unknown, the time since boot is all that counts: messages are kept
+too long rather than dropped too early.
 """
 
 from __future__ import annotations

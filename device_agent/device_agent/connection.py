@@ -1,0 +1,440 @@
+"""The one connection to AWS IoT: made, guarded, watched and made again.
+
+Each attempt builds a client of its own with a resolver of its own; the SDK's automatic reconnect is not used, since it
+would go on with old addresses and old certificates. The SDK's callbacks only hand over to the loop. Nothing is tried
+while the path is known to be dead, so that an attempt can begin in the moment it returns; attempts that fail on a
+living path back off with full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import Any
+
+from awscrt import mqtt5
+from awscrt.exceptions import AwsCrtError
+
+from device_agent._exceptions import DeviceAgentError
+from device_agent.addresses import outside, peers
+from device_agent.delivery import Accepted, Delivery, Lost, Outcome, Refused
+from device_agent.installation import Installation
+from device_agent.loop import Loop, Timer
+from device_agent.messages import Message
+from device_agent.mqtt import CONNECT_TIMEOUT, PORT, build_client, explain_error, explain_failure, explain_reason
+from device_agent.path_monitor import PathMonitor
+from device_agent.system import System
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+"""Seconds: the upper ends of the first and of every late random delay."""
+STEADY_AFTER = 30.0
+"""Seconds that a connection must stand before the delays begin anew."""
+ATTEMPT_TIMEOUT = 2.5 * CONNECT_TIMEOUT
+"""Seconds for everything from TCP to CONNACK; the SDK's own TLS time-out is longer."""
+GUARD_FIRST = 0.02
+GUARD_EVERY = 5.0
+"""Seconds between looks at the connection's peer, while it is made and when it stands."""
+LATE = 2.0
+"""Seconds without PUBACK after which the path is looked at."""
+_NO_FAULT_OF_A_MESSAGE = {0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F}
+"""DISCONNECT reasons (MQTT 5, 3.14.2.1) that no publish causes: busy, shutting down, keep-alive, taken over,
+administrative, moved, connection rate."""
+_HANG_UPS = {"AWS_ERROR_MQTT_UNEXPECTED_HANGUP", "AWS_IO_SOCKET_CLOSED", "AWS_ERROR_MQTT_CONNECTION_CLOSED"}
+_LOST = {
+    "AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY",
+    "AWS_ERROR_MQTT5_CLIENT_TERMINATED",
+    "AWS_ERROR_MQTT5_USER_REQUESTED_STOP",
+    "AWS_ERROR_MQTT_CONNECTION_CLOSED",
+    "AWS_ERROR_MQTT_CONNECTION_DESTROYED",
+    "AWS_ERROR_MQTT_CANCELLED_FOR_CLEAN_SESSION",
+}
+_LATE = {"AWS_ERROR_MQTT_TIMEOUT"}
+
+BuildClient = Callable[..., mqtt5.Client]
+OnMessage = Callable[[str, bytes, dict[str, str]], None]
+OnSubscribed = Callable[[str, str | None], None]
+_log = logging.getLogger(__name__)
+
+
+class Connection:
+    """Keeps one connection up. All calls on the loop's thread."""
+
+    def __init__(
+        self,
+        system: System,
+        loop: Loop,
+        installation: Installation,
+        monitor: PathMonitor,
+        delivery: Delivery,
+        *,
+        queue_id: Callable[[], str],
+        on_message: OnMessage,
+        on_subscribed: OnSubscribed,
+        build: BuildClient = build_client,
+        find_peers: Callable[[int], list[str]] = peers,
+        port: int = PORT,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            system: The machine.
+            loop: The loop.
+            installation: The device's identity; `use` changes it.
+            monitor: Knows whether the path is there.
+            delivery: Sends the queue over the connection.
+            queue_id: Gives the name of the queue's file, which is sent with each message.
+            on_message: Called with topic, payload and user properties of each message received.
+            on_subscribed: Called with a topic filter and None, or the reason that AWS IoT refused it.
+            build: Builds a client.
+            find_peers: Lists the addresses that this process is connected to on a port.
+            port: AWS IoT's port.
+        """
+        self._system = system
+        self._loop = loop
+        self._installation = installation
+        self._monitor = monitor
+        self._delivery = delivery
+        self._queue_id = queue_id
+        self._on_message = on_message
+        self._on_subscribed = on_subscribed
+        self._build = build
+        self._find_peers = find_peers
+        self._port = port
+        self._client: mqtt5.Client | None = None
+        self._ending: dict[int, mqtt5.Client] = {}
+        self._attempt = 0
+        self._building = False
+        self._timers: list[Timer] = []
+        self._next: Timer | None = None
+        self._stopping = False
+        self._filters: dict[str, int] = {}
+        self._will = 0
+        self.connected = False
+        self.since: float | None = None
+        self.peers: list[str] = []
+        self.failures = 0
+        self.connections = 0
+        self.last_error: str | None = None
+        self.last_error_at: float | None = None
+
+    # What the daemon asks for
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._schedule(0.0)
+
+    def path_is_alive(self) -> None:
+        """Connect at once if there is no connection: the path has come back."""
+        if self._client is None and not self._building:
+            self.failures = 0
+            self._schedule(0.0)
+
+    def path_is_dead(self, reason: str) -> None:
+        """Drop the connection, which nothing will come through."""
+        if self._client is not None:
+            self._drop(reason)
+
+    def use(self, installation: Installation) -> None:
+        """Connect anew with other certificates.
+
+        Args:
+            installation: The installation as it is now.
+        """
+        self._installation = installation
+        if self._client is not None:
+            self._drop("the certificates on the device have changed", error=False, goodbye=True)
+        self._schedule(0.0)
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Subscribe for as long as it is not unsubscribed, over this connection and all later ones."""
+        self._filters[topic_filter] = self._filters.get(topic_filter, 0) + 1
+        if self.connected and self._filters[topic_filter] == 1:
+            self._subscribe(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Take back one `subscribe`."""
+        self._filters[topic_filter] -= 1
+        if self._filters[topic_filter] == 0:
+            del self._filters[topic_filter]
+            if self.connected and self._client is not None:
+                self._client.unsubscribe(mqtt5.UnsubscribePacket(topic_filters=[topic_filter]))
+
+    def stop(self, done: Callable[[], None]) -> None:
+        """Say goodbye and disconnect.
+
+        Args:
+            done: Called when it is done.
+        """
+        self._stopping = True
+        self._cancel()
+        if not self.connected or self._client is None:
+            self._drop("stopped", error=False)
+            done()
+            return
+
+        def leave(_outcome: Outcome) -> None:
+            self._drop("stopped", error=False, goodbye=True)
+            # The client sends DISCONNECT on its own thread; without it the last will would be published.
+            self._loop.call_later(0.3, done)
+
+        self._publish_status("offline", leave, reason="stopped")
+
+    # Attempts
+
+    def _schedule(self, delay: float) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._next = None
+        if not self._stopping:
+            self._next = self._loop.call_later(delay, self._begin)
+
+    def _begin(self) -> None:
+        if self._client is not None or self._building or self._stopping or not self._monitor.usable():
+            # The monitor calls when the path is there.
+            return
+        self._attempt += 1
+        attempt = self._attempt
+        self._building = True
+
+        def hand_over(call: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda data: self._loop.hand_over(lambda: call(data) if attempt == self._attempt else None)
+
+        def build() -> mqtt5.Client:
+            return self._build(
+                self._system,
+                self._installation,
+                port=self._port,
+                will=self._last_will(),
+                min_reconnect_delay=60,
+                max_reconnect_delay=60,
+                on_publish_received=hand_over(self._received),
+                on_connection_success=hand_over(self._succeeded),
+                on_connection_failure=hand_over(self._failed),
+                on_disconnection=hand_over(self._disconnected),
+                on_stopped=lambda _data: self._loop.hand_over(lambda: self._ending.pop(attempt, None)),
+            )
+
+        self._loop.in_background(build, self._built)
+
+    def _built(self, result: mqtt5.Client | Exception) -> None:
+        self._building = False
+        if self._stopping:
+            return
+        if isinstance(result, Exception):
+            if not isinstance(result, DeviceAgentError):
+                _log.error("the client cannot be built", exc_info=result)
+            self._fail(str(result) if isinstance(result, DeviceAgentError) else explain_error(result))
+            return
+        if not self._monitor.usable():
+            self._fail(self._monitor.reason)
+            return
+        self._client = result
+        self._timers = [self._loop.call_later(ATTEMPT_TIMEOUT, lambda: self._drop("no connection in time"))]
+        self._watch_peer(GUARD_FIRST)
+        result.start()
+
+    def _watch_peer(self, delay: float) -> None:
+        def look() -> None:
+            if self._client is not None and self._guard():
+                self._watch_peer(GUARD_EVERY if self.connected else min(delay * 1.2, 0.5))
+
+        self._timers.append(self._loop.call_later(delay, look))
+        self._timers = [timer for timer in self._timers if timer.call is not None][-4:]
+
+    def _guard(self) -> bool:
+        """Drop the connection if its peer is outside the VPC; tell whether it may stay."""
+        self.peers = self._find_peers(self._port)
+        strangers = outside(self.peers, self._installation.vpc_cidr)
+        if strangers:
+            self._drop(
+                f"the connection went to {', '.join(strangers)}, outside the VPC's {self._installation.vpc_cidr},"
+                " and was dropped"
+            )
+        return not strangers
+
+    def _succeeded(self, data: mqtt5.LifecycleConnectSuccessData) -> None:
+        if self._client is None or not self._guard():
+            return
+        self._cancel()
+        self.connected = True
+        self.connections += 1
+        self.since = self._system.now()
+        self._watch_peer(GUARD_EVERY)
+        self._timers.append(self._loop.call_later(STEADY_AFTER, self._steady))
+        self._monitor.evidence()
+        _log.info("connected to %s (%s)", self._installation.endpoint, ", ".join(self.peers))
+        attempt = self._attempt
+        self._publish_status("online", lambda outcome: self._proven(attempt, outcome))
+        for topic_filter in self._filters:
+            self._subscribe(topic_filter)
+        self._delivery.connected(self._send, data.negotiated_settings.receive_maximum_from_server or 65_535)
+
+    def _steady(self) -> None:
+        self.failures = 0
+
+    def _failed(self, data: mqtt5.LifecycleConnectFailureData) -> None:
+        if data.connack_packet is not None:
+            self._monitor.evidence()
+            # AWS IoT refuses CONNECT if the policy does not allow the will: ask for less of one next time.
+            self._will = (self._will + 1) % 3
+        self._drop(explain_failure(data))
+
+    def _disconnected(self, data: mqtt5.LifecycleDisconnectData) -> None:
+        packet = data.disconnect_packet
+        if packet is not None:
+            by_service = int(packet.reason_code) not in _NO_FAULT_OF_A_MESSAGE
+            reason = explain_reason(int(packet.reason_code), packet.reason_string)
+        else:
+            by_service = getattr(data.exception, "name", "") in _HANG_UPS
+            reason = explain_error(data.exception)
+        self._drop(f"disconnected: {reason}", by_service=by_service)
+
+    def _fail(self, reason: str) -> None:
+        if reason != self.last_error:
+            _log.warning("no connection: %s", reason)
+        self.last_error, self.last_error_at = reason, self._system.now()
+        self.failures += 1
+        longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(self.failures - 1, 10))
+        self._schedule(random.uniform(0, longest))  # noqa: S311 - no secret
+
+    def _drop(self, reason: str, *, by_service: bool = False, error: bool = True, goodbye: bool = False) -> None:
+        """End the present client, whatever it is doing, and make the next attempt in a while."""
+        self._cancel()
+        client, self._client = self._client, None
+        if client is not None:
+            # It is kept until it says that it has stopped: its sockets and threads end in between.
+            self._ending[self._attempt] = client
+            client.stop(mqtt5.DisconnectPacket() if goodbye else None)
+        self._attempt += 1
+        self.connected = False
+        self.since = None
+        self.peers = []
+        self._delivery.disconnected(by_service=by_service)
+        if error:
+            self._fail(reason)
+
+    def _cancel(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = []
+
+    # Over the connection
+
+    def _send(self, message: Message, done: Callable[[Outcome], None]) -> None:
+        properties = [
+            mqtt5.UserProperty("message-id", message.id),
+            mqtt5.UserProperty("sequence", str(message.sequence)),
+            mqtt5.UserProperty("queue-id", self._queue_id()),
+        ]
+        packet = mqtt5.PublishPacket(
+            topic=message.topic,
+            payload=message.payload,
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            retain=message.retain,
+            content_type=message.content_type,
+            user_properties=properties,
+        )
+        self._publish(packet, done)
+
+    def _publish(self, packet: mqtt5.PublishPacket, done: Callable[[Outcome], None]) -> None:
+        if self._client is None:
+            done(Lost("there is no connection", connected=False))
+            return
+        try:
+            future = self._client.publish(packet)
+        except (AwsCrtError, TypeError, ValueError) as error:
+            refused = Refused(explain_error(error))
+            self._loop.hand_over(lambda: done(refused))
+            return
+        future.add_done_callback(lambda done_future: self._loop.hand_over(lambda: done(self._outcome(done_future))))
+
+    def _outcome(self, future: Future[mqtt5.PublishCompletionData]) -> Outcome:
+        error = future.exception()
+        if error is None:
+            self._monitor.evidence()
+            puback = future.result().puback
+            code = puback.reason_code
+            # The SDK gives None for a code that it does not know.
+            if code is not None and int(code) < 0x80:
+                return Accepted()
+            return Refused(explain_reason(0x80 if code is None else int(code), puback.reason_string))
+        name = getattr(error, "name", "")
+        if name in _LOST or name in _LATE:
+            return Lost(explain_error(error), connected=name in _LATE)
+        return Refused(explain_error(error))
+
+    def unanswered(self, reason: str) -> None:
+        """Drop a connection over which no PUBACK comes."""
+        if self._client is not None:
+            self._drop(f"AWS IoT does not acknowledge: {reason}")
+
+    def _proven(self, attempt: int, outcome: Outcome) -> None:
+        if attempt != self._attempt:
+            return
+        if isinstance(outcome, Refused):
+            _log.warning("the status message is refused: %s", outcome.reason)
+        if isinstance(outcome, Accepted | Refused):
+            self._delivery.proven()
+        elif outcome.connected:
+            self.unanswered(outcome.reason)
+
+    def _subscribe(self, topic_filter: str) -> None:
+        if self._client is None:
+            return
+        packet = mqtt5.SubscribePacket(
+            subscriptions=[mqtt5.Subscription(topic_filter=topic_filter, qos=mqtt5.QoS.AT_LEAST_ONCE)]
+        )
+
+        def answered(future: Future[mqtt5.SubackPacket]) -> None:
+            if future.exception() is not None:
+                return
+            code = future.result().reason_codes[0]
+            refused = code is None or int(code) >= 0x80
+            reason = explain_reason(0x80 if code is None else int(code), None) if refused else None
+            self._loop.hand_over(lambda: self._on_subscribed(topic_filter, reason))
+
+        try:
+            self._client.subscribe(packet).add_done_callback(answered)
+        except AwsCrtError as error:
+            self._on_subscribed(topic_filter, explain_error(error))
+
+    def _received(self, data: mqtt5.PublishReceivedData) -> None:
+        self._monitor.evidence()
+        packet = data.publish_packet
+        properties = {item.name: item.value for item in packet.user_properties or []}
+        self._on_message(packet.topic, packet.payload or b"", properties)
+
+    # The status message and the last will
+
+    @property
+    def _status_topic(self) -> str:
+        return f"{self._installation.topic_prefix}/status"
+
+    def _status(self, status: str, **more: str) -> bytes:
+        return json.dumps({"status": status, "clientId": self._installation.client_id, **more}).encode()
+
+    def _last_will(self) -> mqtt5.PublishPacket | None:
+        """Give the will: retained at first, then (where the policy refuses that) plain, then none."""
+        if self._will == 2:
+            return None
+        return mqtt5.PublishPacket(
+            topic=self._status_topic,
+            payload=self._status("offline", reason="the connection was lost"),
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            retain=self._will == 0,
+        )
+
+    def _publish_status(self, status: str, done: Callable[[Outcome], None], **more: str) -> None:
+        at = datetime.fromtimestamp(self._system.now(), UTC).isoformat(timespec="seconds")
+        packet = mqtt5.PublishPacket(
+            topic=self._status_topic,
+            payload=self._status(status, at=at, **more),
+            qos=mqtt5.QoS.AT_LEAST_ONCE,
+            retain=self._will == 0,
+        )
+        self._publish(packet, done)

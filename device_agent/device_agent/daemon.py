@@ -1,0 +1,348 @@
+"""`device-agent run`: the queue, the connection, the local socket and what watches over them, on one loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from device_agent._exceptions import DeviceAgentError
+from device_agent.certificate_watch import CertificateWatch
+from device_agent.connection import LATE, Connection
+from device_agent.delivery import Delivery, DeliveryOptions
+from device_agent.installation import QUEUE_FILE, SOCKET_FILE, Installation
+from device_agent.local_socket import Answer, Client, LocalSocket, read_payload, write_payload
+from device_agent.loop import Loop
+from device_agent.messages import Draft, Limits, QueueFullError, check_draft, complete_topic
+from device_agent.mqtt import PORT
+from device_agent.notify import Notifier
+from device_agent.path_monitor import MonitorOptions, PathMonitor
+from device_agent.queue import Queue
+from device_agent.routes import local_address
+from device_agent.system import System
+from device_agent.tunnel import Tunnel
+
+FLUSH = 5.0
+GOODBYE = 3.0
+"""Seconds, when told to end, for what is in flight and for the goodbye; systemd waits 30."""
+DESPERATE_AFTER = 3
+"""Failed attempts in a row after which the tunnel is restarted though nothing proves it dead."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What can be set for `run`.
+
+    Attributes:
+        limits: How much the queue keeps.
+        delivery: How messages are sent.
+        monitor: How closely the path is watched.
+        port: AWS IoT's port, 8883 or 443.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    monitor: MonitorOptions = field(default_factory=MonitorOptions)
+    port: int = PORT
+
+
+class Daemon:
+    """Everything that `run` runs."""
+
+    def __init__(self, system: System, options: Options | None = None, notifier: Notifier | None = None) -> None:
+        """Read the installation, and open the queue and the socket.
+
+        Args:
+            system: The machine.
+            options: Limits and the like.
+            notifier: Talks to systemd.
+
+        Raises:
+            DeviceAgentError: Nothing usable is installed, another agent runs, or the socket cannot be made.
+        """
+        options = options or Options()
+        self._system = system
+        self._notifier = notifier or Notifier()
+        self._installation = Installation.load(system)
+        self._started = system.now()
+        self._stopping = False
+        self.loop = Loop(system)
+        self._queue = Queue(
+            system, system.path(QUEUE_FILE), options.limits, on_added=lambda: self.loop.hand_over(self._delivery.pump)
+        )
+        try:
+            self._socket = LocalSocket(self.loop, system.path(SOCKET_FILE), self._handle, self._left)
+        except BaseException:
+            self._queue.close()
+            raise
+        self._tunnel = Tunnel(system, self.loop)
+        self._monitor = PathMonitor(
+            system,
+            self.loop,
+            self._installation,
+            options.monitor,
+            on_alive=self._path_is_alive,
+            on_dead=self._path_is_dead,
+        )
+        self._delivery = Delivery(
+            system,
+            self.loop,
+            self._queue,
+            options.delivery,
+            on_unanswered=self._unanswered,
+        )
+        self._connection = Connection(
+            system,
+            self.loop,
+            self._installation,
+            self._monitor,
+            self._delivery,
+            queue_id=lambda: self._queue.queue_id,
+            on_message=self._received,
+            on_subscribed=self._subscribed,
+            port=options.port,
+        )
+        self._certificates = CertificateWatch(system, self.loop, self._installation, self._use)
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT; end in order."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda _number, _frame: self.loop.hand_over(self._stop))
+        self._monitor.start()
+        self._connection.start()
+        self._certificates.start()
+        self._second()
+        if self._notifier.watchdog is not None:
+            self._watchdog(self._notifier.watchdog)
+        self._notifier.ready()
+        try:
+            self.loop.run()
+        finally:
+            self._socket.close()
+            self._monitor.close()
+            self._queue.close()
+            self.loop.close()
+
+    # The path
+
+    def _path_is_alive(self) -> None:
+        if self._monitor.alive:
+            self._tunnel.path_is_alive()
+        self._connection.path_is_alive()
+
+    def _path_is_dead(self, reason: str) -> None:
+        self._connection.path_is_dead(reason)
+        if not self._stopping:
+            self._tunnel.path_is_dead(reason, interface=self._monitor.interface)
+
+    def _unanswered(self, reason: str) -> None:
+        self._connection.unanswered(reason)
+
+    def _second(self) -> None:
+        if self._delivery.oldest() > LATE:
+            self._monitor.suspect()
+        if self._monitor.alive is None and self._connection.failures >= DESPERATE_AFTER and not self._stopping:
+            self._tunnel.path_is_dead("no connection, and nothing proves the path", interface=self._monitor.interface)
+        self._notifier.status(self._line())
+        self.loop.call_later(1.0, self._second)
+
+    def _use(self, installation: Installation) -> None:
+        self._installation = installation
+        self._monitor.use(installation)
+        self._connection.use(installation)
+
+    # Local programs
+
+    def _handle(self, client: Client, request: dict[str, Any], answer: Answer) -> None:
+        command = request.get("command")
+        if command == "publish":
+            self._publish(request, answer)
+        elif command == "subscribe":
+            topic_filter = self._topic(request, "filter")
+            client.filters.append(topic_filter)
+            answer({"ok": True, "filter": topic_filter, "connected": self._connection.connected})
+            self._connection.subscribe(topic_filter)
+        elif command == "status":
+            answer({"ok": True, "status": self.status()})
+        elif command == "retry-dead-letters":
+            self._queue.revive(
+                lambda result: self.loop.hand_over(
+                    lambda: answer(
+                        {"ok": True, "messages": result}
+                        if isinstance(result, int)
+                        else {"ok": False, "code": "storage", "error": str(result)}
+                    )
+                )
+            )
+        else:
+            raise DeviceAgentError(
+                f"the command {command!r} is not known; there are publish, subscribe, status and retry-dead-letters"
+            )
+
+    def _publish(self, request: dict[str, Any], answer: Answer) -> None:
+        if self._stopping:
+            answer({"ok": False, "code": "stopping", "error": "the agent is about to end; try again in a while"})
+            return
+        draft = Draft(
+            topic=self._topic(request, "topic"),
+            payload=read_payload(request),
+            id=_text(request, "id") if "id" in request else str(uuid.uuid4()),
+            retain=request.get("retain") is True,
+            content_type=_text(request, "contentType") if "contentType" in request else None,
+        )
+        check_draft(draft)
+
+        def durable(result: int | DeviceAgentError) -> None:
+            if isinstance(result, int):
+                document: dict[str, Any] = {"ok": True, "id": draft.id, "sequence": result, "topic": draft.topic}
+            else:
+                code = "full" if isinstance(result, QueueFullError) else "storage"
+                document = {"ok": False, "code": code, "error": str(result)}
+            self.loop.hand_over(lambda: answer(document))
+
+        self._queue.put(draft, durable)
+
+    def _topic(self, request: dict[str, Any], field_: str) -> str:
+        return complete_topic(
+            _text(request, field_), self._installation.topic_prefix, absolute=request.get("absolute") is True
+        )
+
+    def _left(self, client: Client) -> None:
+        for topic_filter in client.filters:
+            self._connection.unsubscribe(topic_filter)
+
+    def _received(self, topic: str, payload: bytes, properties: dict[str, str]) -> None:
+        event = {"event": "message", "topic": topic, **write_payload(payload), "properties": properties}
+        for client in list(self._socket.clients):
+            if any(matches(topic_filter, topic) for topic_filter in client.filters):
+                client.send(event)
+
+    def _subscribed(self, topic_filter: str, refusal: str | None) -> None:
+        if refusal is None:
+            event = {"event": "subscribed", "filter": topic_filter}
+        else:
+            event = {"event": "refused", "filter": topic_filter, "error": f"'{topic_filter}': {refusal}"}
+        for client in list(self._socket.clients):
+            if topic_filter in client.filters:
+                client.send(event)
+
+    # How it is
+
+    def status(self) -> dict[str, Any]:
+        """Say how everything is.
+
+        Returns:
+            What `device-agent status --json` prints.
+        """
+        totals, connection, installation = self._queue.totals(), self._connection, self._installation
+        counters = totals.counters
+        return {
+            "device": installation.name,
+            "startedAt": _iso(self._started),
+            "tunnel": {
+                "alive": self._monitor.alive,
+                "reason": self._monitor.reason,
+                "since": _iso(self._monitor.since),
+                "interface": self._monitor.interface,
+                "address": local_address(installation.dns_server) if self._monitor.interface else None,
+                "restarts": self._tunnel.restarts,
+                "error": self._tunnel.error,
+            },
+            "connection": {
+                "connected": connection.connected,
+                "since": _iso(connection.since),
+                "endpoint": installation.endpoint,
+                "vpcEndpointId": installation.vpc_endpoint_id,
+                "addresses": connection.peers,
+                "connections": connection.connections,
+                "lastError": connection.last_error,
+                "lastErrorAt": _iso(connection.last_error_at),
+            },
+            "queue": {
+                "depth": totals.depth,
+                "bytes": totals.size,
+                "inFlight": self._delivery.in_flight,
+                "accepted": counters["accepted"],
+                "sent": counters["sent"],
+                "refused": counters["refused"],
+                "dropped": counters["dropped_by_size"] + counters["dropped_by_age"],
+                "droppedBySize": counters["dropped_by_size"],
+                "droppedByAge": counters["dropped_by_age"],
+                "deadLetters": totals.dead_letters,
+                "deadLettersDropped": counters["dead_letters_dropped"],
+                "damagedFilesSetAside": counters["set_aside"],
+                "lastRefusal": self._delivery.last_refusal,
+                "error": self._queue.error,
+            },
+            "certificates": [asdict(certificate) for certificate in self._certificates.found],
+        }
+
+    def _line(self) -> str:
+        totals = self._queue.totals()
+        connected = "connected" if self._connection.connected else f"not connected: {self._connection.last_error}"
+        if self._monitor.alive is False:
+            connected = self._monitor.reason
+        warnings = [certificate.warning for certificate in self._certificates.found if certificate.warning]
+        troubles = [trouble for trouble in (self._queue.error, self._certificates.error, *warnings) if trouble]
+        return "; ".join([connected, f"{totals.depth} queued, {totals.counters['sent']} sent", *troubles])
+
+    def _watchdog(self, interval: float) -> None:
+        """Give the sign of life as long as the loop turns and the writer writes; being offline is no reason to die."""
+        if self._queue.stalled_for() < interval / 2:
+            self._notifier.alive()
+        self.loop.call_later(interval / 4, lambda: self._watchdog(interval))
+
+    # Ending
+
+    def _stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        _log.info("ending: %d messages are queued and stay so", self._queue.totals().depth)
+        self._notifier.stopping()
+        self._flush(self._system.monotonic() + FLUSH)
+
+    def _flush(self, until: float) -> None:
+        busy = self._connection.connected and self._queue.totals().depth > 0
+        if busy and self._system.monotonic() < until:
+            self.loop.call_later(0.05, lambda: self._flush(until))
+            return
+        self.loop.call_later(GOODBYE, self.loop.stop)
+        self._connection.stop(self.loop.stop)
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Tell whether a topic is one that a filter asks for (MQTT 5, section 4.7).
+
+    Args:
+        topic_filter: May hold `+` and `#`.
+        topic: A topic.
+
+    Returns:
+        Whether it is.
+    """
+    wanted, levels = topic_filter.split("/"), topic.split("/")
+    if topic.startswith("$") and wanted[0] in ("+", "#"):
+        return False
+    for place, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if place >= len(levels) or level not in ("+", levels[place]):
+            return False
+    return len(wanted) == len(levels)
+
+
+def _text(request: dict[str, Any], name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str) or not value:
+        raise DeviceAgentError(f"{name} is missing or not text")
+    return value
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,312 @@
+"""From the queue to AWS IoT: in order, many in flight, removed only when AWS IoT has accepted.
+
+What ends badly is told apart:
+
+- *accepted* (PUBACK below 0x80): the message leaves the queue.
+- *refused* (PUBACK of 0x80 or more, or a packet that cannot be sent at all): the message steps aside, is tried again
+  a bounded number of times, and goes to the dead letters. The rest goes on.
+- *lost* (the connection ended, no PUBACK in time): no fault of the message. All that was in flight is sent again, in
+  order.
+- *poison*: some services answer a publish that they do not like by hanging up, and would do so for ever. After a
+  hang-up with messages in flight these are sent one at a time, each on a connection that has answered something before.
+  One that is alone in flight when the service hangs up again is suspected, and treated as refused.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from device_agent.loop import Loop, Timer
+from device_agent.messages import Message
+from device_agent.queue import Queue
+from device_agent.system import System
+
+READ = 100
+"""Messages read from the queue at a time."""
+MAX_IN_FLIGHT_SIZE = 4 * 1024 * 1024
+"""Bytes in flight beyond which no further message is sent: they are all in memory."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """AWS IoT has the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """AWS IoT does not take the message.
+
+    Attributes:
+        reason: Why, in one line.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nobody knows whether AWS IoT has the message.
+
+    Attributes:
+        reason: Why, in one line.
+        connected: Whether it was lost though the connection stood.
+    """
+
+    reason: str
+    connected: bool
+
+
+Outcome = Accepted | Refused | Lost
+
+
+class Send(Protocol):
+    """Sends one message; the outcome is given on the loop's thread."""
+
+    def __call__(self, message: Message, done: Callable[[Outcome], None], /) -> None:
+        """Send `message`, and call `done` once with what became of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOptions:
+    """How messages are sent.
+
+    Attributes:
+        in_flight: The most messages without PUBACK; AWS IoT's Receive Maximum may lower it.
+        max_tries: Refusals after which a message goes to the dead letters.
+        first_delay: Seconds before a refused message is tried again; five times as long each time after.
+        max_waiting: Refused messages that may wait for another try; beyond it they go to the dead letters at once.
+    """
+
+    in_flight: int = 500
+    max_tries: int = 5
+    first_delay: float = 1.0
+    max_waiting: int = 1000
+
+
+class Delivery:
+    """Empties the queue through whatever connection there is. All calls on the loop's thread."""
+
+    def __init__(
+        self,
+        system: System,
+        loop: Loop,
+        queue: Queue,
+        options: DeliveryOptions | None = None,
+        *,
+        on_accepted: Callable[[], None] = lambda: None,
+        on_unanswered: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        """Begin without a connection.
+
+        Args:
+            system: The clock.
+            loop: The loop.
+            queue: The queue.
+            options: How to send.
+            on_accepted: Called for each message that was accepted.
+            on_unanswered: Called if a standing connection gives no PUBACK in time: it should be dropped.
+        """
+        self._system = system
+        self._loop = loop
+        self._queue = queue
+        self._options = options or DeliveryOptions()
+        self._on_accepted = on_accepted
+        self._on_unanswered = on_unanswered
+        self._send: Send | None = None
+        self._connection = 0
+        self._window = 0
+        self._proven = False
+        self._in_flight: dict[int, tuple[Message, float]] = {}
+        self._in_flight_size = 0
+        self._buffer: deque[Message] = deque()
+        self._cursor = 0
+        self._careful_until = 0
+        self._suspects: set[int] = set()
+        self._alone = False
+        self._waiting: dict[int, int] = {}
+        self._due: list[tuple[float, int]] = []
+        self._timer: Timer | None = None
+        self.last_refusal: str | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages wait for PUBACK."""
+        return len(self._in_flight)
+
+    def oldest(self) -> float:
+        """Give the seconds that the oldest message in flight has waited for PUBACK; 0 if none is."""
+        if not self._in_flight:
+            return 0.0
+        return self._system.monotonic() - next(iter(self._in_flight.values()))[1]
+
+    def connected(self, send: Send, receive_maximum: int) -> None:
+        """Begin to send over a new connection.
+
+        Args:
+            send: Sends over it.
+            receive_maximum: How many messages without PUBACK the service allows.
+        """
+        self._connection += 1
+        self._send = send
+        self._window = max(1, min(self._options.in_flight, receive_maximum))
+        self._proven = False
+        self._restart()
+        self.pump()
+
+    def proven(self) -> None:
+        """Take note that the service has answered a publish over this connection."""
+        self._proven = True
+        self.pump()
+
+    def disconnected(self, *, by_service: bool) -> None:
+        """Stop sending; all that was in flight will be sent again.
+
+        Args:
+            by_service: Whether the service hung up, rather than the path or this agent.
+        """
+        if self._send is None:
+            return
+        self._send = None
+        if by_service and self._in_flight:
+            first = next(iter(self._in_flight))
+            if len(self._in_flight) == 1 and self._proven and (self._alone or first <= self._careful_until):
+                message = self._in_flight.pop(first)[0]
+                self._suspects.add(first)
+                self._set_aside(message, "AWS IoT hung up whenever this message was sent")
+            else:
+                self._careful_until = max(self._careful_until, *self._in_flight)
+                _log.warning(
+                    "AWS IoT hung up with %d messages in flight; they are sent one at a time", len(self._in_flight)
+                )
+        self._restart()
+
+    def pump(self) -> None:
+        """Send what may be sent now. Called whenever there may be more to send."""
+        while (
+            self._send is not None
+            and not self._alone
+            and len(self._in_flight) < self._window
+            and self._in_flight_size < MAX_IN_FLIGHT_SIZE
+        ):
+            message = self._next()
+            if message is None:
+                return
+            self._dispatch(self._send, message)
+
+    # Which message is next
+
+    def _restart(self) -> None:
+        for sequence in self._waiting.keys() & self._in_flight.keys():
+            heapq.heappush(self._due, (self._system.monotonic(), sequence))
+        self._in_flight.clear()
+        self._in_flight_size = 0
+        self._buffer.clear()
+        self._cursor = 0
+        self._alone = False
+
+    def _next(self) -> Message | None:
+        while self._due and self._due[0][0] <= self._system.monotonic():
+            sequence = self._due[0][1]
+            suspect = sequence in self._suspects
+            if suspect and not self._may_go_alone():
+                return None
+            heapq.heappop(self._due)
+            found = self._queue.read(sequence - 1, 1)
+            if found and found[0].sequence == sequence:
+                self._alone = suspect
+                return found[0]
+            # It was dropped meanwhile, for its age or to make room.
+            self._waiting.pop(sequence, None)
+            self._suspects.discard(sequence)
+        while True:
+            if not self._buffer:
+                self._buffer.extend(self._queue.read(self._cursor, READ))
+                if not self._buffer:
+                    return None
+            message = self._buffer[0]
+            careful = message.sequence <= self._careful_until
+            if careful and not self._may_go_alone():
+                return None
+            self._buffer.popleft()
+            self._cursor = message.sequence
+            if message.sequence not in self._waiting:
+                self._alone = careful
+                return message
+
+    def _may_go_alone(self) -> bool:
+        return self._proven and not self._in_flight
+
+    # Sending, and what became of it
+
+    def _dispatch(self, send: Send, message: Message) -> None:
+        self._in_flight[message.sequence] = (message, self._system.monotonic())
+        self._in_flight_size += message.size
+        connection = self._connection
+        send(message, lambda outcome: self._answered(connection, message, outcome))
+
+    def _answered(self, connection: int, message: Message, outcome: Outcome) -> None:
+        sequence = message.sequence
+        present = connection == self._connection and self._send is not None
+        if isinstance(outcome, Accepted):
+            # True whatever became of the connection meanwhile.
+            self._queue.remove(sequence)
+            self._waiting.pop(sequence, None)
+            self._suspects.discard(sequence)
+            self._on_accepted()
+        if not present:
+            return
+        if isinstance(outcome, Lost):
+            if outcome.connected:
+                self._on_unanswered(outcome.reason)
+            return
+        if self._in_flight.pop(sequence, None) is not None:
+            self._in_flight_size -= message.size
+        self._alone = False
+        self._proven = True
+        if isinstance(outcome, Refused):
+            self._set_aside(message, outcome.reason)
+        self.pump()
+
+    def _set_aside(self, message: Message, reason: str) -> None:
+        sequence = message.sequence
+        tries = max(message.tries, self._waiting.get(sequence, 0)) + 1
+        self.last_refusal = f"{message.topic}: {reason}"
+        if tries >= self._options.max_tries or len(self._waiting) >= self._options.max_waiting:
+            _log.error("message %d to %s goes to the dead letters: %s", sequence, message.topic, reason)
+            self._waiting.pop(sequence, None)
+            self._suspects.discard(sequence)
+            self._queue.bury(sequence, reason)
+            return
+        _log.warning(
+            "message %d to %s was refused (%d of %d tries): %s",
+            sequence,
+            message.topic,
+            tries,
+            self._options.max_tries,
+            reason,
+        )
+        self._queue.record_try(sequence)
+        self._waiting[sequence] = tries
+        delay = self._options.first_delay * 5 ** (tries - 1) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        heapq.heappush(self._due, (self._system.monotonic() + delay, sequence))
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Wake up when the next refused message is due; what is overdue goes with the next `pump` that can send it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._system.monotonic()
+        upcoming = min((when for when, _sequence in self._due if when > now), default=None)
+        self._timer = None if upcoming is None else self._loop.call_later(upcoming - now, self._retry)
+
+    def _retry(self) -> None:
+        self.pump()
+        self._set_timer()
