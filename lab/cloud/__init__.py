@@ -1,6 +1,7 @@
 """AWS's APIs on a loopback port: moto's server plus what moto lacks.
 
-A client needs nothing but ``AWS_ENDPOINT_URL``: boto3, the AWS CLI and the providers of Pulumi and Terraform work unchanged.
+A client needs nothing but ``AWS_ENDPOINT_URL``: boto3, the AWS CLI and the providers of Pulumi and Terraform work
+unchanged.
 
 | module | holds |
 | --- | --- |
@@ -9,5 +10,5 @@ A client needs nothing but ``AWS_ENDPOINT_URL``: boto3, the AWS CLI and the prov
 | `faults` | calls to throttle or fail, and the journal of calls |
 | `authority` | the root that IoT certificates chain to |
 | `extensions` | puts the lab's backends in the place of moto's |
-| `ec2`, `acm`, `iot`, `route53` | what moto lacks, a service a package, in moto's split: models, responses, exceptions |
+| `ec2`, `acm`, `iot`, `route53` | what moto lacks of a service, in moto's split: models, responses, exceptions |
 """

@@ -130,5 +130,6 @@ def error_response(service: str, code: str, message: str, status: int) -> Respon
     if protocol == "ec2":
         document = f"<Response><Errors><Error>{error}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
     else:
-        document = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        error = f"<Error><Type>Sender</Type>{error}</Error>"
+        document = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     return Response(response=f'<?xml version="1.0" encoding="UTF-8"?>\n{document}', status=status, mimetype="text/xml")

@@ -1,7 +1,7 @@
 """The root certificate authority that stands where Amazon's does.
 
-On AWS a device trusts Amazon's roots for the IoT endpoint, and AWS IoT signs the certificates that it issues. In the lab one root
-does both.
+On AWS a device trusts Amazon's roots for the IoT endpoint, and AWS IoT signs the certificates that it issues. In the
+lab one root does both.
 """
 
 import datetime
@@ -21,7 +21,7 @@ PRIVATE_KEY_FILE = "root-ca.key"
 
 ROOT_VALIDITY = datetime.timedelta(days=20 * 365)
 DEVICE_NOT_AFTER = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-"""AWS IoT's certificates are valid until midnight UTC of December 31, 2049 (IoT developer guide, "Create AWS IoT client certificates")."""
+"""Certificates of AWS IoT end at midnight UTC of December 31, 2049 (IoT developer guide, "X.509 client certificates")."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class Authority:
         private_key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
         if not isinstance(private_key, rsa.RSAPrivateKey):
             raise TypeError(
-                f"{key_file} holds a {type(private_key).__name__}; remove it and {certificate_file} to have both made anew"
+                f"{key_file} holds a {type(private_key).__name__}; remove it and {certificate_file} to have "
+                f"both made anew"
             )
         return cls(x509.load_pem_x509_certificate(certificate_file.read_bytes()), private_key)
 
@@ -99,7 +100,8 @@ class Authority:
             public_key: RSA of 2048 bits or more, or EC on P-256, P-384 or P-521.
 
         Returns:
-            A certificate for the subject ``CN=AWS IoT Certificate``, valid from now to the end of 2049, signed by the root.
+            A certificate for the subject ``CN=AWS IoT Certificate``, valid from now to the end of 2049, signed by
+            the root.
         """
         return (
             x509.CertificateBuilder()
@@ -107,7 +109,8 @@ class Authority:
             .issuer_name(self.certificate.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            # AWS IoT dates a certificate two minutes back, so that a device whose clock is a little slow can use it at once.
+            # AWS IoT dates a certificate two minutes back, so that a device whose clock is a little slow can use it
+            # at once.
             .not_valid_before(datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=2))
             .not_valid_after(DEVICE_NOT_AFTER)
             .add_extension(

@@ -1,8 +1,8 @@
 """Put the lab's backends in the place of moto's.
 
-moto keeps the class of a service's backend in that service's ``BackendDict``, and finds the URLs beside the class's module. So a
-subclass in a package of the lab needs one assignment, and nothing of moto is patched. The two tables of EC2's identifiers are data that
-moto extends the same way.
+moto keeps the class of a service's backend in that service's ``BackendDict``, and finds the URLs beside the class's
+module. So a subclass in a package of the lab needs one assignment, and nothing of moto is patched. The two tables of
+EC2's identifiers are data that moto extends the same way.
 """
 
 from moto.acm.models import acm_backends

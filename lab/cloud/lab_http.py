@@ -3,7 +3,7 @@
 | request | does |
 | --- | --- |
 | ``GET /_lab/health`` | tells the process |
-| ``GET /_lab/acm/private-key?arn=ARN`` | gives the key of an imported certificate, which AWS never does: the data plane needs it |
+| ``GET /_lab/acm/private-key?arn=ARN`` | gives an imported key out, which AWS never does; the data plane needs it |
 | ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
 | ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
 | ``GET /_lab/calls``, ``DELETE /_lab/calls`` | the calls so far, in order; forget them |

@@ -1,1 +1,1 @@
-"""AWS Certificate Manager where moto's differs from AWS: what an import checks, what a certificate shows, and what uses it."""
+"""AWS Certificate Manager where moto's differs from AWS: checks of an import, descriptions, and use."""

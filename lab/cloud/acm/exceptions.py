@@ -1,12 +1,14 @@
 """ACM's errors that moto lacks (ACM API reference, "Errors" of each action)."""
 
-from moto.acm.exceptions import AWSValidationException as ValidationException
+from moto.acm.exceptions import AWSValidationException
 from moto.core.exceptions import AWSError
 
-__all__ = ["ResourceInUseException", "ValidationException"]
+
+class ValidationError(AWSValidationException):
+    """A certificate, key or chain that ACM does not take."""
 
 
-class ResourceInUseException(AWSError):
+class ResourceInUseError(AWSError):
     """Another resource uses the certificate."""
 
     TYPE = "ResourceInUseException"

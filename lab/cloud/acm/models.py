@@ -7,7 +7,7 @@ from moto.acm import models as moto
 from moto.acm.exceptions import CertificateNotFound
 from moto.ec2.models import ec2_backends
 
-from lab.cloud.acm.exceptions import ResourceInUseException, ValidationException
+from lab.cloud.acm.exceptions import ResourceInUseError, ValidationError
 from lab.cloud.acm.pem import check_import, extended_key_usages
 
 EXTENDED_KEY_USAGES = {
@@ -21,7 +21,7 @@ KEY_USAGE_NAMES = {"key_cert_sign": "CERTIFICATE_SIGNING", "crl_sign": "CRL_SIGN
 class CertBundle(moto.CertBundle):
     """An imported certificate whose chain is what was imported; moto adds a root of Amazon's to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - moto's signature
         self,
         account_id: str,
         certificate: bytes,
@@ -97,14 +97,15 @@ class CertificateManagerBackend(moto.AWSCertificateManagerBackend):
             raise CertificateNotFound(arn=arn, account_id=self.account_id)
         if known is not None and tags:
             # ImportCertificate: "You cannot apply tags when reimporting a certificate."
-            raise ValidationException("You cannot apply tags when reimporting a certificate.")
+            raise ValidationError("You cannot apply tags when reimporting a certificate.")
         check_import(certificate, private_key, chain)
         bundle = CertBundle(self.account_id, certificate, private_key, chain, self.region_name, arn)
         if known is not None:
             added = extended_key_usages(bundle._cert) - extended_key_usages(known._cert)
             if extended_key_usages(known._cert) and added:
-                raise ValidationException(
-                    f"A reimport cannot add the extended key usages {', '.join(sorted(added))}; import it as a new certificate."
+                raise ValidationError(
+                    f"A reimport cannot add the extended key usages {', '.join(sorted(added))}; import it as a "
+                    f"new certificate."
                 )
             bundle.tags = known.tags
         self._certificates[bundle.arn] = bundle
@@ -116,5 +117,5 @@ class CertificateManagerBackend(moto.AWSCertificateManagerBackend):
         """Delete a certificate that nothing uses."""
         bundle = self._certificates.get(arn)
         if isinstance(bundle, CertBundle) and bundle.users():
-            raise ResourceInUseException(arn)
+            raise ResourceInUseError(arn)
         super().delete_certificate(arn)

@@ -1,7 +1,7 @@
 """EC2's errors that moto lacks.
 
-Codes: "Error codes for the Amazon EC2 API" (EC2 API reference). Texts that were seen in public reports are marked *seen*; the others are
-the lab's own words.
+Codes: "Error codes for the Amazon EC2 API" (EC2 API reference). Texts that were seen in public reports are marked
+*seen*; the others are the lab's own words.
 """
 
 from collections.abc import Iterable
@@ -9,108 +9,109 @@ from collections.abc import Iterable
 from moto.ec2.exceptions import EC2ClientError
 
 
-class InvalidParameterValue(EC2ClientError):
+class InvalidParameterValueError(EC2ClientError):
     """A value is outside what the parameter takes."""
 
     code = "InvalidParameterValue"
 
 
-class InvalidParameter(EC2ClientError):
+class InvalidParameterError(EC2ClientError):
     """A parameter does not fit the others or the state."""
 
     code = "InvalidParameter"
 
 
-class InvalidParameterCombination(EC2ClientError):
+class InvalidParameterCombinationError(EC2ClientError):
     """Parameters that exclude each other."""
 
     code = "InvalidParameterCombination"
 
 
-class MissingParameter(EC2ClientError):
+class MissingParameterError(EC2ClientError):
     """A parameter that the others make necessary."""
 
     code = "MissingParameter"
 
 
-class UnsupportedOperation(EC2ClientError):
+class UnsupportedOperationError(EC2ClientError):
     """AWS has it, the lab does not."""
 
     code = "UnsupportedOperation"
 
 
-class OperationNotPermitted(EC2ClientError):
+class OperationNotPermittedError(EC2ClientError):
     """AWS keeps the operation to itself."""
 
     code = "OperationNotPermitted"
 
 
-class DependencyViolation(EC2ClientError):
+class DependencyViolationError(EC2ClientError):
     """Something still uses the resource."""
 
     code = "DependencyViolation"
 
 
-class IdempotentParameterMismatch(EC2ClientError):
+class IdempotentParameterMismatchError(EC2ClientError):
     """A client token is used again with other parameters."""
 
     code = "IdempotentParameterMismatch"
     message = "The request uses the same client token as a previous, but non-identical request."
 
 
-class InvalidNextToken(EC2ClientError):
+class InvalidNextTokenError(EC2ClientError):
     """A token for the next page that no answer gave."""
 
     code = "InvalidNextToken"
     message = "The specified value for nextToken is not valid."
 
 
-class InvalidFilter(EC2ClientError):
+class InvalidFilterError(EC2ClientError):
     """A filter that the operation does not know (*seen*)."""
 
     def __init__(self, name: str) -> None:
         super().__init__("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
-class SecurityGroupNotFound(EC2ClientError):
+class SecurityGroupNotFoundError(EC2ClientError):
     """No such group (*seen*)."""
 
     def __init__(self, group_id: str) -> None:
         super().__init__("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
 
 
-class SubnetNotFound(EC2ClientError):
+class SubnetNotFoundError(EC2ClientError):
     """No such subnet (*seen*)."""
 
     def __init__(self, subnet_id: str) -> None:
         super().__init__("InvalidSubnetID.NotFound", f"The subnet ID '{subnet_id}' does not exist")
 
 
-class InsufficientFreeAddresses(EC2ClientError):
+class InsufficientFreeAddressesError(EC2ClientError):
     """A subnet is full (*seen*)."""
 
     def __init__(self, subnet_id: str) -> None:
         super().__init__(
             "InsufficientFreeAddressesInSubnet",
-            f"There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of instances.",
+            f"There are not enough free addresses in subnet '{subnet_id}' to satisfy the requested number of "
+            f"instances.",
         )
 
 
-class AddressInUse(EC2ClientError):
+class AddressInUseError(EC2ClientError):
     """An address that another network interface has (*seen*)."""
 
     def __init__(self, address: str) -> None:
         super().__init__("InvalidIPAddress.InUse", f"Address {address} is in use.")
 
 
-class ClientVpnEndpointNotFound(EC2ClientError):
+class ClientVpnEndpointNotFoundError(EC2ClientError):
     """No such Client VPN endpoint (*seen*)."""
 
     def __init__(self, endpoint_id: str) -> None:
         super().__init__("InvalidClientVpnEndpointId.NotFound", f"Endpoint {endpoint_id} does not exist")
 
 
-class ClientVpnEndpointLimitExceeded(EC2ClientError):
+class ClientVpnEndpointLimitExceededError(EC2ClientError):
     """The Region's quota of endpoints."""
 
     def __init__(self, limit: int) -> None:
@@ -120,7 +121,7 @@ class ClientVpnEndpointLimitExceeded(EC2ClientError):
         )
 
 
-class ClientVpnEndpointAssociationExists(EC2ClientError):
+class ClientVpnEndpointAssociationExistsError(EC2ClientError):
     """Target networks are still associated (*seen*)."""
 
     def __init__(self, association_ids: Iterable[str]) -> None:
@@ -130,14 +131,14 @@ class ClientVpnEndpointAssociationExists(EC2ClientError):
         )
 
 
-class ClientVpnAssociationNotFound(EC2ClientError):
+class ClientVpnAssociationNotFoundError(EC2ClientError):
     """No such association."""
 
     def __init__(self, association_id: str) -> None:
         super().__init__("InvalidClientVpnAssociationIdNotFound", f"Association {association_id} does not exist")
 
 
-class ClientVpnDuplicateAssociation(EC2ClientError):
+class ClientVpnDuplicateAssociationError(EC2ClientError):
     """The subnet is already associated."""
 
     def __init__(self, subnet_id: str, endpoint_id: str) -> None:
@@ -147,17 +148,18 @@ class ClientVpnDuplicateAssociation(EC2ClientError):
         )
 
 
-class ClientVpnSubnetDuplicateZone(EC2ClientError):
+class ClientVpnSubnetDuplicateZoneError(EC2ClientError):
     """Another subnet of the zone is already associated."""
 
     def __init__(self, subnet_id: str, zone: str) -> None:
         super().__init__(
             "InvalidClientVpnSubnetId.DuplicateAz",
-            f"Subnet {subnet_id} is in {zone}, from which a subnet is already associated; one association a zone is the limit",
+            f"Subnet {subnet_id} is in {zone}, from which a subnet is already associated; one association a "
+            f"zone is the limit",
         )
 
 
-class ClientVpnSubnetNotFound(EC2ClientError):
+class ClientVpnSubnetNotFoundError(EC2ClientError):
     """The subnet is not in the endpoint's VPC."""
 
     def __init__(self, subnet_id: str, vpc_id: str) -> None:
@@ -166,7 +168,7 @@ class ClientVpnSubnetNotFound(EC2ClientError):
         )
 
 
-class ClientVpnSubnetOverlappingCidr(EC2ClientError):
+class ClientVpnSubnetOverlappingCidrError(EC2ClientError):
     """The VPC overlaps the client CIDR."""
 
     def __init__(self, subnet_id: str, vpc_cidr: str, client_cidr: str) -> None:
@@ -176,7 +178,7 @@ class ClientVpnSubnetOverlappingCidr(EC2ClientError):
         )
 
 
-class ClientVpnAuthorizationRuleNotFound(EC2ClientError):
+class ClientVpnAuthorizationRuleNotFoundError(EC2ClientError):
     """No such rule."""
 
     def __init__(self, cidr: str) -> None:
@@ -185,7 +187,7 @@ class ClientVpnAuthorizationRuleNotFound(EC2ClientError):
         )
 
 
-class ClientVpnDuplicateAuthorizationRule(EC2ClientError):
+class ClientVpnDuplicateAuthorizationRuleError(EC2ClientError):
     """The rule is there already."""
 
     def __init__(self, cidr: str) -> None:
@@ -194,7 +196,7 @@ class ClientVpnDuplicateAuthorizationRule(EC2ClientError):
         )
 
 
-class ClientVpnAuthorizationRuleLimitExceeded(EC2ClientError):
+class ClientVpnAuthorizationRuleLimitExceededError(EC2ClientError):
     """The endpoint's quota of rules."""
 
     def __init__(self, limit: int) -> None:
@@ -203,7 +205,7 @@ class ClientVpnAuthorizationRuleLimitExceeded(EC2ClientError):
         )
 
 
-class ClientVpnActiveAssociationNotFound(EC2ClientError):
+class ClientVpnActiveAssociationNotFoundError(EC2ClientError):
     """The operation needs an association that the endpoint does not have."""
 
     def __init__(self, endpoint_id: str, subnet_id: str) -> None:
@@ -212,28 +214,28 @@ class ClientVpnActiveAssociationNotFound(EC2ClientError):
         )
 
 
-class ClientVpnRouteNotFound(EC2ClientError):
+class ClientVpnRouteNotFoundError(EC2ClientError):
     """No such route."""
 
     def __init__(self, cidr: str, subnet_id: str) -> None:
         super().__init__("InvalidClientVpnRouteNotFound", f"There is no route to {cidr} through {subnet_id}")
 
 
-class ClientVpnDuplicateRoute(EC2ClientError):
+class ClientVpnDuplicateRouteError(EC2ClientError):
     """The route is there already."""
 
     def __init__(self, cidr: str, subnet_id: str) -> None:
         super().__init__("InvalidClientVpnDuplicateRoute", f"A route to {cidr} through {subnet_id} already exists")
 
 
-class ClientVpnRouteLimitExceeded(EC2ClientError):
+class ClientVpnRouteLimitExceededError(EC2ClientError):
     """The association's quota of routes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__("ClientVpnRouteLimitExceeded", f"The target network has the maximum of {limit} routes")
 
 
-class ClientVpnRevocationListLimitExceeded(EC2ClientError):
+class ClientVpnRevocationListLimitExceededError(EC2ClientError):
     """The list has too many entries."""
 
     def __init__(self, entries: int, limit: int) -> None:
@@ -242,39 +244,40 @@ class ClientVpnRevocationListLimitExceeded(EC2ClientError):
         )
 
 
-class ClientVpnConnectionNotFound(EC2ClientError):
+class ClientVpnConnectionNotFoundError(EC2ClientError):
     """No such connection."""
 
     def __init__(self, connection_id: str) -> None:
         super().__init__("InvalidClientVpnConnection.IdNotFound", f"Connection {connection_id} does not exist")
 
 
-class ClientVpnConnectionUserNotFound(EC2ClientError):
+class ClientVpnConnectionUserNotFoundError(EC2ClientError):
     """No connection of that user."""
 
     def __init__(self, username: str) -> None:
         super().__init__("InvalidClientVpnConnection.UserNotFound", f"{username} has no active connection")
 
 
-class VpcEndpointServiceNotFound(EC2ClientError):
+class VpcEndpointServiceNotFoundError(EC2ClientError):
     """No such endpoint service (*seen*)."""
 
     def __init__(self, service_name: str) -> None:
         super().__init__("InvalidServiceName", f"The Vpc Endpoint Service '{service_name}' does not exist")
 
 
-class DuplicateSubnetsInSameZone(EC2ClientError):
+class DuplicateSubnetsInSameZoneError(EC2ClientError):
     """Two subnets of an interface endpoint in one zone (*seen*)."""
 
     def __init__(self, subnet_id: str) -> None:
         super().__init__(
             "DuplicateSubnetsInSameZone",
-            f"Found another VPC endpoint subnet in the availability zone of {subnet_id}. VPC endpoint subnets should be in "
+            f"Found another VPC endpoint subnet in the availability zone of {subnet_id}. VPC endpoint subnets "
+            f"should be in "
             "different availability zones supported by the VPC endpoint service.",
         )
 
 
-class CannotDelete(EC2ClientError):
+class CannotDeleteError(EC2ClientError):
     """A VPC's default group (*seen*)."""
 
     def __init__(self, group_id: str) -> None:
@@ -283,14 +286,14 @@ class CannotDelete(EC2ClientError):
         )
 
 
-class NetworksDiffer(EC2ClientError):
+class NetworksDifferError(EC2ClientError):
     """A rule names a group of another VPC (*seen*)."""
 
     code = "InvalidGroup.NotFound"
     message = "You have specified two resources that belong to different networks."
 
 
-class ResourceAlreadyAssociated(EC2ClientError):
+class ResourceAlreadyAssociatedError(EC2ClientError):
     """The subnet has another route table (*seen*)."""
 
     def __init__(self, route_table_id: str) -> None:

@@ -1,8 +1,8 @@
 """States that AWS passes through on the way: ``associating``, ``authorizing``, ``deleting``.
 
-On AWS a state lasts minutes. The lab's lasts until a client has seen it: the first Describe of the resource after the change shows the
-passing state, each later one the final state, or nothing where the resource goes away. This needs no clock, so that a test sees the same
-each time, and a provider that polls waits for one poll alone.
+On AWS a state lasts minutes. The lab's lasts until a client has seen it: the first Describe of the resource after
+the change shows the passing state, each later one the final state, or nothing where the resource goes away. This
+needs no clock, so that a test sees the same each time, and a provider that polls waits for one poll alone.
 """
 
 DESCRIBES_IN_PASSING_STATE = 1

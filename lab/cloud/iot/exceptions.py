@@ -3,14 +3,14 @@
 from moto.iot.exceptions import IoTClientError
 
 
-class MalformedPolicyException(IoTClientError):
+class MalformedPolicyError(IoTClientError):
     """The policy's document is not valid."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("MalformedPolicyException", f"Policy document is Malformed: {reason}")
 
 
-class LimitExceededException(IoTClientError):
+class LimitExceededError(IoTClientError):
     """A quota is used up."""
 
     def __init__(self, message: str) -> None:

@@ -10,10 +10,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from moto.core.utils import utcnow
 from moto.iot import models as moto
-from moto.iot.exceptions import InvalidRequestException
+from moto.iot.exceptions import (
+    InvalidRequestException,
+    ResourceAlreadyExistsException,
+    ResourceNotFoundException,
+)
 
 from lab.cloud.authority import Authority
-from lab.cloud.iot.exceptions import LimitExceededException
+from lab.cloud.iot.exceptions import LimitExceededError
 from lab.cloud.iot.policies import check_document
 
 ENDPOINT_SUFFIXES = {
@@ -24,9 +28,11 @@ ENDPOINT_SUFFIXES = {
 }
 MIN_RSA_BITS = 2048
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-"""Keys for a certificate request: RSA of 2048 bits or more, or EC on P-256, P-384, P-521 (API reference, CreateCertificateFromCsr)."""
+"""Keys of a request: RSA of 2048 bits or more, or EC on one of these (AWS IoT API reference, CreateCertificateFromCsr)."""
 MAX_POLICIES_PER_PRINCIPAL = 10
 """AWS IoT Core endpoints and quotas, "Maximum number of policies that can be attached to a certificate"."""
+EXCLUSIVE = "EXCLUSIVE_THING"
+NON_EXCLUSIVE = "NON_EXCLUSIVE_THING"
 SETTABLE_STATUSES = ("ACTIVE", "INACTIVE", "REVOKED")
 """The API reference says of the others that they are deprecated or not for callers to set (UpdateCertificate)."""
 
@@ -55,6 +61,11 @@ class IoTBackend(moto.IoTBackend):
     """
 
     authority: ClassVar[Authority]
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.thing_principal_types: dict[tuple[str, str], str] = {}
+        self.tags: dict[str, dict[str, str]] = {}
 
     def describe_endpoint(self, endpoint_type: str) -> moto.FakeEndpoint:
         """Return the one address that the account has in the Region for this type."""
@@ -131,8 +142,82 @@ class IoTBackend(moto.IoTBackend):
         """Attach a policy to a principal, which may have ten."""
         attached = {name for principal, name in self.principal_policies if principal == target}
         if policy_name not in attached and len(attached) >= MAX_POLICIES_PER_PRINCIPAL:
-            raise LimitExceededException(f"{target} already has {MAX_POLICIES_PER_PRINCIPAL} policies attached")
+            raise LimitExceededError(f"{target} already has {MAX_POLICIES_PER_PRINCIPAL} policies attached")
         super().attach_policy(policy_name, target)
+
+    def create_thing(
+        self,
+        thing_name: str,
+        thing_type_name: str,
+        attribute_payload: dict[str, Any] | None,
+        billing_group_name: str | None = None,
+    ) -> moto.FakeThing:
+        """Create a thing; the same request again gives the same thing, another for its name is refused."""
+        known = next((thing for thing in self.things.values() if thing.thing_name == thing_name), None)
+        if known is None:
+            return super().create_thing(thing_name, thing_type_name, attribute_payload, billing_group_name)
+        asked = (attribute_payload or {}).get("attributes", {}), thing_type_name, billing_group_name
+        type_name = known.thing_type.thing_type_name if known.thing_type else None
+        if asked != (known.attributes, type_name, known.billing_group_name):
+            raise ResourceAlreadyExistsException(
+                f"Thing {thing_name} already exists in account with different attributes", known.thing_id, known.arn
+            )
+        return known
+
+    def update_thing(
+        self,
+        thing_name: str,
+        thing_type_name: str,
+        attribute_payload: dict[str, Any] | None,
+        remove_thing_type: bool,
+    ) -> None:
+        """Change a thing; its version goes up."""
+        super().update_thing(thing_name, thing_type_name, attribute_payload, remove_thing_type)
+        self.describe_thing(thing_name).version += 1
+
+    def attach_thing_principal_as(self, thing_name: str, principal_arn: str, kind: str | None) -> None:
+        """Attach a certificate to a thing.
+
+        Args:
+            thing_name: the thing.
+            principal_arn: the certificate.
+            kind: ``EXCLUSIVE_THING`` or ``NON_EXCLUSIVE_THING``, which is the default.
+
+        Raises:
+            InvalidRequestException: the type is unknown, or one of the attachments would have to be the only one.
+        """
+        kind = kind or NON_EXCLUSIVE
+        if kind not in (EXCLUSIVE, NON_EXCLUSIVE):
+            raise InvalidRequestException(f"thingPrincipalType has to be {EXCLUSIVE} or {NON_EXCLUSIVE}; got {kind!r}.")
+        others = [key for key in self.principal_things if key[0] == principal_arn and key[1] != thing_name]
+        kinds = {kind, *(self.thing_principal_types[key] for key in others)}
+        if others and EXCLUSIVE in kinds:
+            raise InvalidRequestException(
+                f"{principal_arn} is attached to {others[0][1]}; {EXCLUSIVE} allows one thing."
+            )
+        self.attach_thing_principal(thing_name, principal_arn)
+        self.thing_principal_types[(principal_arn, thing_name)] = kind
+
+    def detach_thing_principal(self, thing_name: str, principal_arn: str) -> None:
+        """Detach a certificate from a thing."""
+        super().detach_thing_principal(thing_name, principal_arn)
+        self.thing_principal_types.pop((principal_arn, thing_name), None)
+
+    def delete_policy(self, policy_name: str) -> None:
+        """Delete a policy that nothing has, and its tags."""
+        arn = self.get_policy(policy_name).arn
+        super().delete_policy(policy_name)
+        self.tags.pop(arn, None)
+
+    def taggable(self, arn: str) -> dict[str, str]:
+        """Return the tags of a policy, to read or to change.
+
+        Raises:
+            ResourceNotFoundException: there is none with this ARN.
+        """
+        if all(policy.arn != arn for policy in self.policies.values()):
+            raise ResourceNotFoundException(f"No resource with the ARN {arn} that the lab can tag")
+        return self.tags.setdefault(arn, {})
 
 
 def _identifier(seed: str, length: int) -> str:

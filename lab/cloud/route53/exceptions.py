@@ -6,20 +6,20 @@ Texts that were seen in public reports are marked *seen*; the others are the lab
 from moto.route53.exceptions import Route53ClientError
 
 
-class InvalidInput(Route53ClientError):
+class InvalidInputError(Route53ClientError):
     """A parameter does not fit the others."""
 
     code = "InvalidInput"
 
 
-class InvalidVpcId(Route53ClientError):
+class InvalidVpcIdError(Route53ClientError):
     """No such VPC."""
 
     def __init__(self, vpc_id: str, region: str) -> None:
         super().__init__("InvalidVPCId", f"The VPC: {vpc_id} in region {region} that you provided does not exist.")
 
 
-class HostedZoneAlreadyExists(Route53ClientError):
+class HostedZoneAlreadyExistsError(Route53ClientError):
     """The caller's reference is used up (*seen*)."""
 
     def __init__(self, caller_reference: str) -> None:
@@ -29,17 +29,18 @@ class HostedZoneAlreadyExists(Route53ClientError):
         )
 
 
-class ConflictingDomainExists(Route53ClientError):
+class ConflictingDomainExistsError(Route53ClientError):
     """The VPC has another private zone of that name (*seen*)."""
 
     def __init__(self, vpc_id: str, region: str, zone_id: str) -> None:
         super().__init__(
             "ConflictingDomainExists",
-            f"The VPC {vpc_id} in region {region} has already been associated with the hosted zone {zone_id} with the same domain name.",
+            f"The VPC {vpc_id} in region {region} has already been associated with the hosted zone {zone_id} "
+            f"with the same domain name.",
         )
 
 
-class InvalidChangeBatch(Route53ClientError):
+class InvalidChangeBatchError(Route53ClientError):
     """A change that cannot be made, so that none of the batch is (*seen*)."""
 
     def __init__(self, reason: str) -> None:

@@ -6,11 +6,11 @@ from moto.ec2.models import ec2_backends
 from moto.route53 import models as moto
 
 from lab.cloud.route53.exceptions import (
-    ConflictingDomainExists,
-    HostedZoneAlreadyExists,
-    InvalidChangeBatch,
-    InvalidInput,
-    InvalidVpcId,
+    ConflictingDomainExistsError,
+    HostedZoneAlreadyExistsError,
+    InvalidChangeBatchError,
+    InvalidInputError,
+    InvalidVpcIdError,
 )
 from lab.cloud.route53.records import Change, changed_records
 
@@ -20,7 +20,7 @@ VPC_ENDPOINT_NAMES = ".vpce.amazonaws.com."
 class Route53Backend(moto.Route53Backend):
     """Route 53 of one account."""
 
-    def create_hosted_zone(
+    def create_hosted_zone(  # noqa: PLR0917 - moto's signature
         self,
         name: str,
         private_zone: bool,
@@ -32,11 +32,12 @@ class Route53Backend(moto.Route53Backend):
     ) -> moto.FakeZone:
         """Create a zone; one with a VPC is private."""
         if private_zone and not (vpcid and vpcregion):
-            # CreateHostedZone, PrivateZone: "If you specify true, you must also specify values for VPCId and VPCRegion."
-            raise InvalidInput("A private hosted zone needs a VPC: VPCId and VPCRegion")
+            # CreateHostedZone, PrivateZone: "If you specify true, you must also specify values for VPCId and
+            # VPCRegion."
+            raise InvalidInputError("A private hosted zone needs a VPC: VPCId and VPCRegion")
         for zone in self.zones.values():
             if caller_reference is not None and zone.caller_reference == caller_reference:
-                raise HostedZoneAlreadyExists(caller_reference)
+                raise HostedZoneAlreadyExistsError(caller_reference)
         if vpcid and vpcregion:
             self._check_vpc(name.lower(), vpcid, vpcregion)
         return super().create_hosted_zone(
@@ -52,12 +53,13 @@ class Route53Backend(moto.Route53Backend):
 
     def _check_vpc(self, name: str, vpc_id: str, region: str) -> None:
         regions = ec2_backends[self.account_id]
-        # Asking for a Region's backend makes one, with a default VPC: a Region that nobody used has no VPC that a caller knows.
+        # Asking for a Region's backend makes one, with a default VPC: a Region that nobody used has no VPC that a
+        # caller knows.
         if region not in list(regions) or vpc_id not in regions[region].vpcs:
-            raise InvalidVpcId(vpc_id, region)
+            raise InvalidVpcIdError(vpc_id, region)
         for zone in self.zones.values():
             if zone.name == name and any(vpc["vpc_id"] == vpc_id for vpc in zone.vpcs):
-                raise ConflictingDomainExists(vpc_id, region, zone.resource_id)
+                raise ConflictingDomainExistsError(vpc_id, region, zone.resource_id)
 
     def change_resource_record_sets(self, zoneid: str, change_list: list[Change]) -> None:
         """Apply a batch of changes, all or none of them."""
@@ -76,11 +78,11 @@ class Route53Backend(moto.Route53Backend):
                 for entry in endpoint.dns_entries():
                     if f"{entry['DnsName']}." == name:
                         if entry["HostedZoneId"] != zone_id:
-                            raise InvalidChangeBatch(
+                            raise InvalidChangeBatchError(
                                 f"{alias}, but the alias target name does not lie within the target zone"
                             )
                         return
-        raise InvalidChangeBatch(f"{alias}, but that target was not found")
+        raise InvalidChangeBatchError(f"{alias}, but that target was not found")
 
     def delete_hosted_zone(self, id_: str) -> moto.FakeZone | None:
         """Delete a zone that has no records but its own, and its tags."""

@@ -6,7 +6,7 @@ from typing import Any
 from moto.route53.models import RecordSet
 from moto.route53.utils import validate_domain_name
 
-from lab.cloud.route53.exceptions import InvalidChangeBatch
+from lab.cloud.route53.exceptions import InvalidChangeBatchError
 
 Change = dict[str, Any]
 Key = tuple[str, str, str | None]
@@ -31,7 +31,7 @@ def changed_records(
         The records after the batch; those given are left as they are.
 
     Raises:
-        InvalidChangeBatch: a change cannot be made.
+        InvalidChangeBatchError: a change cannot be made.
     """
     after = {(record.name, str(record.type), record.set_identifier): record for record in records}
     for change in changes:
@@ -41,26 +41,25 @@ def changed_records(
         what = f"resource record set [name='{name}', type='{kind}']"
         validate_domain_name(name, code="InvalidChangeBatch")
         if action not in ACTIONS:
-            raise InvalidChangeBatch(f"Action has to be one of {', '.join(ACTIONS)}; got {action}")
+            raise InvalidChangeBatchError(f"Action has to be one of {', '.join(ACTIONS)}; got {action}")
         if name != zone_name and not name.endswith(f".{zone_name}"):
-            raise InvalidChangeBatch(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
+            raise InvalidChangeBatchError(f"RRSet with DNS name {name} is not permitted in zone {zone_name}")
         if action == "DELETE":
             if key not in after:
-                raise InvalidChangeBatch(f"Tried to delete {what} but it was not found")
+                raise InvalidChangeBatchError(f"Tried to delete {what} but it was not found")
             if _values(wanted) != _values(_as_request(after[key])):
-                raise InvalidChangeBatch(
+                raise InvalidChangeBatchError(
                     f"Tried to delete {what} but the values provided do not match the current values"
                 )
             del after[key]
             continue
         if action == "CREATE" and key in after:
-            raise InvalidChangeBatch(f"Tried to create {what} but it already exists")
+            raise InvalidChangeBatchError(f"Tried to create {what} but it already exists")
         _check_form(wanted)
         if "AliasTarget" in wanted:
             check_alias(kind, wanted["AliasTarget"])
-        after[key] = RecordSet(
-            wanted | {"ResourceRecords": [one["Value"] for one in wanted.get("ResourceRecords", [])]}
-        )
+        values = [one["Value"] for one in wanted.get("ResourceRecords", [])]
+        after[key] = RecordSet(wanted | {"ResourceRecords": values})  # type: ignore[abstract] # moto makes it so too
     _check_cname(after)
     return list(after.values())
 
@@ -96,8 +95,9 @@ def _check_form(record: dict[str, Any]) -> None:
     is_alias = bool(record.get("AliasTarget"))
     has_values = bool(record.get("ResourceRecords")) and record.get("TTL") is not None
     if is_alias == has_values or (is_alias and record.get("TTL") is not None):
-        raise InvalidChangeBatch(
-            "Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or TrafficPolicyInstanceId] in Change with "
+        raise InvalidChangeBatchError(
+            "Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or "
+            "TrafficPolicyInstanceId] in Change with "
             f"[Name={record['Name']}, Type={record['Type']}, SetIdentifier={record.get('SetIdentifier', 'null')}]"
         )
 
@@ -106,7 +106,8 @@ def _check_cname(records: dict[Key, RecordSet]) -> None:
     names = [name for name, _, _ in records]
     for name, kind, _ in records:
         if kind == "CNAME" and names.count(name) > 1:
-            raise InvalidChangeBatch(
-                f"RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records with the same DNS "
+            raise InvalidChangeBatchError(
+                f"RRSet of type CNAME with DNS name {name} is not permitted as it conflicts with other records "
+                f"with the same DNS "
                 "name"
             )

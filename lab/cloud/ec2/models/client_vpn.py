@@ -10,14 +10,14 @@ from moto.ec2.utils import random_resource_id
 from moto.logs.models import logs_backends
 
 from lab.cloud.ec2.exceptions import (
-    ClientVpnConnectionNotFound,
-    ClientVpnConnectionUserNotFound,
-    ClientVpnEndpointAssociationExists,
-    ClientVpnEndpointLimitExceeded,
-    ClientVpnEndpointNotFound,
-    InvalidParameterCombination,
-    InvalidParameterValue,
-    MissingParameter,
+    ClientVpnConnectionNotFoundError,
+    ClientVpnConnectionUserNotFoundError,
+    ClientVpnEndpointAssociationExistsError,
+    ClientVpnEndpointLimitExceededError,
+    ClientVpnEndpointNotFoundError,
+    InvalidParameterCombinationError,
+    InvalidParameterValueError,
+    MissingParameterError,
 )
 from lab.cloud.ec2.models import client_vpn_rules as rules
 from lab.cloud.ec2.models.client_vpn_profile import client_configuration
@@ -66,7 +66,7 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         rules.check_security_groups(group_ids, vpc_id, self._vpc_of_groups())
         logging = self._checked_log_options(parameters.get("ConnectionLogOptions"))
         if len(self.client_vpn_endpoints) >= rules.MAX_ENDPOINTS:
-            raise ClientVpnEndpointLimitExceeded(rules.MAX_ENDPOINTS)
+            raise ClientVpnEndpointLimitExceededError(rules.MAX_ENDPOINTS)
 
         endpoint = ClientVpnEndpoint(
             id=f"cvpn-endpoint-{random_resource_id(17)}",
@@ -102,12 +102,12 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         """Return an endpoint.
 
         Raises:
-            ClientVpnEndpointNotFound: there is none, or not any more.
+            ClientVpnEndpointNotFoundError: there is none, or not any more.
         """
         self._forget_deleted_endpoints()
         endpoint = self.client_vpn_endpoints.get(endpoint_id)
         if endpoint is None:
-            raise ClientVpnEndpointNotFound(endpoint_id)
+            raise ClientVpnEndpointNotFoundError(endpoint_id)
         return endpoint
 
     def list_client_vpn_endpoints(self, endpoint_ids: list[str]) -> list[ClientVpnEndpoint]:
@@ -135,7 +135,7 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         vpc_id = parameters.get("VpcId") or endpoint.vpc_id
         if vpc_id and vpc_id != endpoint.vpc_id:
             if endpoint.associated:
-                raise InvalidParameterValue(
+                raise InvalidParameterValueError(
                     f"{endpoint_id} has target networks in {endpoint.vpc_id}; its VPC cannot become {vpc_id}"
                 )
             rules.check_client_cidr(endpoint.client_cidr_block, self.vpc_cidrs(vpc_id))
@@ -175,7 +175,7 @@ class ClientVpnBackend(NetworkInterfaceBackend):
             # A refusal shows the state as a description does, so that a client that only asks again gets through.
             for network in endpoint.target_networks.values():
                 network.progress.observe()
-            raise ClientVpnEndpointAssociationExists(endpoint.target_networks)
+            raise ClientVpnEndpointAssociationExistsError(endpoint.target_networks)
         if not endpoint.progress.ends:
             endpoint.progress = Progress("deleting", None)
         return endpoint
@@ -264,13 +264,13 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         """
         endpoint = self._live_endpoint(endpoint_id)
         if bool(connection_id) == bool(username):
-            raise InvalidParameterCombination("Terminate by either ConnectionId or Username")
+            raise InvalidParameterCombinationError("Terminate by either ConnectionId or Username")
         if username:
             # Mutual authentication has no user names to find a connection by.
-            raise ClientVpnConnectionUserNotFound(username)
+            raise ClientVpnConnectionUserNotFoundError(username)
         connection = endpoint.connections.get(connection_id or "")
         if connection is None:
-            raise ClientVpnConnectionNotFound(connection_id or "")
+            raise ClientVpnConnectionNotFoundError(connection_id or "")
         before = connection.status
         if before == "active":
             connection.status = "terminating"
@@ -295,7 +295,7 @@ class ClientVpnBackend(NetworkInterfaceBackend):
     def _live_endpoint(self, endpoint_id: str) -> ClientVpnEndpoint:
         endpoint = self.get_client_vpn_endpoint(endpoint_id)
         if endpoint.progress.ends:
-            raise ClientVpnEndpointNotFound(endpoint_id)
+            raise ClientVpnEndpointNotFoundError(endpoint_id)
         return endpoint
 
     def _forget_deleted_endpoints(self) -> None:
@@ -312,18 +312,18 @@ class ClientVpnBackend(NetworkInterfaceBackend):
 
     def _checked_log_options(self, options: dict[str, Any] | None) -> dict[str, Any]:
         if options is None:
-            raise MissingParameter("The request must contain the parameter ConnectionLogOptions")
+            raise MissingParameterError("The request must contain the parameter ConnectionLogOptions")
         if not options.get("Enabled", False):
             return {"Enabled": False}
         group = options.get("CloudwatchLogGroup")
         if not group:
-            raise MissingParameter("ConnectionLogOptions.Enabled needs CloudwatchLogGroup")
+            raise MissingParameterError("ConnectionLogOptions.Enabled needs CloudwatchLogGroup")
         groups = logs_backends[self.account_id][self.region_name].groups
         if group not in groups:
-            raise InvalidParameterValue(f"The CloudWatch Logs log group {group} does not exist")
+            raise InvalidParameterValueError(f"The CloudWatch Logs log group {group} does not exist")
         stream = options.get("CloudwatchLogStream")
         if stream and stream not in groups[group].streams:
-            raise InvalidParameterValue(f"The log stream {stream} does not exist in the log group {group}")
+            raise InvalidParameterValueError(f"The log stream {stream} does not exist in the log group {group}")
         return dict(options)
 
     def _create_log_stream(self, endpoint: ClientVpnEndpoint) -> None:

@@ -5,21 +5,21 @@ from typing import Any
 from moto.ec2.utils import random_resource_id
 
 from lab.cloud.ec2.exceptions import (
-    ClientVpnActiveAssociationNotFound,
-    ClientVpnAssociationNotFound,
-    ClientVpnAuthorizationRuleLimitExceeded,
-    ClientVpnAuthorizationRuleNotFound,
-    ClientVpnDuplicateAssociation,
-    ClientVpnDuplicateAuthorizationRule,
-    ClientVpnDuplicateRoute,
-    ClientVpnRouteLimitExceeded,
-    ClientVpnRouteNotFound,
-    ClientVpnSubnetDuplicateZone,
-    ClientVpnSubnetNotFound,
-    ClientVpnSubnetOverlappingCidr,
-    InvalidParameterCombination,
-    InvalidParameterValue,
-    MissingParameter,
+    ClientVpnActiveAssociationNotFoundError,
+    ClientVpnAssociationNotFoundError,
+    ClientVpnAuthorizationRuleLimitExceededError,
+    ClientVpnAuthorizationRuleNotFoundError,
+    ClientVpnDuplicateAssociationError,
+    ClientVpnDuplicateAuthorizationRuleError,
+    ClientVpnDuplicateRouteError,
+    ClientVpnRouteLimitExceededError,
+    ClientVpnRouteNotFoundError,
+    ClientVpnSubnetDuplicateZoneError,
+    ClientVpnSubnetNotFoundError,
+    ClientVpnSubnetOverlappingCidrError,
+    InvalidParameterCombinationError,
+    InvalidParameterValueError,
+    MissingParameterError,
 )
 from lab.cloud.ec2.models import client_vpn_rules as rules
 from lab.cloud.ec2.models.client_vpn import ClientVpnBackend
@@ -48,7 +48,7 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         endpoint = self._live_endpoint(endpoint_id)
         self.forget_disassociated_networks(endpoint)
         if not subnet_id:
-            raise MissingParameter("The request must contain the parameter SubnetId")
+            raise MissingParameterError("The request must contain the parameter SubnetId")
         subnet: Any = self.get_subnet(subnet_id)
         self._check_target_network(endpoint, subnet)
 
@@ -78,21 +78,22 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
     def _check_target_network(self, endpoint: ClientVpnEndpoint, subnet: Any) -> None:
         networks = endpoint.target_networks.values()
         if any(network.subnet_id == subnet.id for network in networks):
-            raise ClientVpnDuplicateAssociation(subnet.id, endpoint.id)
+            raise ClientVpnDuplicateAssociationError(subnet.id, endpoint.id)
         if endpoint.vpc_id not in (None, subnet.vpc_id):
-            raise ClientVpnSubnetNotFound(subnet.id, endpoint.vpc_id or "")
+            raise ClientVpnSubnetNotFoundError(subnet.id, endpoint.vpc_id or "")
         if any(network.availability_zone == subnet.availability_zone for network in networks):
-            raise ClientVpnSubnetDuplicateZone(subnet.id, subnet.availability_zone)
+            raise ClientVpnSubnetDuplicateZoneError(subnet.id, subnet.availability_zone)
         overlap = rules.overlapping(endpoint.client_cidr_block, self.vpc_cidrs(subnet.vpc_id))
         if overlap is not None:
-            raise ClientVpnSubnetOverlappingCidr(subnet.id, overlap, endpoint.client_cidr_block)
+            raise ClientVpnSubnetOverlappingCidrError(subnet.id, overlap, endpoint.client_cidr_block)
         if subnet.cidr.prefixlen > rules.SMALLEST_SUBNET:
-            raise InvalidParameterValue(
-                f"Subnet {subnet.id} is a /{subnet.cidr.prefixlen}; a target network has to be a /{rules.SMALLEST_SUBNET} or larger"
+            raise InvalidParameterValueError(
+                f"Subnet {subnet.id} is a /{subnet.cidr.prefixlen}; a target network has to be a "
+                f"/{rules.SMALLEST_SUBNET} or larger"
             )
         free = subnet.available_ip_address_count
         if free < rules.FREE_ADDRESSES:
-            raise InvalidParameterValue(
+            raise InvalidParameterValueError(
                 f"Subnet {subnet.id} has {free} free addresses; a target network needs {rules.FREE_ADDRESSES}"
             )
 
@@ -102,7 +103,7 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         self.forget_disassociated_networks(endpoint)
         network = endpoint.target_networks.get(association_id)
         if network is None:
-            raise ClientVpnAssociationNotFound(association_id)
+            raise ClientVpnAssociationNotFoundError(association_id)
         if not network.progress.ends:
             network.progress = Progress("disassociating", None)
             self.delete_service_interface(network.network_interface_id)
@@ -117,7 +118,7 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         self.forget_disassociated_networks(endpoint)
         for association_id in association_ids:
             if association_id not in endpoint.target_networks:
-                raise ClientVpnAssociationNotFound(association_id)
+                raise ClientVpnAssociationNotFoundError(association_id)
         networks = endpoint.target_networks.values()
         return [network for network in networks if not association_ids or network.association_id in association_ids]
 
@@ -125,9 +126,9 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         """Put these groups on the endpoint's target networks of a VPC."""
         endpoint = self._live_endpoint(endpoint_id)
         if vpc_id != endpoint.vpc_id:
-            raise InvalidParameterValue(f"{endpoint_id} is not in {vpc_id}; its VPC is {endpoint.vpc_id}")
+            raise InvalidParameterValueError(f"{endpoint_id} is not in {vpc_id}; its VPC is {endpoint.vpc_id}")
         if not group_ids:
-            raise MissingParameter("The request must contain the parameter SecurityGroupId")
+            raise MissingParameterError("The request must contain the parameter SecurityGroupId")
         rules.check_security_groups(group_ids, vpc_id, self._vpc_of_groups())
         self.set_client_vpn_security_groups(endpoint, group_ids)
         return group_ids
@@ -141,9 +142,9 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         rules.parse_cidr(cidr, "TargetNetworkCidr")
         group = _one_group(group_id, all_groups, "AuthorizeAllGroups")
         if any((rule.destination_cidr, rule.group_id) == (cidr, group) for rule in endpoint.authorization_rules):
-            raise ClientVpnDuplicateAuthorizationRule(cidr)
+            raise ClientVpnDuplicateAuthorizationRuleError(cidr)
         if len(endpoint.authorization_rules) >= rules.MAX_AUTHORIZATION_RULES:
-            raise ClientVpnAuthorizationRuleLimitExceeded(rules.MAX_AUTHORIZATION_RULES)
+            raise ClientVpnAuthorizationRuleLimitExceededError(rules.MAX_AUTHORIZATION_RULES)
         rule = AuthorizationRule(cidr, group, description)
         endpoint.authorization_rules.append(rule)
         return rule
@@ -160,7 +161,7 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
                 if not rule.progress.ends:
                     rule.progress = Progress("revoking", None)
                 return rule
-        raise ClientVpnAuthorizationRuleNotFound(cidr)
+        raise ClientVpnAuthorizationRuleNotFoundError(cidr)
 
     def list_client_vpn_authorization_rules(self, endpoint_id: str) -> list[AuthorizationRule]:
         """Return the rules, oldest first."""
@@ -177,19 +178,20 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         self._forget_deleted_routes(endpoint)
         rules.parse_cidr(cidr, "DestinationCidrBlock")
         if not subnet_id:
-            raise MissingParameter("The request must contain the parameter TargetVpcSubnetId")
+            raise MissingParameterError("The request must contain the parameter TargetVpcSubnetId")
         if subnet_id != LOCAL:
             if not any(network.subnet_id == subnet_id for network in endpoint.associated):
-                raise ClientVpnActiveAssociationNotFound(endpoint_id, subnet_id)
-            # API, ClientCidrBlock: no overlap with "the routes that you add manually"; everything (0.0.0.0/0) is allowed, it
+                raise ClientVpnActiveAssociationNotFoundError(endpoint_id, subnet_id)
+            # API, ClientCidrBlock: no overlap with "the routes that you add manually"; everything (0.0.0.0/0) is
+            # allowed, it
             # is AWS's own example for access to the internet.
             if cidr != "0.0.0.0/0" and rules.overlapping(cidr, [endpoint.client_cidr_block]):
-                raise InvalidParameterValue(f"{cidr} overlaps the client CIDR {endpoint.client_cidr_block}")
+                raise InvalidParameterValueError(f"{cidr} overlaps the client CIDR {endpoint.client_cidr_block}")
         routes = [route for route in endpoint.routes if route.target_subnet == subnet_id]
         if any(route.destination_cidr == cidr for route in routes):
-            raise ClientVpnDuplicateRoute(cidr, subnet_id)
+            raise ClientVpnDuplicateRouteError(cidr, subnet_id)
         if len(routes) >= rules.MAX_ROUTES_PER_TARGET_NETWORK:
-            raise ClientVpnRouteLimitExceeded(rules.MAX_ROUTES_PER_TARGET_NETWORK)
+            raise ClientVpnRouteLimitExceededError(rules.MAX_ROUTES_PER_TARGET_NETWORK)
         route = Route(cidr, subnet_id, "add-route", description)
         endpoint.routes.append(route)
         return route
@@ -201,13 +203,14 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
         for route in endpoint.routes:
             if route.destination_cidr == cidr and subnet_id in (None, route.target_subnet):
                 if route.origin == "associate":
-                    raise InvalidParameterValue(
-                        f"The route to {cidr} came with the association of {route.target_subnet}; disassociate that instead"
+                    raise InvalidParameterValueError(
+                        f"The route to {cidr} came with the association of {route.target_subnet}; disassociate "
+                        f"that instead"
                     )
                 if not route.progress.ends:
                     route.progress = Progress("deleting", None)
                 return route
-        raise ClientVpnRouteNotFound(cidr, subnet_id or "any subnet")
+        raise ClientVpnRouteNotFoundError(cidr, subnet_id or "any subnet")
 
     def list_client_vpn_routes(self, endpoint_id: str) -> list[Route]:
         """Return the routes, oldest first."""
@@ -223,11 +226,11 @@ def _one_group(group_id: str | None, all_groups: bool, all_parameter: str) -> st
     """Return the group that a rule is for, empty for all of them.
 
     Raises:
-        InvalidParameterCombination: both are given.
-        MissingParameter: neither is.
+        InvalidParameterCombinationError: both are given.
+        MissingParameterError: neither is.
     """
     if group_id and all_groups:
-        raise InvalidParameterCombination(f"AccessGroupId and {all_parameter} exclude each other")
+        raise InvalidParameterCombinationError(f"AccessGroupId and {all_parameter} exclude each other")
     if not group_id and not all_groups:
-        raise MissingParameter(f"The request must contain either AccessGroupId or {all_parameter}")
+        raise MissingParameterError(f"The request must contain either AccessGroupId or {all_parameter}")
     return group_id or ""

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from lab.cloud.ec2.exceptions import (
-    ClientVpnRevocationListLimitExceeded,
-    InvalidParameterValue,
-    MissingParameter,
-    UnsupportedOperation,
+    ClientVpnRevocationListLimitExceededError,
+    InvalidParameterValueError,
+    MissingParameterError,
+    UnsupportedOperationError,
 )
 
 MAX_ENDPOINTS = 5
@@ -53,32 +53,32 @@ def check_client_cidr(client_cidr: str | None, vpc_cidrs: Iterable[str]) -> None
     """Refuse a client CIDR of the wrong size or one that overlaps the VPC's.
 
     Raises:
-        MissingParameter: there is none.
-        InvalidParameterValue: it is not a block, too large, too small, or overlaps.
+        MissingParameterError: there is none.
+        InvalidParameterValueError: it is not a block, too large, too small, or overlaps.
     """
     if not client_cidr:
-        raise MissingParameter("The request must contain the parameter ClientCidrBlock")
+        raise MissingParameterError("The request must contain the parameter ClientCidrBlock")
     network = parse_cidr(client_cidr, "ClientCidrBlock")
     if not LARGEST_CLIENT_CIDR <= network.prefixlen <= SMALLEST_CLIENT_CIDR:
-        raise InvalidParameterValue(
+        raise InvalidParameterValueError(
             f"ClientCidrBlock {client_cidr} is a /{network.prefixlen}; it has to be between /{LARGEST_CLIENT_CIDR} and "
             f"/{SMALLEST_CLIENT_CIDR}"
         )
     overlap = overlapping(client_cidr, vpc_cidrs)
     if overlap is not None:
-        raise InvalidParameterValue(f"ClientCidrBlock {client_cidr} overlaps {overlap} of the VPC")
+        raise InvalidParameterValueError(f"ClientCidrBlock {client_cidr} overlaps {overlap} of the VPC")
 
 
 def parse_cidr(cidr: str, parameter: str) -> ipaddress.IPv4Network:
     """Read an IPv4 block.
 
     Raises:
-        InvalidParameterValue: it is none, or has bits set outside its prefix.
+        InvalidParameterValueError: it is none, or has bits set outside its prefix.
     """
     try:
         return ipaddress.IPv4Network(cidr)
     except ValueError as error:
-        raise InvalidParameterValue(f"Value ({cidr}) for parameter {parameter} is invalid. {error}") from error
+        raise InvalidParameterValueError(f"Value ({cidr}) for parameter {parameter} is invalid. {error}") from error
 
 
 def overlapping(cidr: str, others: Iterable[str]) -> str | None:
@@ -91,36 +91,38 @@ def check_server_certificate(arn: str | None, found: AcmCertificate | None) -> N
     """Refuse a server certificate that Client VPN cannot use.
 
     Raises:
-        MissingParameter: there is none.
-        InvalidParameterValue: ACM does not know it, its key is not RSA of 1024 or 2048 bits, or it has no domain.
+        MissingParameterError: there is none.
+        InvalidParameterValueError: ACM does not know it, its key is not RSA of 1024 or 2048 bits, or it has no domain.
     """
     if not arn:
-        raise MissingParameter("The request must contain the parameter ServerCertificateArn")
+        raise MissingParameterError("The request must contain the parameter ServerCertificateArn")
     certificate = _known_rsa(arn, found)
     if domain_of(certificate) is None:
         # Seen in cloudposse/terraform-aws-ec2-client-vpn #57, #78, #117, #126: a name without a dot is no domain.
-        raise InvalidParameterValue(f"Certificate {arn} does not have a domain")
+        raise InvalidParameterValueError(f"Certificate {arn} does not have a domain")
 
 
 def check_client_root(arn: str | None, found: AcmCertificate | None) -> None:
     """Refuse a client root that Client VPN cannot use.
 
     Raises:
-        MissingParameter: there is none.
-        InvalidParameterValue: ACM does not know it, or its key is not RSA of 1024 or 2048 bits.
+        MissingParameterError: there is none.
+        InvalidParameterValueError: ACM does not know it, or its key is not RSA of 1024 or 2048 bits.
     """
     if not arn:
-        raise MissingParameter("certificate-authentication needs MutualAuthentication.ClientRootCertificateChainArn")
+        raise MissingParameterError(
+            "certificate-authentication needs MutualAuthentication.ClientRootCertificateChainArn"
+        )
     _known_rsa(arn, found)
 
 
 def _known_rsa(arn: str, found: AcmCertificate | None) -> x509.Certificate:
     if found is None:
-        raise InvalidParameterValue(f"Certificate {arn} does not exist")
+        raise InvalidParameterValueError(f"Certificate {arn} does not exist")
     key = found.certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size not in RSA_BITS:
         size = f"RSA of {key.key_size} bits" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__
-        raise InvalidParameterValue(
+        raise InvalidParameterValueError(
             f"Certificate {arn} has a key that is not supported ({size}); it has to be RSA of 1024 or 2048 bits"
         )
     return found.certificate
@@ -141,8 +143,8 @@ def check_authentication(options: list[dict[str, Any]]) -> None:
     """Refuse authentication options that do not fit together.
 
     Raises:
-        MissingParameter: there are none, or one lacks what its type needs.
-        InvalidParameterValue: there are too many, two of a type, or an unknown type.
+        MissingParameterError: there are none, or one lacks what its type needs.
+        InvalidParameterValueError: there are too many, two of a type, or an unknown type.
     """
     needs = {
         "certificate-authentication": "MutualAuthentication",
@@ -150,35 +152,37 @@ def check_authentication(options: list[dict[str, Any]]) -> None:
         "federated-authentication": "FederatedAuthentication",
     }
     if not options:
-        raise MissingParameter("The request must contain the parameter Authentication")
+        raise MissingParameterError("The request must contain the parameter Authentication")
     types = [option.get("Type") for option in options]
     if len(set(types)) != len(types) or len(types) > 2:
-        raise InvalidParameterValue(f"Authentication takes one or two options of different types; got {types}")
+        raise InvalidParameterValueError(f"Authentication takes one or two options of different types; got {types}")
     for option in options:
         kind = option.get("Type")
         if kind not in needs:
-            raise InvalidParameterValue(f"Authentication.Type has to be one of {', '.join(needs)}; got {kind!r}")
+            raise InvalidParameterValueError(f"Authentication.Type has to be one of {', '.join(needs)}; got {kind!r}")
         if needs[kind] not in option:
-            raise MissingParameter(f"{kind} needs {needs[kind]}")
+            raise MissingParameterError(f"{kind} needs {needs[kind]}")
 
 
 def check_dns_servers(servers: list[str]) -> None:
     """Refuse more than two DNS servers, or one that is no IPv4 address."""
     if len(servers) > MAX_DNS_SERVERS:
-        raise InvalidParameterValue(f"An endpoint takes {MAX_DNS_SERVERS} DNS servers at most; got {len(servers)}")
+        raise InvalidParameterValueError(f"An endpoint takes {MAX_DNS_SERVERS} DNS servers at most; got {len(servers)}")
     for server in servers:
         try:
             ipaddress.IPv4Address(server)
         except ValueError as error:
-            raise InvalidParameterValue(f"Value ({server}) for parameter DnsServers is invalid. {error}") from error
+            raise InvalidParameterValueError(
+                f"Value ({server}) for parameter DnsServers is invalid. {error}"
+            ) from error
 
 
 def check_settings(parameters: dict[str, Any]) -> None:
     """Refuse a port, protocol, time-out or banner that AWS does not take; what is absent is not looked at.
 
     Raises:
-        InvalidParameterValue: with the parameter, its value and what it takes.
-        UnsupportedOperation: AWS has it, the lab does not.
+        InvalidParameterValueError: with the parameter, its value and what it takes.
+        UnsupportedOperationError: AWS has it, the lab does not.
     """
     for name, allowed in (
         ("VpnPort", PORTS),
@@ -188,23 +192,25 @@ def check_settings(parameters: dict[str, Any]) -> None:
     ):
         value = parameters.get(name)
         if value is not None and value not in allowed:
-            raise InvalidParameterValue(f"{name} has to be one of {', '.join(map(str, allowed))}; got {value}")
+            raise InvalidParameterValueError(f"{name} has to be one of {', '.join(map(str, allowed))}; got {value}")
     banner = parameters.get("ClientLoginBannerOptions") or {}
     text = banner.get("BannerText") or ""
     if len(text) > MAX_BANNER_CHARACTERS:
-        raise InvalidParameterValue(f"BannerText takes {MAX_BANNER_CHARACTERS} characters at most; got {len(text)}")
+        raise InvalidParameterValueError(
+            f"BannerText takes {MAX_BANNER_CHARACTERS} characters at most; got {len(text)}"
+        )
     if banner.get("Enabled") and not text:
-        raise MissingParameter("ClientLoginBannerOptions.Enabled needs BannerText")
+        raise MissingParameterError("ClientLoginBannerOptions.Enabled needs BannerText")
     connect = parameters.get("ClientConnectOptions") or {}
     if connect.get("Enabled") and not connect.get("LambdaFunctionArn"):
-        raise MissingParameter("ClientConnectOptions.Enabled needs LambdaFunctionArn")
+        raise MissingParameterError("ClientConnectOptions.Enabled needs LambdaFunctionArn")
     for name in ("EndpointIpAddressType", "TrafficIpAddressType"):
         if parameters.get(name) not in (None, "ipv4"):
-            raise UnsupportedOperation(f"The lab has {name} ipv4 only; got {parameters[name]}")
+            raise UnsupportedOperationError(f"The lab has {name} ipv4 only; got {parameters[name]}")
     if parameters.get("TransitGatewayConfiguration"):
-        raise UnsupportedOperation("The lab does not have Transit Gateway associations of Client VPN")
+        raise UnsupportedOperationError("The lab does not have Transit Gateway associations of Client VPN")
     if (parameters.get("DevicePostureOptions") or {}).get("Enabled"):
-        raise UnsupportedOperation("The lab does not have device posture checks of Client VPN")
+        raise UnsupportedOperationError("The lab does not have device posture checks of Client VPN")
 
 
 def check_security_groups(group_ids: list[str], vpc_id: str | None, vpc_of: dict[str, str]) -> None:
@@ -216,32 +222,32 @@ def check_security_groups(group_ids: list[str], vpc_id: str | None, vpc_of: dict
         vpc_of: the VPC of each group that exists.
 
     Raises:
-        MissingParameter: groups without a VPC.
-        InvalidParameterValue: too many, unknown, or of another VPC.
+        MissingParameterError: groups without a VPC.
+        InvalidParameterValueError: too many, unknown, or of another VPC.
     """
     if group_ids and not vpc_id:
-        raise MissingParameter("SecurityGroupIds needs VpcId, the VPC that the security groups belong to")
+        raise MissingParameterError("SecurityGroupIds needs VpcId, the VPC that the security groups belong to")
     if len(group_ids) > MAX_SECURITY_GROUPS:
-        raise InvalidParameterValue(
+        raise InvalidParameterValueError(
             f"An endpoint takes {MAX_SECURITY_GROUPS} security groups at most; got {len(group_ids)}"
         )
     for group_id in group_ids:
         if vpc_of.get(group_id) != vpc_id:
-            raise InvalidParameterValue(f"Security group {group_id} does not exist in {vpc_id}")
+            raise InvalidParameterValueError(f"Security group {group_id} does not exist in {vpc_id}")
 
 
 def check_revocation_list(pem: str) -> None:
     """Refuse a text that is no revocation list, or one with too many entries. An expired one is taken, as on AWS.
 
     Raises:
-        InvalidParameterValue: not PEM, or not a list.
-        ClientVpnRevocationListLimitExceeded: more than 20,000 entries.
+        InvalidParameterValueError: not PEM, or not a list.
+        ClientVpnRevocationListLimitExceededError: more than 20,000 entries.
     """
     try:
         revocations = x509.load_pem_x509_crl(pem.encode())
     except ValueError as error:
-        raise InvalidParameterValue(
+        raise InvalidParameterValueError(
             f"The certificate revocation list is not a PEM-encoded X.509 CRL: {error}"
         ) from error
     if len(revocations) > MAX_REVOKED_CERTIFICATES:
-        raise ClientVpnRevocationListLimitExceeded(len(revocations), MAX_REVOKED_CERTIFICATES)
+        raise ClientVpnRevocationListLimitExceededError(len(revocations), MAX_REVOKED_CERTIFICATES)

@@ -8,7 +8,7 @@ from lab.cloud.ec2.progress import Progress
 
 VPN_PROTOCOL = "openvpn"
 TERMINATED_SHOWN_FOR = datetime.timedelta(minutes=60)
-"""DescribeClientVpnConnections shows "active connections and those terminated within the last 60 minutes" (EC2 API reference)."""
+"""DescribeClientVpnConnections shows those "terminated within the last 60 minutes" too (EC2 API reference)."""
 
 
 @dataclass

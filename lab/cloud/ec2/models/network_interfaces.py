@@ -6,10 +6,10 @@ from moto.ec2.models import EC2Backend as MotoEC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 
 from lab.cloud.ec2.exceptions import (
-    AddressInUse,
-    InsufficientFreeAddresses,
-    InvalidParameterValue,
-    OperationNotPermitted,
+    AddressInUseError,
+    InsufficientFreeAddressesError,
+    InvalidParameterValueError,
+    OperationNotPermittedError,
 )
 from lab.cloud.ec2.models.addresses import free_address, is_usable
 
@@ -17,9 +17,9 @@ AMAZON = "amazon-aws"
 
 
 class NetworkInterfaceBackend(MotoEC2Backend):
-    """moto's, which takes any address: also reserved ones, others' and none of the subnet; a part of the EC2 backend."""
+    """A part of the EC2 backend. moto's takes any address: a reserved one, another interface's, none of the subnet."""
 
-    def create_network_interface(
+    def create_network_interface(  # noqa: PLR0917 - moto's signature
         self,
         subnet: Any,
         private_ip_address: str | list[str] | None,
@@ -57,7 +57,8 @@ class NetworkInterfaceBackend(MotoEC2Backend):
         interface_type: str = "interface",
         address: str | None = None,
     ) -> NetworkInterface:
-        """Create an interface of one of AWS's services: managed by the requester, in use, and not for callers to change.
+        """Create an interface of one of AWS's services: managed by the requester, in use, and not for callers to
+        change.
 
         Args:
             subnet: where.
@@ -83,7 +84,7 @@ class NetworkInterfaceBackend(MotoEC2Backend):
     def delete_network_interface(self, eni_id: str) -> None:
         """Delete a caller's interface."""
         if self.get_network_interface(eni_id).requester_managed:
-            raise OperationNotPermitted(f"Network interface {eni_id} is managed by the service that made it")
+            raise OperationNotPermittedError(f"Network interface {eni_id} is managed by the service that made it")
         super().delete_network_interface(eni_id)
         self.tags.pop(eni_id, None)
 
@@ -110,19 +111,19 @@ class NetworkInterfaceBackend(MotoEC2Backend):
         taken = self._addresses(subnet)
         address = free_address(subnet.cidr_block, taken, seed=f"{subnet.id}/{len(self.enis)}")
         if address is None:
-            raise InsufficientFreeAddresses(subnet.id)
+            raise InsufficientFreeAddressesError(subnet.id)
         return address
 
     def _check_address(self, subnet: Any, address: str) -> None:
         try:
             usable = is_usable(address, subnet.cidr_block)
         except ValueError as error:
-            raise InvalidParameterValue(
+            raise InvalidParameterValueError(
                 f"Value ({address}) for parameter privateIpAddress is invalid. {error}"
             ) from error
         if not usable:
-            raise InvalidParameterValue(
+            raise InvalidParameterValueError(
                 f"Address {address} does not fall within the subnet's address range {subnet.cidr_block}, or is reserved"
             )
         if address in self._addresses(subnet):
-            raise AddressInUse(address)
+            raise AddressInUseError(address)

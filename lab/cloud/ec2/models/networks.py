@@ -1,4 +1,4 @@
-"""VPCs, subnets and route tables where moto's differ from AWS: sizes, canonical blocks, zones, and what still depends on them."""
+"""VPCs, subnets and route tables where moto's differ from AWS: sizes, blocks, zones, and dependencies."""
 
 import ipaddress
 from typing import Any
@@ -9,10 +9,10 @@ from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpcs import VPC
 
 from lab.cloud.ec2.exceptions import (
-    DependencyViolation,
-    InvalidParameterValue,
-    ResourceAlreadyAssociated,
-    SubnetNotFound,
+    DependencyViolationError,
+    InvalidParameterValueError,
+    ResourceAlreadyAssociatedError,
+    SubnetNotFoundError,
 )
 from lab.cloud.ec2.models.security_groups import SecurityGroupBackend
 from lab.cloud.ec2.models.vpc_endpoints import VpcEndpointBackend
@@ -45,7 +45,7 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         """Delete a VPC that nothing depends on, with what AWS made along with it.
 
         Raises:
-            DependencyViolation: subnets, security groups, route tables, endpoints or gateways are left.
+            DependencyViolationError: subnets, security groups, route tables, endpoints or gateways are left.
         """
         vpc = self.get_vpc(vpc_id)
         gateways: Any = self.internet_gateways.values()
@@ -67,7 +67,7 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
             [acl for acl in acls if not acl.default],
         ]
         if any(dependencies):
-            raise DependencyViolation(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
+            raise DependencyViolationError(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
         for group in groups:
             self.forget_security_group(group)
         del self.groups[vpc_id]
@@ -78,7 +78,7 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         self._forget(self.vpcs, vpc_id)
         return vpc
 
-    def create_subnet(
+    def create_subnet(  # noqa: PLR0917 - moto's signature
         self,
         vpc_id: str,
         cidr_block: str,
@@ -102,8 +102,9 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
             if zone.name == name or (name is None and zone_id in (None, zone.zone_id)):
                 return str(zone.name)
         names = ", ".join(zone.name for zone in zones)
-        raise InvalidParameterValue(
-            f"Value ({name or zone_id}) for parameter availabilityZone is invalid. Subnets can currently only be created in "
+        raise InvalidParameterValueError(
+            f"Value ({name or zone_id}) for parameter availabilityZone is invalid. Subnets can currently only "
+            f"be created in "
             f"the following availability zones: {names}."
         )
 
@@ -119,7 +120,7 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         """Delete a subnet without network interfaces; its associations with a route table and an ACL go with it."""
         subnet = self.get_subnet(subnet_id)
         if any(interface.subnet.id == subnet_id for interface in self.enis.values()):
-            raise DependencyViolation(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
+            raise DependencyViolationError(f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
         for table in self.route_tables.values():
             table._associations = {key: target for key, target in table._associations.items() if target != subnet_id}
         for acl in self.network_acls.values():
@@ -134,26 +135,26 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         """Associate a subnet or a gateway with a route table of its VPC.
 
         Raises:
-            ResourceAlreadyAssociated: the subnet has another route table.
-            InvalidParameterValue: the subnet is of another VPC.
+            ResourceAlreadyAssociatedError: the subnet has another route table.
+            InvalidParameterValueError: the subnet is of another VPC.
         """
         table = self.get_route_table(route_table_id)
         if subnet_id is not None:
             subnet = self.get_subnet(subnet_id)
             if subnet.vpc_id != table.vpc_id:
-                raise InvalidParameterValue(
+                raise InvalidParameterValueError(
                     f"Route table {route_table_id} and subnet {subnet_id} belong to different networks"
                 )
             for other in self.route_tables.values():
                 if other.id != route_table_id and subnet_id in other._associations.values():
-                    raise ResourceAlreadyAssociated(route_table_id)
+                    raise ResourceAlreadyAssociatedError(route_table_id)
         return super().associate_route_table(route_table_id, gateway_id, subnet_id)
 
     def delete_route_table(self, route_table_id: str) -> None:
         """Delete a route table that is neither associated nor its VPC's main one."""
         table: RouteTable = self.get_route_table(route_table_id)
         if table.main_association_id is not None:
-            raise DependencyViolation(f"The routeTable '{route_table_id}' has dependencies and cannot be deleted.")
+            raise DependencyViolationError(f"The routeTable '{route_table_id}' has dependencies and cannot be deleted.")
         super().delete_route_table(route_table_id)
         self.tags.pop(route_table_id, None)
 
@@ -161,12 +162,12 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         """Return a subnet.
 
         Raises:
-            SubnetNotFound: there is none with this id.
+            SubnetNotFoundError: there is none with this id.
         """
         for subnets in self.subnets.values():
             if subnet_id in subnets:
                 return subnets[subnet_id]
-        raise SubnetNotFound(subnet_id)
+        raise SubnetNotFoundError(subnet_id)
 
     def _forget(self, resources: dict[str, Any], resource_id: str) -> None:
         del resources[resource_id]

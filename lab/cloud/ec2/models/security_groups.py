@@ -13,7 +13,12 @@ from moto.ec2.models import EC2Backend as MotoEC2Backend
 from moto.ec2.models.security_groups import SecurityGroup
 from moto.ec2.models.security_groups import SecurityGroupRule as MotoSecurityGroupRule
 
-from lab.cloud.ec2.exceptions import CannotDelete, DependencyViolation, NetworksDiffer, SecurityGroupNotFound
+from lab.cloud.ec2.exceptions import (
+    CannotDeleteError,
+    DependencyViolationError,
+    NetworksDifferError,
+    SecurityGroupNotFoundError,
+)
 
 ALL_PROTOCOLS = "-1"
 PEERS = ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId")
@@ -49,7 +54,7 @@ def _key(rule: MotoSecurityGroupRule) -> tuple[Any, ...]:
 class SecurityGroupBackend(MotoEC2Backend):
     """A part of the EC2 backend."""
 
-    def _iterate_security_rules(
+    def _iterate_security_rules(  # noqa: PLR0917 - moto's signature
         self,
         ip_protocol: str,
         group_id: str,
@@ -91,11 +96,11 @@ class SecurityGroupBackend(MotoEC2Backend):
         """Return a group.
 
         Raises:
-            SecurityGroupNotFound: there is none with this id.
+            SecurityGroupNotFoundError: there is none with this id.
         """
         group = self.get_security_group_from_id(group_id)
         if group is None:
-            raise SecurityGroupNotFound(group_id)
+            raise SecurityGroupNotFoundError(group_id)
         return group
 
     def authorize_permissions(
@@ -116,7 +121,7 @@ class SecurityGroupBackend(MotoEC2Backend):
             for pair in permission["source_groups"] or []:
                 peer = self.get_group(pair["GroupId"]) if pair.get("GroupId") else None
                 if peer is not None and peer.vpc_id != group.vpc_id:
-                    raise NetworksDiffer
+                    raise NetworksDifferError
         attribute = "egress_rules" if is_egress else "ingress_rules"
         before = list(getattr(group, attribute))
         authorize = self.authorize_security_group_egress if is_egress else self.authorize_security_group_ingress
@@ -183,7 +188,7 @@ class SecurityGroupBackend(MotoEC2Backend):
         ip_range = source_group = prefix_list = None
         if kind == "ReferencedGroupId":
             if self.get_group(value).vpc_id != group.vpc_id:
-                raise NetworksDiffer
+                raise NetworksDifferError
             source_group = {"GroupId": value, "UserId": self.account_id, "OwnerId": self.account_id} | noted
         elif kind == "PrefixListId":
             prefix_list = {"PrefixListId": value}
@@ -207,16 +212,16 @@ class SecurityGroupBackend(MotoEC2Backend):
         """Delete a group that nothing uses.
 
         Raises:
-            CannotDelete: it is a VPC's default group.
-            DependencyViolation: a network interface has it, or another group's rule names it.
+            CannotDeleteError: it is a VPC's default group.
+            DependencyViolationError: a network interface has it, or another group's rule names it.
         """
         found = (
             self.get_security_group_from_id(group_id) if group_id else self.get_security_group_by_name_or_id(name or "")
         )
         if found is None:
-            raise SecurityGroupNotFound(group_id or name or "")
+            raise SecurityGroupNotFoundError(group_id or name or "")
         if found.is_default:
-            raise CannotDelete(found.id)
+            raise CannotDeleteError(found.id)
         interfaces = [interface for interface in self.enis.values() if found in interface.group_set]
         referring = [
             group
@@ -226,7 +231,7 @@ class SecurityGroupBackend(MotoEC2Backend):
             if group.id != found.id and rule.source_group.get("GroupId") == found.id
         ]
         if interfaces or referring:
-            raise DependencyViolation(f"resource {found.id} has a dependent object")
+            raise DependencyViolationError(f"resource {found.id} has a dependent object")
         self.forget_security_group(found)
 
     def forget_security_group(self, group: SecurityGroup) -> None:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from lab.cloud.ec2.exceptions import IdempotentParameterMismatch
+from lab.cloud.ec2.exceptions import IdempotentParameterMismatchError
 
 
 class ClientTokens:
@@ -26,7 +26,7 @@ class ClientTokens:
             The answer of the first call.
 
         Raises:
-            IdempotentParameterMismatch: the token is known with other parameters.
+            IdempotentParameterMismatchError: the token is known with other parameters.
         """
         if not token:
             return call()
@@ -34,7 +34,7 @@ class ClientTokens:
         if key in self._answers:
             known, answer = self._answers[key]
             if known != parameters:
-                raise IdempotentParameterMismatch
+                raise IdempotentParameterMismatchError
             return answer
         # The call may change its parameters in place; what is compared later is what was asked.
         asked = copy.deepcopy(parameters)

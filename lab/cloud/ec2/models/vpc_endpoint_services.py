@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 ZONES_WITHOUT_IOT = {"ap-northeast-1": ("ap-northeast-1d",)}
-"""Zones that do not offer the data plane. "Not every Availability Zone supports" it (IOT); which ones is known of the walk-through's
-Region alone, by its author's report. In other Regions the lab offers every zone."""
+"""Zones that do not offer the data plane. "Not every Availability Zone supports" it (IOT); which ones is known of
+the walk-through's Region alone, by its author's report. In other Regions the lab offers every zone."""
 HOSTED_ZONES = {"ap-northeast-1": "Z2E726K9Y6RL4W", "us-east-1": "Z7HUB22UULQXV"}
-"""Route 53's hosted zone of the names of interface endpoints, a Region; for the others the lab makes one up of the same shape."""
+"""Hosted zones of the names of interface endpoints, by Region; for another the lab makes one up of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class IotService:
 
 
 IOT_SERVICES = (
-    # IOT: "Private DNS is not supported" for the data plane and the credential provider, and endpoint policies are not either.
+    # IOT: "Private DNS is not supported" for the data plane and the credential provider, and endpoint policies are
+    # not either.
     IotService("iot.data", "data.iot", None),
     IotService("iot.credentials", "credentials.iot", None),
     IotService("iot.api", "api.iot", "iot"),

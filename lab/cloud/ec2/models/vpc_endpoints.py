@@ -14,13 +14,13 @@ from moto.ec2.models.vpcs import VPC, VPCEndPoint
 from moto.ec2.utils import random_resource_id, random_vpc_ep_id
 
 from lab.cloud.ec2.exceptions import (
-    DuplicateSubnetsInSameZone,
-    InvalidFilter,
-    InvalidParameter,
-    InvalidParameterCombination,
-    SecurityGroupNotFound,
-    UnsupportedOperation,
-    VpcEndpointServiceNotFound,
+    DuplicateSubnetsInSameZoneError,
+    InvalidFilterError,
+    InvalidParameterCombinationError,
+    InvalidParameterError,
+    SecurityGroupNotFoundError,
+    UnsupportedOperationError,
+    VpcEndpointServiceNotFoundError,
 )
 from lab.cloud.ec2.models.network_interfaces import NetworkInterfaceBackend
 from lab.cloud.ec2.models.vpc_endpoint_services import endpoint_hosted_zone_id, iot_endpoint_services
@@ -74,8 +74,8 @@ class VpcEndpoint:
     def dns_entries(self) -> list[dict[str, str]]:
         """Return the names of the endpoint, each with the hosted zone that holds it.
 
-        The zonal names come first, on purpose: no page of AWS says that the regional one does, and a client that takes the first
-        entry would name a single zone.
+        The zonal names come first, on purpose: no page of AWS says that the regional one does, and a client that
+        takes the first entry would name a single zone.
         """
         if not self.base_dns_name:
             return []
@@ -144,7 +144,7 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         known = {service["ServiceName"] for service in services}
         for name in names:
             if name not in known:
-                raise VpcEndpointServiceNotFound(name)
+                raise VpcEndpointServiceNotFoundError(name)
         services = [service for service in services if not names or service["ServiceName"] in names]
         for name, values in filters.items():
             services = [service for service in services if _passes(service, name, values)]
@@ -167,13 +167,13 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         types = [item["ServiceType"] for item in service["ServiceType"]]
         if kind not in types and kind in (INTERFACE, GATEWAY):
             # Text as quoted in hashicorp/terraform-provider-aws reports.
-            raise InvalidParameter(
+            raise InvalidParameterError(
                 f"Endpoint type ({kind}) does not match available service types ([{', '.join(types)}])."
             )
         if kind == GATEWAY:
             return self._create_gateway_endpoint(parameters, tags)
         if kind != INTERFACE:
-            raise UnsupportedOperation(f"The lab has VPC endpoints of the types Interface and Gateway; got {kind}")
+            raise UnsupportedOperationError(f"The lab has VPC endpoints of the types Interface and Gateway; got {kind}")
         return self._create_interface_endpoint(vpc, service, parameters, tags)
 
     def _create_gateway_endpoint(self, parameters: Parameters, tags: dict[str, str]) -> VpcEndpoint:
@@ -204,7 +204,7 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         self, vpc: VPC, service: dict[str, Any], parameters: Parameters, tags: dict[str, str]
     ) -> VpcEndpoint:
         if parameters.get("IpAddressType", "ipv4") != "ipv4":
-            raise UnsupportedOperation(f"The lab has IpAddressType ipv4 only; got {parameters['IpAddressType']}")
+            raise UnsupportedOperationError(f"The lab has IpAddressType ipv4 only; got {parameters['IpAddressType']}")
         addresses = {item["SubnetId"]: item.get("Ipv4") for item in parameters.get("SubnetConfigurations", [])}
         subnet_ids = list(dict.fromkeys([*parameters.get("SubnetIds", []), *addresses]))
         self._check_subnets(vpc.id, service, subnet_ids, taken_zones=[])
@@ -222,7 +222,8 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
             service_name=service["ServiceName"],
             vpc_endpoint_type=INTERFACE,
             policy_document=parameters.get("PolicyDocument") or DEFAULT_POLICY,
-            # "If you do not specify a security group, the default security group" (CreateVpcEndpoint, SecurityGroupIds).
+            # "If you do not specify a security group, the default security group" (CreateVpcEndpoint,
+            # SecurityGroupIds).
             security_group_ids=group_ids or [self.default_group_id(vpc.id)],
             private_dns_enabled=private_dns,
             base_dns_name=service["BaseEndpointDnsNames"][0],
@@ -246,7 +247,7 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         """
         endpoint = self._live_vpc_endpoint(endpoint_id)
         if endpoint.vpc_endpoint_type == GATEWAY:
-            raise UnsupportedOperation("The lab does not change gateway endpoints; replace the endpoint")
+            raise UnsupportedOperationError("The lab does not change gateway endpoints; replace the endpoint")
         vpc, service = self.get_vpc(endpoint.vpc_id), self._service(endpoint.service_name)
         removed = [subnet_id for subnet_id in parameters.get("RemoveSubnetIds", []) if subnet_id in endpoint.interfaces]
         added = [subnet_id for subnet_id in parameters.get("AddSubnetIds", []) if subnet_id not in endpoint.interfaces]
@@ -260,13 +261,13 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         ]
         self._check_endpoint_groups(vpc.id, group_ids)
         if not group_ids:
-            raise InvalidParameter(f"{endpoint_id} has to keep at least one security group")
+            raise InvalidParameterError(f"{endpoint_id} has to keep at least one security group")
         private_dns = parameters.get("PrivateDnsEnabled", endpoint.private_dns_enabled)
         self._check_private_dns(vpc, service, private_dns)
         policy = parameters.get("PolicyDocument")
         reset = parameters.get("ResetPolicy", False)
         if policy and reset:
-            raise InvalidParameterCombination("PolicyDocument and ResetPolicy exclude each other")
+            raise InvalidParameterCombinationError("PolicyDocument and ResetPolicy exclude each other")
         self._check_policy(service, policy)
 
         if policy or reset:
@@ -331,14 +332,15 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         for subnet_id in subnet_ids:
             subnet = self.get_subnet(subnet_id)
             if subnet.vpc_id != vpc_id:
-                raise InvalidParameter(f"Subnet {subnet_id} does not belong to {vpc_id}")
+                raise InvalidParameterError(f"Subnet {subnet_id} does not belong to {vpc_id}")
             if subnet.availability_zone in zones:
-                raise DuplicateSubnetsInSameZone(subnet_id)
+                raise DuplicateSubnetsInSameZoneError(subnet_id)
             zones.append(subnet.availability_zone)
             if subnet.availability_zone not in service["AvailabilityZones"]:
                 # Text as quoted in reports of aws/aws-cdk and hashicorp/terraform-provider-aws.
-                raise InvalidParameter(
-                    f"The VPC endpoint service {service['ServiceName']} does not support the availability zone of the subnet: "
+                raise InvalidParameterError(
+                    f"The VPC endpoint service {service['ServiceName']} does not support the availability zone "
+                    f"of the subnet: "
                     f"{subnet_id}."
                 )
 
@@ -346,22 +348,24 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         for group_id in group_ids:
             group = self.get_security_group_from_id(group_id)
             if group is None:
-                raise SecurityGroupNotFound(group_id)
+                raise SecurityGroupNotFoundError(group_id)
             if group.vpc_id != vpc_id:
-                raise InvalidParameter(f"Security group {group_id} does not belong to {vpc_id}")
+                raise InvalidParameterError(f"Security group {group_id} does not belong to {vpc_id}")
 
     def _check_private_dns(self, vpc: VPC, service: dict[str, Any], enabled: bool) -> None:
         if not enabled:
             return
         if not service.get("PrivateDnsNames"):
             # Text as quoted in reports of hashicorp/terraform-provider-aws.
-            raise InvalidParameter(
-                f"Private DNS can't be enabled because the service {service['ServiceName']} does not provide a private DNS name."
+            raise InvalidParameterError(
+                f"Private DNS can't be enabled because the service {service['ServiceName']} does not provide a "
+                f"private DNS name."
             )
         if not (vpc.enable_dns_support and vpc.enable_dns_hostnames):
             # Text as quoted in reports of hashicorp/terraform-provider-aws.
-            raise InvalidParameter(
-                "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for "
+            raise InvalidParameterError(
+                "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set "
+                "to true for "
                 f"{vpc.id}"
             )
 
@@ -369,11 +373,11 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         if not policy:
             return
         if not service["VpcEndpointPolicySupported"]:
-            raise InvalidParameter(f"The service {service['ServiceName']} does not support endpoint policies")
+            raise InvalidParameterError(f"The service {service['ServiceName']} does not support endpoint policies")
         try:
             json.loads(policy)
         except ValueError as error:
-            raise InvalidParameter(f"PolicyDocument is not JSON: {error}") from error
+            raise InvalidParameterError(f"PolicyDocument is not JSON: {error}") from error
 
     def _add_interfaces(self, endpoint: VpcEndpoint, subnet_ids: list[str], addresses: dict[str, str | None]) -> None:
         for subnet_id in subnet_ids:
@@ -398,4 +402,4 @@ def _passes(service: dict[str, Any], name: str, values: list[str]) -> bool:
         return any(tag["Key"] in values for tag in service["Tags"])
     if name.startswith("tag:"):
         return any(tag["Key"] == name[4:] and tag["Value"] in values for tag in service["Tags"])
-    raise InvalidFilter(name)
+    raise InvalidFilterError(name)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from moto.core.responses import ActionResult
 from moto.ec2.responses._base_response import EC2BaseResponse
 
-from lab.cloud.ec2.exceptions import InvalidFilter, InvalidNextToken, InvalidParameterValue
+from lab.cloud.ec2.exceptions import InvalidFilterError, InvalidNextTokenError, InvalidParameterValueError
 from lab.cloud.ec2.models import EC2Backend
 
 Item = TypeVar("Item")
@@ -47,16 +47,17 @@ class LabResponse(EC2BaseResponse):
 
         Args:
             items: to choose from.
-            values_of: for each filter that the operation knows, how to read its value, or values, from an item. ``tag`` reads a
+            values_of: for each filter that the operation knows, how to read its value, or values, from an item.
+            ``tag`` reads a
                 dictionary and serves ``tag:KEY`` and ``tag-key``.
 
         Raises:
-            InvalidFilter: the request has another filter.
+            InvalidFilterError: the request has another filter.
         """
         for name, patterns in self.filters().items():
             read = values_of.get("tag" if name.startswith("tag") else name)
             if read is None:
-                raise InvalidFilter(name)
+                raise InvalidFilterError(name)
             items = [item for item in items if _matches(name, read(item), patterns)]
         return items
 
@@ -75,13 +76,14 @@ class LabResponse(EC2BaseResponse):
         """
         size = self._get_int_param("MaxResults", 0) or 0
         if size and not smallest <= size <= largest:
-            raise InvalidParameterValue(
-                f"Value ({size}) for parameter maxResults is invalid. Expecting a value between {smallest} and {largest}."
+            raise InvalidParameterValueError(
+                f"Value ({size}) for parameter maxResults is invalid. Expecting a value between {smallest} and "
+                f"{largest}."
             )
         token = self._get_param("NextToken")
         start = _decode(token) if token else 0
         if start > len(items):
-            raise InvalidNextToken
+            raise InvalidNextTokenError
         end = start + (size or largest)
         return items[start:end], _encode(end) if end < len(items) else None
 
@@ -107,7 +109,7 @@ def _decode(token: str) -> int:
     try:
         name, _, offset = base64.b64decode(token, altchars=b"-_", validate=True).decode().partition("=")
         if name != "offset":
-            raise InvalidNextToken
+            raise InvalidNextTokenError
         return int(offset)
     except (binascii.Error, ValueError) as error:
-        raise InvalidNextToken from error
+        raise InvalidNextTokenError from error

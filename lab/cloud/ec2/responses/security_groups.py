@@ -12,7 +12,7 @@ class SecurityGroups(MotoSecurityGroups, LabResponse):
     """The operations on security group rules."""
 
     def authorize_security_group_ingress(self) -> ActionResult:
-        """Answer AuthorizeSecurityGroupIngress with every rule that it added; moto answers with the last permission's."""
+        """Answer AuthorizeSecurityGroupIngress with every rule; moto answers with those of the last permission."""
         return self._authorize(is_egress=False)
 
     def authorize_security_group_egress(self) -> ActionResult:
