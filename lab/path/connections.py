@@ -138,23 +138,26 @@ class Connections:
             await self._terminate(endpoint)
 
     async def _clients(self, endpoint: ClientVpnEndpoint) -> dict[str, Connection] | None:
-        """Return the server's clients by connection id, or None where it does not answer for the moment."""
+        """Return the server's clients by connection id, or None where it has not told them yet."""
         name = f"client-vpn {endpoint.client_vpn_endpoint_id}"
         running = self.sandbox.running.get(name)
         if running is None or not running.running:
             return {}
         try:
-            text = await asyncio.to_thread(openvpn.manage, self._socket(endpoint), "status 3")
-        except OSError:
+            text = self._file(endpoint, "status").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return None
+        clients = openvpn.parse_status(text, since=running.started)
+        if clients is None:
             return None
         found = {}
-        for client in openvpn.parse_status(text):
+        for client in clients:
             identifier = connection_id(endpoint.client_vpn_endpoint_id, running.started, client)
             found[identifier] = Connection(identifier, client)
         return found
 
-    def _socket(self, endpoint: ClientVpnEndpoint) -> Path:
-        return Path(service_directory(f"client-vpn {endpoint.client_vpn_endpoint_id}"), "management.sock")
+    def _file(self, endpoint: ClientVpnEndpoint, name: str) -> Path:
+        return Path(service_directory(f"client-vpn {endpoint.client_vpn_endpoint_id}"), name)
 
     async def _update(self, endpoint: ClientVpnEndpoint, found: dict[str, Connection]) -> None:
         known = self.active.get(endpoint.client_vpn_endpoint_id, {})
@@ -201,4 +204,4 @@ class Connections:
             known = active.get(connection["ConnectionId"])
             if connection["Status"]["Code"] == "terminating" and known:
                 kill = f"client-kill {known.client.client_id}"
-                await asyncio.to_thread(openvpn.manage, self._socket(endpoint), kill)
+                await asyncio.to_thread(openvpn.manage, self._file(endpoint, "management.sock"), kill)

@@ -185,9 +185,7 @@ class Faults:
 
     async def _reboot_device(self, device: "Device", extra: dict[str, str]) -> None:
         hosts.set_environment(device.base, extra)
-        await asyncio.to_thread(
-            device.ask, systemd.SOCKET, {"command": "environment", "environment": hosts.service_environment(extra)}
-        )
+        await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "environment", "environment": extra})
         units = await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "list"})
         names = [unit["Id"] for unit in units["units"] if unit["ActiveState"] in ("active", "activating")]
         for name in names:

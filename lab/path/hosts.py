@@ -4,7 +4,6 @@ Inside, /etc, /var/lib, /var/log, /run and /dev belong to the device alone and a
 the machine's. `run` and `command` enter a host from outside.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,8 +19,8 @@ from lab.path.stand_ins import systemd
 from lab.state import Lab
 
 STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
-_STAND_INS_DIRECTORY = "/run/stand-ins"
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# First on every path, also on the one that a shell falls back to: OpenVPN runs its scripts without PATH.
+_STAND_INS_DIRECTORY = Path("/usr/local/sbin")
 _ENVIRONMENT = "environment"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")
 
@@ -32,6 +31,8 @@ for pair in etc:/etc lib:/var/lib log:/var/log; do
   mount --bind "$base/${pair%%:*}" "${pair#*:}"
 done
 mount -t sysfs sysfs /sys 2>/dev/null || true
+mount --bind /usr/local/sbin "$base/run/local-sbin"
+mount --bind "$base/sbin" /usr/local/sbin
 for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
@@ -51,7 +52,7 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return {
         "LANG": "C.UTF-8",
         **kept,
-        "PATH": f"{_STAND_INS_DIRECTORY}:{Path(sys.executable).parent}:{_SYSTEM_PATH}",
+        "PATH": f"{_STAND_INS_DIRECTORY}:{Path(sys.executable).parent}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/run/home",
         "USER": "root",
         **(extra or {}),
@@ -70,7 +71,7 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
         The folder that holds them.
     """
     base = sandbox_paths.HOSTS / name
-    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/stand-ins", "dev", "dev/net"):
+    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/local-sbin", "sbin", "dev", "dev/net"):
         (base / directory).mkdir(parents=True, exist_ok=True)
     _copy_etc(base / "etc")
     etc = base / "etc"
@@ -84,12 +85,15 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
     (etc / "openvpn/update-systemd-resolved").chmod(0o755)
     _trust(etc / "ssl/certs", root_ca)
     for command in STAND_INS:
-        path = base / f"run/stand-ins/{command}"
+        path = base / "sbin" / command
         _write(
             path,
             f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m lab.path.stand_ins.{command} "$@"\n',
         )
         path.chmod(0o755)
+    for other in _STAND_INS_DIRECTORY.glob("*"):
+        if other.name not in STAND_INS:
+            (base / "sbin" / other.name).symlink_to(f"/run/local-sbin/{other.name}")
     for node, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
         (base / "dev" / node).symlink_to(target)
     (base / "dev/stderr").symlink_to("/proc/self/fd/2")
@@ -133,11 +137,6 @@ def skewed_clock(library: Path, offset: str) -> dict[str, str]:
     return {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
-def service_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return what the stand-in for systemd is told of its services' environment."""
-    return {"STAND_INS": _STAND_INS_DIRECTORY, **extra}
-
-
 def set_environment(base: Path, extra: dict[str, str]) -> None:
     """Keep variables for the commands that `command` runs in a device's host."""
     _write(base / "run" / _ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in extra.items()))
@@ -156,7 +155,7 @@ def boot(name: str, base: Path, log: Path) -> processes.Process:
         *enter(name),
         *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"),
         *("sh", "-euc", script, "host", str(base), name),
-        *(sys.executable, "-m", "lab.path.stand_ins.systemd", "--environment", json.dumps(service_environment({}))),
+        *(sys.executable, "-m", "lab.path.stand_ins.systemd"),
     ]
     with log.open("ab") as output:
         return processes.start(argv, environment=environment({"PYTHONPATH": str(ROOT)}), output=output)

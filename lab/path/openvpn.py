@@ -18,7 +18,7 @@ def client_network(client_cidr: str) -> ipaddress.IPv4Network:
     return next(network.subnets(new_prefix=max(_POOL_PREFIX, network.prefixlen)))
 
 
-def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, management: str) -> str:
+def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, management: str, status: str) -> str:
     """Return the configuration of the server of an endpoint.
 
     What is pushed is what the walk-through's client logged: ``dhcp-option DNS``, ``redirect-gateway def1 bypass-dhcp``,
@@ -29,6 +29,7 @@ def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, managemen
         endpoint: The endpoint.
         address: The server's public address.
         management: Path of the management socket.
+        status: Path of the file that tells the clients, written every second.
     """
     network = client_network(endpoint.client_cidr)
     push = [f"dhcp-option DNS {server}" for server in endpoint.dns_servers]
@@ -57,6 +58,8 @@ def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, managemen
         "ping-restart 40",
         "reneg-sec 0",
         f"management {management} unix",
+        f"status {status} 1",
+        "status-version 3",
         "verb 3",
         *(f'push "{option}"' for option in push),
         # A server that is stopped in good order tells its clients, as AWS does when it resets connections.
@@ -76,7 +79,7 @@ def _inline(tag: str, pem: str) -> str:
 
 @dataclass(frozen=True)
 class Client:
-    """One client of a server, as ``status 3`` lists it.
+    """One client of a server, as the server lists it.
 
     Attributes:
         client_id: OpenVPN's number of the client instance.
@@ -97,16 +100,25 @@ class Client:
     since: int
 
 
-def parse_status(text: str) -> list[Client]:
-    """Return the clients in an answer to ``status 3``.
+def parse_status(text: str, *, since: float) -> list[Client] | None:
+    """Return the clients in a status file of version 3.
 
     Args:
-        text: Tab-separated lines; ``CLIENT_LIST`` has common name, real address, virtual address, virtual IPv6 address,
-            bytes received, bytes sent, time, epoch, user name, client id, peer id, cipher (openvpn(8), "management").
+        text: Tab-separated lines; ``TIME`` has the date and the epoch, ``CLIENT_LIST`` common name, real address, virtual
+            address, virtual IPv6 address, bytes received, bytes sent, time, epoch, user name, client id, peer id, cipher
+            (openvpn(8), "status-version").
+        since: Seconds since the epoch: a file that was written earlier is another server's.
+
+    Returns:
+        The clients, or None where the file is not of this server, or is being written.
     """
+    if not text.rstrip().endswith("END"):
+        return None
     clients = []
     for line in text.splitlines():
         fields = line.split("\t")
+        if fields[0] == "TIME" and int(fields[2]) < int(since):
+            return None
         # A client that is still shaking hands has no address yet.
         if fields[0] == "CLIENT_LIST" and fields[3]:
             address = fields[2].removeprefix("udp4:").removeprefix("tcp4-server:")
@@ -121,7 +133,7 @@ def manage(path: Path, command: str, *, timeout: float = 2) -> str:
 
     Args:
         path: The socket.
-        command: Such as ``status 3`` or ``client-kill 0``.
+        command: Such as ``client-kill 0``.
         timeout: Seconds to wait for the answer.
 
     Raises:

@@ -444,7 +444,9 @@ class _Planner:
         name = f"client-vpn {identifier}"
         directory = service_directory(name)
         management = f"{directory}/management.sock"
-        configuration = openvpn.server_configuration(endpoint, address=self.public[identifier], management=management)
+        configuration = openvpn.server_configuration(
+            endpoint, address=self.public[identifier], management=management, status=f"{directory}/status"
+        )
         yield Service(
             name,
             identifier,

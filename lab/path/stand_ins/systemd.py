@@ -7,7 +7,6 @@ Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPos
 on), cgroups, sockets, timers and targets.
 """
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -293,8 +292,7 @@ class ServiceUnit:
     # -- processes -------------------------------------------------------------------------------------------------
 
     def _environment(self, unit: Unit) -> dict[str, str]:
-        environment = {"PATH": f"{self.extra_environment.get('STAND_INS', '')}:{_PATH}".lstrip(":"), "LANG": "C.UTF-8"}
-        environment |= {key: value for key, value in self.extra_environment.items() if key != "STAND_INS"}
+        environment = {"PATH": _PATH, "LANG": "C.UTF-8", **self.extra_environment}
         environment["INVOCATION_ID"] = os.urandom(16).hex()
         for line in unit.words("Environment"):
             key, _, value = line.partition("=")
@@ -433,8 +431,8 @@ def enabled_state(name: str) -> str:
 class Manager:
     """All services of a host and the socket that `systemctl` asks."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
+    def __init__(self) -> None:
+        self.environment: dict[str, str] = {}
         self.units: dict[str, ServiceUnit] = {}
 
     def service(self, name: str) -> ServiceUnit:
@@ -537,9 +535,9 @@ class Manager:
                 unit.notify(fields)
 
 
-async def _main(environment: dict[str, str]) -> None:
+async def _main() -> None:
     processes.handle_children()
-    manager = Manager(environment)
+    manager = Manager()
     Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)
     JOURNAL.parent.mkdir(parents=True, exist_ok=True)
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -564,10 +562,7 @@ async def _main(environment: dict[str, str]) -> None:
 
 def main() -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--environment", default="{}", help="JSON: variables of every service")
-    arguments = parser.parse_args()
-    asyncio.run(_main(json.loads(arguments.environment)))
+    asyncio.run(_main())
 
 
 if __name__ == "__main__":
