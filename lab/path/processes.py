@@ -17,7 +17,8 @@ class Process:
 
     Attributes:
         pid: Its number.
-        exited: Becomes the status: an exit code, or the negative number of the signal that ended it.
+        exited: Becomes the status: an exit code, or the negative number of the signal that ended it. Whoever awaits it
+            uses `wait`, since a task that is cancelled takes along the future that it awaits.
     """
 
     def __init__(self, pid: int) -> None:
@@ -35,16 +36,20 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    async def wait(self) -> int:
+        """Wait for its end and return its status."""
+        return await asyncio.shield(self.exited)
+
     async def stop(self, *, number: int = signal.SIGTERM, timeout: float = 5) -> None:
         """End it: with a signal first, with SIGKILL once `timeout` seconds are over."""
         # A stopped process acts on nothing but SIGKILL until it continues.
         self.send(number)
         self.send(signal.SIGCONT)
         try:
-            await asyncio.wait_for(asyncio.shield(self.exited), timeout)
+            await asyncio.wait_for(self.wait(), timeout)
         except TimeoutError:
             self.send(signal.SIGKILL)
-            await self.exited
+            await self.wait()
 
 
 def start(

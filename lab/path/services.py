@@ -99,7 +99,7 @@ class Running:
     async def _keep(self) -> None:
         while not self._stopping:
             assert self.process is not None  # noqa: S101 (started before)
-            await self.process.exited
+            await self.process.wait()
             await asyncio.sleep(_RESTART_DELAY)
             while self.held and not self._stopping:
                 await asyncio.sleep(0.1)

@@ -291,7 +291,10 @@ def _wait_for_endpoint(ec2: Any, identifier: str) -> dict[str, Any]:
 
 def _zone(route53: Any, region: str, vpc_id: str, name: str, endpoint: dict[str, Any]) -> str:
     zone_id: str = route53.create_hosted_zone(
-        Name=name, CallerReference=vpc_id, VPC={"VPCRegion": region, "VPCId": vpc_id}, HostedZoneConfig={"PrivateZone": True}
+        Name=name,
+        CallerReference=vpc_id,
+        VPC={"VPCRegion": region, "VPCId": vpc_id},
+        HostedZoneConfig={"PrivateZone": True},
     )["HostedZone"]["Id"]
     regional = min(endpoint["DnsEntries"], key=lambda entry: len(entry["DnsName"]))
     route53.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": [alias_change(name, regional)]})

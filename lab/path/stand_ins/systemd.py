@@ -224,7 +224,7 @@ class ServiceUnit:
             log(self.name, f"Started {unit.get('Description', self.name, 'Unit')}.")
             self._answer(None)
             await self._watch(unit)
-        code = await self.main.exited
+        code = await self.main.wait()
         self.exit_status = code if code >= 0 else -code
         log(self.name, f"Main process exited, code={'exited' if code >= 0 else 'killed'}, status={self.exit_status}")
         return code
@@ -341,7 +341,7 @@ class ServiceUnit:
         environment = self._environment(unit) | {"MAINPID": main}
         _, ignore = unit_files.command(unit, line, environment)
         process = self._spawn(unit, line.replace("$MAINPID", main))
-        code = await process.exited
+        code = await process.wait()
         if code != 0 and required and not ignore:
             self.exit_status = abs(code)
             raise UnitError(f"{self.name}: `{line}` failed with status {code}")
@@ -556,7 +556,7 @@ async def _main() -> None:
         [sys.executable, "-m", "lab.path.stand_ins.resolved"], environment=os.environ, output=sys.stdout.buffer
     )
     async with server:
-        await resolved.exited
+        await resolved.wait()
     raise SystemExit("the stand-in for systemd-resolved ended")
 
 
