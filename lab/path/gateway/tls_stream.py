@@ -18,7 +18,8 @@ HANDSHAKE_TIMEOUT = 20.0
 LINGER = 2.0
 """Seconds that the device has to end its side after ours has ended."""
 
-_BUFFER = 256 * 1024
+_BUFFER = memoryview(bytearray(256 * 1024))
+"""Where every connection's bytes arrive; it is emptied before the loop reads from another."""
 
 
 class Application(Protocol):
@@ -63,8 +64,6 @@ class TlsStream(asyncio.BufferedProtocol):
         self._make_application = make_application
         self._refused = refused
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
         self._established = False
         self._ending = False
         self._timer: asyncio.TimerHandle | None = None
@@ -87,13 +86,13 @@ class TlsStream(asyncio.BufferedProtocol):
 
     def get_buffer(self, _: int) -> memoryview:
         """Where the next bytes go."""
-        return self._view
+        return _BUFFER
 
     def buffer_updated(self, size: int) -> None:
         """Bytes have arrived."""
         if self._ending:
             return
-        self._incoming.write(self._view[:size])
+        self._incoming.write(_BUFFER[:size])
         if self._established or self._handshake():
             self._read()
 
@@ -143,7 +142,7 @@ class TlsStream(asyncio.BufferedProtocol):
         pieces: list[bytes] = []
         over = False
         try:
-            while piece := self.tls.read(_BUFFER):
+            while piece := self.tls.read(len(_BUFFER)):
                 pieces.append(piece)
             over = True  # close_notify
         except ssl.SSLWantReadError:

@@ -70,7 +70,7 @@ OPEN = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "io
 
 @dataclass
 class Stack:
-    """Processes, addresses and the table; ``endpoint`` is the interface endpoint's address, ``public`` the internet's."""
+    """Processes, addresses and the table: endpoint is the interface endpoint's, public the internet's."""
 
     directory: Path
     authority: Authority
