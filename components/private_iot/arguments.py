@@ -37,7 +37,7 @@ def require(component: str, args: Mapping[str, Any], shape: type) -> None:
 
     Args:
         component: The component's name, for the message.
-        args: The arguments that have a value.
+        args: What the program passed.
         shape: The component's TypedDict.
 
     Raises:
@@ -45,7 +45,7 @@ def require(component: str, args: Mapping[str, Any], shape: type) -> None:
     """
     required: frozenset[str] = shape.__required_keys__  # type: ignore[attr-defined] # every TypedDict has it
     for name in sorted(required):
-        if name not in args:
+        if args.get(name) is None:
             raise UnknownArgumentError(name, f"{name} is missing: {component} cannot do without it; pass {name}")
 
 

@@ -1,7 +1,7 @@
 """A Pulumi monitor that answers as a cloud would and writes down everything that a program asked of it.
 
-It sees what the engine sees: types, names, parents, inputs with their secrets, dependencies, aliases, providers. It cannot
-prove that AWS or the providers accept any of it.
+It sees what the engine sees: types, names, parents, inputs with their secrets, dependencies, aliases, providers. It
+cannot prove that AWS or the providers accept any of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks, rpc, settings, stack
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
@@ -118,6 +118,10 @@ def read_struct(message: struct_pb2.Struct) -> dict[str, Any]:
     return read
 
 
+def _is_stack(urn: str) -> bool:
+    return urn.split("::")[2] == "pulumi:pulumi:Stack"
+
+
 class _Answers(mocks.Mocks):
     """Unused: `Recorder` answers itself, but its base class wants one."""
 
@@ -155,15 +159,21 @@ class Recorder(mocks.MockMonitor):
             name = arguments["serviceName"]
             letters = OFFERED[name.removeprefix(f"com.amazonaws.{self.region}.")]
             # Not sorted, as AWS does not promise an order.
-            return {"serviceName": name, "availabilityZones": [f"{self.region}{letter}" for letter in reversed(letters)]}
+            return {
+                "serviceName": name,
+                "availabilityZones": [f"{self.region}{letter}" for letter in reversed(letters)],
+            }
         assert function == "getEndpoint", function
-        kind = {"iot:Data-ATS": f"a1b2c3-ats.iot.{self.region}", "iot:CredentialProvider": f"c9.credentials.iot.{self.region}"}
+        kind = {
+            "iot:Data-ATS": f"a1b2c3-ats.iot.{self.region}",
+            "iot:CredentialProvider": f"c9.credentials.iot.{self.region}",
+        }
         return {"id": "endpoint", "endpointAddress": f"{kind[arguments['endpointType']]}.amazonaws.com"}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 # the protocol's name
         if request.type == "pulumi:pulumi:Stack":
-            return super().RegisterResource(request)
-        urn = self.make_urn("" if request.parent.endswith("-stack") else request.parent, request.type, request.name)
+            return resource_pb2.RegisterResourceResponse(urn=self.make_urn("", request.type, request.name))
+        urn = self.make_urn("" if _is_stack(request.parent) else request.parent, request.type, request.name)
         inputs = read_struct(request.object)
         computed = self._computed(request.type, request.name, plain(inputs)) if request.custom else {}
         if self.preview:
@@ -190,7 +200,9 @@ class Recorder(mocks.MockMonitor):
         answer = struct_pb2.Struct()
         answer.update(
             {
-                key: {SIGNATURE: SECRET, "value": value} if key in secrets or isinstance(inputs.get(key), Secret) else value
+                key: {SIGNATURE: SECRET, "value": value}
+                if key in secrets or isinstance(inputs.get(key), Secret)
+                else value
                 for key, value in state.items()
                 if value is not None
             }
@@ -201,11 +213,11 @@ class Recorder(mocks.MockMonitor):
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 # the protocol's name
         outputs = read_struct(request.outputs)
-        if "pulumi:pulumi:Stack" in request.urn:
+        if _is_stack(request.urn):
             self.deployment.stack_outputs = outputs
         else:
             self.deployment.component_outputs[request.urn] = outputs
-        return super().RegisterResourceOutputs(request)
+        return empty_pb2.Empty()
 
     def _computed(self, token: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What the provider adds to a resource's inputs."""
@@ -273,11 +285,13 @@ def deploy(
     """
     recorder = Recorder(preview=preview, region=region, dns_entries=dns_entries)
 
+    features = set(recorder.GetDeploymentInfo(None).supportedFeatures)  # type: ignore[no-untyped-call] # the SDK leaves it untyped
+
     async def run() -> None:
         settings.configure(
-            mocks.MockSettings(
+            mocks.MockSettings(  # type: ignore[no-untyped-call] # as above
                 monitor=recorder,
-                monitor_features=set(recorder.GetDeploymentInfo(None).supportedFeatures),
+                monitor_features=features,
                 engine=mocks.MockEngine(None),
                 project="private-iot",
                 stack="test",

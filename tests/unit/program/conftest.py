@@ -7,4 +7,4 @@ import pulumi_aws
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     # The module is lazy: only the use of a name imports it.
-    assert pulumi_aws.ec2.Vpc
+    pulumi_aws.ec2.Vpc  # noqa: B018 # for its side effect
