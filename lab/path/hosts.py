@@ -6,6 +6,7 @@ the machine's. `run` and `command` enter a host from outside.
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from lab.path import control, processes, sandbox_paths
 from lab.path.network import enter
 from lab.path.services import ROOT
 from lab.path.stand_ins import systemd
+from lab.path.stand_ins.systemd import many_users
 from lab.state import Lab
 
 STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
@@ -31,6 +33,11 @@ for pair in etc:/etc lib:/var/lib log:/var/log; do
   mount --bind "$base/${pair%%:*}" "${pair#*:}"
 done
 mount -t sysfs sysfs /sys 2>/dev/null || true
+for directory in CLOSED; do
+  layer="$base/open$directory"
+  mkdir -p "$layer/upper" "$layer/work"; chmod 755 "$layer/upper"
+  mount -t overlay -o "lowerdir=$directory,upperdir=$layer/upper,workdir=$layer/work" overlay "$directory"
+done
 mount --bind /usr/local/sbin "$base/run/local-sbin"
 mount --bind "$base/sbin" /usr/local/sbin
 for device in DEVICES; do
@@ -142,6 +149,19 @@ def set_environment(base: Path, extra: dict[str, str]) -> None:
     _write(base / "run" / _ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in extra.items()))
 
 
+def _closed() -> list[Path]:
+    """Return the folders above the interpreter and the lab's code that only their owner may enter.
+
+    On a device every user may enter what runs its services; a layer over the folder makes it so in a device's host alone.
+    Where the sandbox has one user, that user is the owner.
+    """
+    if not many_users():
+        return []
+    needed = (Path(sys.prefix), Path(sys.base_prefix), ROOT)
+    above = {folder for path in needed for folder in (path, *path.parents)}
+    return sorted(folder for folder in above if not folder.stat().st_mode & stat.S_IXOTH)
+
+
 def boot(name: str, base: Path, log: Path) -> processes.Process:
     """Start the process number 1 of a device's host.
 
@@ -150,7 +170,7 @@ def boot(name: str, base: Path, log: Path) -> processes.Process:
         base: From `prepare`.
         log: File that takes what it prints.
     """
-    script = _MOUNTS.replace("DEVICES", " ".join(_DEVICES))
+    script = _MOUNTS.replace("DEVICES", " ".join(_DEVICES)).replace("CLOSED", " ".join(map(str, _closed())))
     argv = [
         *enter(name),
         *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"),

@@ -371,7 +371,7 @@ class ServiceUnit:
                 path = Path(base) / name
                 path.mkdir(parents=True, exist_ok=True)
                 path.chmod(int(unit.get(f"{key}Mode", "0755"), 8))
-                if key != "ConfigurationDirectory" and user != "root" and _many_users():
+                if key != "ConfigurationDirectory" and user != "root" and many_users():
                     shutil.chown(path, user, unit.get("Group") or None)
 
     def _remove_runtime_directory(self, unit: Unit) -> None:
@@ -398,14 +398,14 @@ def unit_log(name: str) -> Path:
     return JOURNAL.with_name(f"{name.replace('/', '-')}.log")
 
 
-def _many_users() -> bool:
+def many_users() -> bool:
     """Whether this user namespace has users beside root."""
     return int(Path("/proc/self/uid_map").read_text().split()[2]) > 1
 
 
 def _as_user(unit: Unit) -> list[str]:
     user, group = unit.get("User"), unit.get("Group")
-    if user in ("", "root") or not _many_users():
+    if user in ("", "root") or not many_users():
         return []
     pwd.getpwnam(user)
     groups = unit.words("SupplementaryGroups")
