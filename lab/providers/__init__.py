@@ -1,7 +1,7 @@
 """Stand-ins for Pulumi's `aws` and `tls` plugins, where the vendor's cannot be downloaded.
 
-They speak the provider protocol and turn the resource types that the library uses into AWS API calls (`aws`) and into keys and
-certificates (`tls`), by the rules of the Terraform providers that the vendor's plugins are made from.
+They speak the provider protocol and turn the resource types that the library uses into AWS API calls (`aws`) and into
+keys and certificates (`tls`), by the rules of the Terraform providers that the vendor's plugins are made from.
 """
 
 import shlex
@@ -18,10 +18,10 @@ PROVIDERS: Final = {"aws": "7.51.1", "tls": "5.6.2"}
 def load(name: str) -> Provider:
     """The provider of that name; only its own modules are imported."""
     if name == "aws":
-        from lab.providers.aws.provider import AwsProvider
+        from lab.providers.aws.provider import AwsProvider  # noqa: PLC0415  # tls does not wait for aws, nor aws for tls
 
         return AwsProvider()
-    from lab.providers.tls.provider import TlsProvider
+    from lab.providers.tls.provider import TlsProvider  # noqa: PLC0415  # as above
 
     return TlsProvider()
 
@@ -29,8 +29,7 @@ def load(name: str) -> Provider:
 def install(pulumi_home: Path) -> None:
     """Writes the plugins into a Pulumi home, `plugins/resource-aws-v7.51.1/pulumi-resource-aws` and its like.
 
-    Each is a shell script that runs this interpreter with this checkout on its path. Where one is in place already and the
-    same, nothing is written.
+    Each is a shell script that runs this interpreter with this checkout on its path. One in place is left.
 
     Args:
         pulumi_home: The folder that PULUMI_HOME names; made where it is missing.

@@ -1,6 +1,7 @@
 """Serves a stand-in provider: `python -m lab.providers aws|tls [ENGINE_ADDRESS]`.
 
-Started by the engine as a plugin: it prints the port that it listens on, and ends when it is killed or when the engine is gone.
+Started by the engine as a plugin: it prints the port that it listens on, and ends when it is killed or when the
+engine is gone.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 from lab.providers import PROVIDERS, load
 from lab.providers.protocol import Servicer
 
-# Pulumi's own limit for a message (sdk/go/common/util/rpcutil: 400 MB); certificates in state are small, lists may not be.
+# Pulumi's own limit for a message (sdk/go/common/util/rpcutil: 400 MB).
 _MESSAGE_LIMIT = 400 * 1024 * 1024
 _THREADS = 64
 

@@ -101,8 +101,7 @@ def _check_value(rule: Property, value: Any, path: str, failures: list[Failure])
         _check_object(rule.fields, value, f"{path}.", checked, failures)
         return checked
     if rule.kind in ("list", "set"):
-        assert rule.element is not None  # noqa: S101 - a list always has one, by its constructor
-        value = [_check_value(rule.element, item, f"{path}[{index}]", failures) for index, item in enumerate(value)]
+        value = [_check_value(rule.items, item, f"{path}[{index}]", failures) for index, item in enumerate(value)]
         if rule.minimum is not None and len(value) < rule.minimum:
             failures.append(Failure(path, f"attribute supports {rule.minimum} item minimum, config has {len(value)}"))
         if rule.maximum is not None and len(value) > rule.maximum:

@@ -43,9 +43,9 @@ def differences(
     found: dict[str, Change] = {}
     for name, rule in resource.inputs.items():
         if name not in skipped:
-            changes: dict[str, tuple[ChangeKind, bool]] = {}
-            _compare(rule, state.get(name), inputs.get(name), name, rule.force_new, changes)
-            found.update({path: Change(name, kind, replaces) for path, (kind, replaces) in changes.items()})
+            comparison = _Comparison()
+            comparison.compare(rule, state.get(name), inputs.get(name), name, replaces=rule.force_new)
+            found.update({path: Change(name, kind, forced) for path, (kind, forced) in comparison.found.items()})
     return found
 
 
@@ -75,66 +75,71 @@ def must_delete_first(resource: Resource, olds: Mapping[str, Any], inputs: Mappi
     return not made and olds.get(auto.property) == inputs.get(auto.property)
 
 
-def _compare(
-    rule: Property, old: Any, new: Any, path: str, replaces: bool, found: dict[str, tuple[ChangeKind, bool]]
-) -> None:
-    replaces = replaces or rule.force_new
-    if new is UNKNOWN:
-        found[path] = ("add" if old is None else "update", replaces)
-        return
-    if new is None and rule.computed:
-        return
-    if empty(old) and empty(new):
-        return
-    if rule.same is not None and old is not None and new is not None and not has_unknown(new) and rule.same(old, new):
-        return
-    if old is None or new is None:
-        found[path] = ("add" if old is None else "delete", replaces)
-    elif rule.kind == "object":
-        for name, inner in rule.fields.items():
-            _compare(inner, old.get(name), new.get(name), f"{path}.{name}", replaces, found)
-    elif rule.kind == "map":
+class _Comparison:
+    """Collects what differs: path → kind and whether it replaces."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[ChangeKind, bool]] = {}
+
+    def compare(self, rule: Property, old: Any, new: Any, path: str, *, replaces: bool) -> None:
+        """Compares one property, however deep."""
+        replaces = replaces or rule.force_new
+        if new is UNKNOWN:
+            self.found[path] = ("add" if old is None else "update", replaces)
+            return
+        if (new is None and rule.computed) or (empty(old) and empty(new)):
+            return
+        if rule.same is not None and old is not None and not has_unknown(new) and new is not None:
+            if not rule.same(old, new):
+                self.found[path] = ("update", replaces)
+        elif old is None or new is None:
+            self.found[path] = ("add" if old is None else "delete", replaces)
+        elif rule.kind == "object":
+            for name, inner in rule.fields.items():
+                self.compare(inner, old.get(name), new.get(name), f"{path}.{name}", replaces=replaces)
+        elif rule.kind == "map":
+            self._maps(old, new, path, replaces=replaces)
+        elif rule.kind == "list":
+            self._lists(rule.items, old, new, path, replaces=replaces)
+        elif rule.kind == "set":
+            self._sets(rule.items, old, new, path, replaces=replaces)
+        elif old != new:
+            self.found[path] = ("update", replaces)
+
+    def _maps(self, old: dict[str, Any], new: dict[str, Any], path: str, *, replaces: bool) -> None:
         for name in sorted({*old, *new}):
             if old.get(name) != new.get(name):
                 kind: ChangeKind = "add" if name not in old else "delete" if name not in new else "update"
-                found[f"{path}{_quoted(name)}"] = (kind, replaces)
-    elif rule.kind == "list":
-        assert rule.element is not None  # noqa: S101 - a list always has one, by its constructor
+                self.found[f"{path}{_quoted(name)}"] = (kind, replaces)
+
+    def _lists(self, items: Property, old: list[Any], new: list[Any], path: str, *, replaces: bool) -> None:
         for index in range(max(len(old), len(new))):
             before = old[index] if index < len(old) else None
             after = new[index] if index < len(new) else None
-            _compare(rule.element, before, after, f"{path}[{index}]", replaces, found)
-    elif rule.kind == "set":
-        _compare_sets(rule, old, new, path, replaces, found)
-    elif old != new:
-        found[path] = ("update", replaces)
+            self.compare(items, before, after, f"{path}[{index}]", replaces=replaces)
 
-
-def _compare_sets(
-    rule: Property, old: list[Any], new: list[Any], path: str, replaces: bool, found: dict[str, tuple[ChangeKind, bool]]
-) -> None:
-    assert rule.element is not None  # noqa: S101 - a set always has one, by its constructor
-    unmatched = list(range(len(old)))
-    for index, item in enumerate(new):
-        match = next((at for at in unmatched if equal(rule.element, old[at], item)), None)
-        if match is None:
-            found[f"{path}[{index}]"] = ("update" if index < len(old) else "add", replaces)
-        else:
-            unmatched.remove(match)
-    for at in unmatched:
-        found.setdefault(f"{path}[{at}]", ("delete", replaces))
+    def _sets(self, items: Property, old: list[Any], new: list[Any], path: str, *, replaces: bool) -> None:
+        unmatched = list(range(len(old)))
+        for index, item in enumerate(new):
+            match = next((at for at in unmatched if equal(items, old[at], item)), None)
+            if match is None:
+                self.found[f"{path}[{index}]"] = ("update" if index < len(old) else "add", replaces)
+            else:
+                unmatched.remove(match)
+        for at in unmatched:
+            self.found.setdefault(f"{path}[{at}]", ("delete", replaces))
 
 
 def equal(rule: Property, old: Any, new: Any) -> bool:
     """Whether two values of a property are no difference to a plan."""
-    found: dict[str, tuple[ChangeKind, bool]] = {}
-    _compare(rule, old, new, "", False, found)
-    return not found
+    comparison = _Comparison()
+    comparison.compare(rule, old, new, "", replaces=False)
+    return not comparison.found
 
 
 def empty(value: Any) -> bool:
-    """Whether a value is as good as absent: Terraform's plugin SDK knows no difference between absent and the type's zero value."""
-    return value is None or value in ("", 0, False) or value == [] or value == {}
+    """Whether a value is as good as absent: Terraform's plugin SDK takes a type's zero value for absent."""
+    return value is None or value in ("", 0, [], {})
 
 
 def _quoted(name: str) -> str:

@@ -4,10 +4,19 @@ from dataclasses import dataclass
 
 
 class ProviderError(Exception):
-    """An operation that cannot be done; the text says which, on what, why, and what the service answered."""
+    """An operation that cannot be done; the text says which, on what, why, and what the service answered.
+
+    Args:
+        message: The text.
+        code: The service's error code, where the service refused.
+    """
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
-class Cancelled(ProviderError):
+class CancelledError(ProviderError):
     """The engine asked the provider to stop."""
 
 

@@ -1,6 +1,7 @@
 """The provider protocol: what the engine calls, answered from the descriptions of the resource types.
 
-Source: ``pulumi/proto/pulumi/provider.proto`` and, where it leaves room, the Terraform bridge's ``pkg/tfbridge/provider.go``.
+Source: ``pulumi/proto/pulumi/provider.proto`` and, where it leaves room, the Terraform bridge's
+``pkg/tfbridge/provider.go``.
 """
 
 import json
@@ -130,7 +131,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 resource,
                 checked,
                 values.reveal(values.decode(request.olds)),
-                resource_name=request.urn.rsplit("::", 1)[-1],
+                resource_name=_name_of(request.urn),
                 seed=request.randomSeed,
                 proposed_name=autonaming.proposed_name if autonaming is not None else None,
             )
@@ -181,7 +182,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 if state is None:
                     raise ProviderError(f"reading {resource.title} ({identifier}): not found right after its creation")
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine has to learn the id
-                self._abort_half_made(context, identifier, known, given, secrets, error)
+                self._abort_half_made(context, error, identifier, given, values.mark_secrets(known, secrets))
             properties = values.encode(values.mark_secrets(state, secrets))
             return provider_pb2.CreateResponse(id=identifier, properties=properties)
 
@@ -267,7 +268,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     # What all of them share
 
     def _resource(self, urn: str) -> Resource:
-        token = urn.split("::")[2].split("$")[-1]
+        token = urn.split("::")[2].rsplit("$", 1)[-1]  # urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME
         resource = self._provider.resources.get(token)
         if resource is None:
             known = ", ".join(sorted(self._provider.resources))
@@ -298,13 +299,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, self._provider.explain(error))
 
     def _abort_half_made(
-        self,
-        context: grpc.ServicerContext,
-        identifier: str,
-        known: Properties,
-        given: Properties,
-        secrets: frozenset[str],
-        error: Exception,
+        self, context: grpc.ServicerContext, error: Exception, identifier: str, given: Properties, known: Properties
     ) -> NoReturn:
         """Reports a failure after the thing exists, so that the engine records the id and the next up mends it."""
         reason = self._provider.explain(error)
@@ -312,7 +307,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         detail.Pack(
             provider_pb2.ErrorResourceInitFailed(
                 id=identifier,
-                properties=values.encode(values.mark_secrets(_given(known), secrets)),
+                properties=values.encode(_given(known)),
                 inputs=values.encode(given),
                 reasons=[reason],
             )
@@ -321,6 +316,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
         context.abort(grpc.StatusCode.UNKNOWN, reason)
         raise AssertionError("unreachable: abort raises")  # pragma: no cover
+
+
+def _name_of(urn: str) -> str:
+    return urn.split("::", 3)[3]
 
 
 def _failures(failures: list[Failure]) -> list[provider_pb2.CheckFailure]:
@@ -353,8 +352,8 @@ def _plan(state: Properties, inputs: Properties, resource: Resource, unknown: fr
 def _inputs_seen(resource: Resource, state: Properties, old_inputs: Properties) -> Properties:
     """The inputs as the cloud has them.
 
-    On a refresh an input that still means the same keeps its text; one that drifted takes the cloud's value; one that was
-    not set and is now (and that the service does not set by itself) is added. On an import everything that was set counts.
+    On a refresh an input that still means the same keeps its text; one that drifted takes the cloud's value; one that
+    was not set and is now (and that the service does not set by itself) is added. On an import all that is set counts.
     """
     seen: Properties = {}
     for name, rule in resource.inputs.items():

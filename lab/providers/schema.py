@@ -53,6 +53,11 @@ class Property:
     validate: Callable[[Any], str | None] | None = None
     same: Callable[[Any, Any], bool] | None = None
 
+    @property
+    def items(self) -> "Property":
+        """The type of a list's or set's items; any string where it is not said."""
+        return self.element or Property()
+
 
 def string(**rules: Any) -> Property:
     """A string property; `rules` are the fields of `Property`."""
@@ -133,14 +138,14 @@ class Resource:
     """One resource type.
 
     Attributes:
-        token: The type token, `aws:ec2/vpc:Vpc`.
+        type: The type token, `aws:ec2/vpc:Vpc`.
         title: The service's own name of the thing, for messages: `EC2 VPC`.
         inputs: What a program may give.
         outputs: What is only ever read.
         create: Makes the thing by one call that yields its id (`Created` where reading it back is not all). Takes the
             checked inputs.
-        settle: What must follow before the thing is usable: waiting, attributes that only a second call can set. When it
-            fails, the engine still records the id.
+        settle: What must follow before the thing is usable: waiting, attributes that only a second call can set.
+            When it fails, the engine still records the id.
         read: The thing as the cloud has it now, inputs and outputs, or None when it is gone. The third argument is the
             state last known; it is empty on import.
         update: Changes the named properties in place. None: every change replaces.
@@ -150,13 +155,13 @@ class Resource:
         exactly_one_of: Groups of which exactly one property must be given.
         delete_before_replace: The old one must go first.
         timeouts: How long each operation may take.
-        also_replaces: Properties whose change replaces only in some cases (Terraform's CustomizeDiff): takes the state, the
-            inputs and the names that change, returns those that replace.
+        also_replaces: Properties whose change replaces only in some cases (Terraform's CustomizeDiff): takes the
+            state, the inputs and the names that change, returns those that replace.
         recomputed: Property → outputs that its change makes unknown in a preview (Terraform's SetNewComputed).
         import_id: What an import id looks like, for the message when it does not.
     """
 
-    token: str
+    type: str
     title: str
     inputs: Mapping[str, Property]
     outputs: Mapping[str, Property]

@@ -1,7 +1,7 @@
 """Property values as they cross the provider protocol: plain Python, plus the unknown and the secret.
 
-The markers are the protocol's own (Pulumi SDK, ``python/lib/pulumi/runtime/rpc.py``): an unknown is one of seven sentinel
-strings, one for each type; a secret is an object with a signature and the value.
+The markers are the protocol's own (Pulumi SDK, ``python/lib/pulumi/runtime/rpc.py``): an unknown is one of seven
+sentinel strings, one for each type; a secret is an object with a signature and the value.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from lab.providers.errors import Cancelled, ProviderError
+from lab.providers.errors import CancelledError, ProviderError
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Call:
 
         Raises:
             ProviderError: When the time is up, or when `look` raises it.
-            Cancelled: When the engine cancels.
+            CancelledError: When the engine cancels.
         """
         for _ in self._attempts(what):
             found = look()
@@ -66,7 +66,7 @@ class Call:
                     if not while_error(error):
                         raise
                     last = error
-        except _TimeUp as time_up:
+        except _TimeUpError as time_up:
             raise last if last is not None else time_up from None
         raise AssertionError("unreachable: the attempts end by an exception")  # pragma: no cover
 
@@ -76,11 +76,11 @@ class Call:
             yield
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise _TimeUp(f"waiting for {what}: timed out after {self._timeout:g} s")
+                raise _TimeUpError(f"waiting for {what}: timed out after {self._timeout:g} s")
             if self._cancelled.wait(min(pause, left)):
-                raise Cancelled(f"waiting for {what}: cancelled")
+                raise CancelledError(f"waiting for {what}: cancelled")
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-class _TimeUp(ProviderError):
-    pass
+class _TimeUpError(ProviderError):
+    """The time that an operation may take is over."""

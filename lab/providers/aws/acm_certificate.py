@@ -1,7 +1,7 @@
 """`aws:acm/certificate:Certificate`. Source: terraform-provider-aws ``internal/service/acm/certificate.go``.
 
-An imported certificate is imported again, under the same ARN, when its body, chain or key changes. AWS never gives any of the
-three back, so the state keeps what the program gave.
+An imported certificate is imported again, under the same ARN, when its body, chain or key changes. The provider never
+reads any of the three back, so the state keeps what the program gave.
 """
 
 from datetime import datetime
@@ -34,7 +34,7 @@ def _find(call: Call, identifier: str) -> dict[str, Any] | None:
         _GONE,
         lambda: acm.describe_certificate(CertificateArn=identifier)["Certificate"],
     )
-    # Code review of the provider: a validation that timed out counts as gone.
+    # findCertificateByARN in the provider's file: a validation that timed out counts as gone.
     return None if answer is None or answer.get("Status") == "VALIDATION_TIMED_OUT" else dict(answer)
 
 
@@ -207,7 +207,7 @@ _NOT_FOR_IMPORTED = ("certificateBody", "certificateChain", "privateKey")
 
 RESOURCES = {
     "aws:acm/certificate:Certificate": Resource(
-        token="aws:acm/certificate:Certificate",
+        type="aws:acm/certificate:Certificate",
         title="ACM Certificate",
         inputs={
             **REGION,

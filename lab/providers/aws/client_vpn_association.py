@@ -1,7 +1,7 @@
 """`aws:ec2clientvpn/networkAssociation:NetworkAssociation`.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpnclient_network_association.go``: every change replaces; 30 minutes
-each to create and to delete; imported as `endpoint,association`.
+Source: terraform-provider-aws ``internal/service/ec2/vpnclient_network_association.go``: every change replaces; 30
+minutes each to create and to delete; imported as `endpoint,association`.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from lab.providers.schema import Resource, Timeouts, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-_GONE = ("InvalidClientVpnAssociationId.NotFound", *ENDPOINT_GONE)
+_GONE = ("InvalidClientVpnAssociationIdNotFound", "InvalidClientVpnAssociationId.NotFound", *ENDPOINT_GONE)
 
 
 def _find(call: Call, endpoint: str, identifier: str) -> dict[str, Any] | None:
@@ -90,7 +90,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2clientvpn/networkAssociation:NetworkAssociation": Resource(
-        token="aws:ec2clientvpn/networkAssociation:NetworkAssociation",
+        type="aws:ec2clientvpn/networkAssociation:NetworkAssociation",
         title="EC2 Client VPN Network Association",
         inputs={**REGION, "clientVpnEndpointId": string(required=True), "subnetId": string(required=True)},
         outputs={"associationId": string(), "vpcId": string()},

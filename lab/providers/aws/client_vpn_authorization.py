@@ -1,7 +1,7 @@
 """`aws:ec2clientvpn/authorizationRule:AuthorizationRule`.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpnclient_authorization_rule.go``: every change replaces; the id is
-`endpoint,cidr` or `endpoint,cidr,group`; 10 minutes each to create and to delete.
+Source: terraform-provider-aws ``internal/service/ec2/vpnclient_authorization_rule.go``: every change replaces; the id
+is `endpoint,cidr` or `endpoint,cidr,group`; 10 minutes each to create and to delete.
 """
 
 from typing import Any
@@ -114,7 +114,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2clientvpn/authorizationRule:AuthorizationRule": Resource(
-        token="aws:ec2clientvpn/authorizationRule:AuthorizationRule",
+        type="aws:ec2clientvpn/authorizationRule:AuthorizationRule",
         title="EC2 Client VPN Authorization Rule",
         inputs={
             **REGION,

@@ -1,4 +1,7 @@
-"""`aws:ec2clientvpn/endpoint:Endpoint`. Source: terraform-provider-aws ``internal/service/ec2/vpnclient_endpoint.go``."""
+"""`aws:ec2clientvpn/endpoint:Endpoint`.
+
+Source: terraform-provider-aws ``internal/service/ec2/vpnclient_endpoint.go``.
+"""
 
 from typing import Any
 
@@ -224,7 +227,7 @@ def _banner(value: str) -> str | None:
 
 RESOURCES = {
     "aws:ec2clientvpn/endpoint:Endpoint": Resource(
-        token="aws:ec2clientvpn/endpoint:Endpoint",
+        type="aws:ec2clientvpn/endpoint:Endpoint",
         title="EC2 Client VPN Endpoint",
         inputs={
             **REGION,

@@ -50,6 +50,7 @@ class Session:
         )
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
+        self._account_lock = threading.Lock()
         self._account: str | None = None
 
     def client(self, service: str, region: str | None = None) -> Any:
@@ -67,7 +68,7 @@ class Session:
 
     @property
     def partition(self) -> str:
-        """`aws`, `aws-cn`, `aws-us-gov`…"""
+        """The partition of the Region: `aws`, `aws-cn`, `aws-us-gov` and so on."""
         return str(self._session.get_partition_for_region(self.region))
 
     @property
@@ -77,14 +78,18 @@ class Session:
         Raises:
             ProviderError: When the credentials are missing or refused.
         """
-        if self._account is None:
-            try:
-                self._account = str(self.client("sts").get_caller_identity()["Account"])
-            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-                raise ProviderError(
-                    f"validating provider credentials: retrieving caller identity from STS: {error}"
-                ) from None
-        return self._account
+        with self._account_lock:
+            if self._account is None:
+                self._account = self._caller_account()
+            return self._account
+
+    def _caller_account(self) -> str:
+        try:
+            return str(self.client("sts").get_caller_identity()["Account"])
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+            raise ProviderError(
+                f"validating provider credentials: retrieving caller identity from STS: {error}"
+            ) from None
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
         """The ARN of a resource of this account."""

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import botocore.exceptions
+
 from lab.providers.aws.clients import code_of, explain
 from lab.providers.aws.tags import changes, to_list
 from lab.providers.errors import ProviderError
@@ -16,6 +18,9 @@ from lab.providers.waiting import Call
 # Every regional type has it since version 6 of the provider; another one is another resource.
 REGION: Mapping[str, Property] = {"region": string(computed=True, force_new=True)}
 TAGS: Mapping[str, Property] = {"tags": map_of_strings(), "tagsAll": map_of_strings(computed=True)}
+
+
+_FAILURES = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
 
 
 def attempt(what: str, action: Callable[[], Any]) -> Any:
@@ -30,12 +35,8 @@ def attempt(what: str, action: Callable[[], Any]) -> Any:
     """
     try:
         return action()
-    except ProviderError:
-        raise
-    except Exception as error:
-        if not code_of(error) and not type(error).__module__.startswith("botocore"):
-            raise
-        raise ProviderError(f"{what}: {explain(error)}") from error
+    except _FAILURES as error:
+        raise ProviderError(f"{what}: {explain(error)}", code=code_of(error)) from error
 
 
 def unless_gone(what: str, codes: tuple[str, ...], action: Callable[[], Any]) -> Any:
@@ -43,17 +44,16 @@ def unless_gone(what: str, codes: tuple[str, ...], action: Callable[[], Any]) ->
 
     Returns:
         The call's answer, or None when AWS answers with one of the codes.
+
+    Raises:
+        ProviderError: As `attempt` does, for any other code.
     """
     try:
-        return action()
-    except Exception as error:
-        if code_of(error) in codes:
+        return attempt(what, action)
+    except ProviderError as error:
+        if error.code in codes:
             return None
-        return attempt(what, lambda: _raise(error))
-
-
-def _raise(error: Exception) -> None:
-    raise error
+        raise
 
 
 def has_code(*codes: str) -> Callable[[Exception], bool]:

@@ -1,7 +1,7 @@
-"""`aws:ec2/defaultSecurityGroup:DefaultSecurityGroup`: adopts a VPC's default group and holds its rules to what is written.
+"""`aws:ec2/defaultSecurityGroup:DefaultSecurityGroup`: adopts a VPC's default group, with the rules written.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpc_default_security_group.go``: creating it takes every rule away and
-then adds the program's; deleting it removes nothing.
+Source: terraform-provider-aws ``internal/service/ec2/vpc_default_security_group.go``: creating it takes every rule away
+and then adds the program's; deleting it removes nothing.
 """
 
 from lab.providers.aws.common import REGION, TAGS, attempt, update_ec2_tags
@@ -44,7 +44,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": Resource(
-        token="aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+        type="aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
         title="Default Security Group",
         inputs={
             **REGION,

@@ -1,7 +1,7 @@
 """`aws:iot/policyAttachment:PolicyAttachment` and `aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment`.
 
-Source: terraform-provider-aws ``internal/service/iot/{policy_attachment,thing_principal_attachment}.go``: every change replaces; the
-ids are `policy|target` and `thing|principal`.
+Source: terraform-provider-aws ``internal/service/iot/{policy_attachment,thing_principal_attachment}.go``: every change
+replaces; the ids are `policy|target` and `thing|principal`.
 """
 
 from typing import Any
@@ -89,7 +89,7 @@ def _detach_principal(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:iot/policyAttachment:PolicyAttachment": Resource(
-        token="aws:iot/policyAttachment:PolicyAttachment",
+        type="aws:iot/policyAttachment:PolicyAttachment",
         title="IoT Policy Attachment",
         inputs={**REGION, "policy": string(required=True), "target": string(required=True)},
         outputs={},
@@ -99,7 +99,7 @@ RESOURCES = {
         import_id="policy|target",
     ),
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": Resource(
-        token="aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment",
+        type="aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment",
         title="IoT Thing Principal Attachment",
         inputs={
             **REGION,

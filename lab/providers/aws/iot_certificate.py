@@ -1,7 +1,7 @@
 """`aws:iot/certificate:Certificate`. Source: terraform-provider-aws ``internal/service/iot/certificate.go``.
 
-By a request, by a certificate of one's own (with or without its CA), or else AWS makes a key pair, which only the answer to its
-creation holds: the state then keeps it, as a secret.
+By a request, by a certificate of one's own (with or without its CA), or else AWS makes a key pair, which only the
+answer to its creation holds: the state then keeps it, as a secret.
 """
 
 from lab.providers.aws.common import REGION, attempt, unless_gone
@@ -95,7 +95,7 @@ def _check(inputs: Properties) -> list[Failure]:
 
 RESOURCES = {
     "aws:iot/certificate:Certificate": Resource(
-        token="aws:iot/certificate:Certificate",
+        type="aws:iot/certificate:Certificate",
         title="IoT Certificate",
         inputs={
             **REGION,

@@ -124,7 +124,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:iot/policy:Policy": Resource(
-        token="aws:iot/policy:Policy",
+        type="aws:iot/policy:Policy",
         title="IoT Policy",
         inputs={
             **REGION,

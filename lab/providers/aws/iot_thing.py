@@ -66,7 +66,7 @@ def _name(value: str) -> str | None:
 
 RESOURCES = {
     "aws:iot/thing:Thing": Resource(
-        token="aws:iot/thing:Thing",
+        type="aws:iot/thing:Thing",
         title="IoT Thing",
         inputs={
             **REGION,

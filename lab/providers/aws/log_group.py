@@ -142,13 +142,14 @@ def _name(value: str) -> str | None:
     if not 1 <= len(value) <= 512:
         return f'"name" cannot be longer than 512 characters: {value!r} has {len(value)}'
     if not re.fullmatch(r"[0-9A-Za-z_./#-]+", value):
-        return f'"name" isn\'t a valid log group name (alphanumeric characters, underscores, hyphens, slashes, hash signs and dots are allowed): {value!r}'
+        allowed = "alphanumeric characters, underscores, hyphens, slashes, hash signs and dots"
+        return f'"name" isn\'t a valid log group name ({allowed} are allowed): {value!r}'
     return None
 
 
 RESOURCES = {
     "aws:cloudwatch/logGroup:LogGroup": Resource(
-        token="aws:cloudwatch/logGroup:LogGroup",
+        type="aws:cloudwatch/logGroup:LogGroup",
         title="CloudWatch Logs Log Group",
         inputs={
             **REGION,

@@ -1,5 +1,6 @@
 """The provider's own configuration, and which module describes which resource type."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -43,15 +44,50 @@ _FUNCTIONS: Final = (
     "aws:iot/getEndpoint:getEndpoint",
 )
 _SERVICES_OF_ENDPOINTS: Final = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
+# pulumi_aws/provider.py: the configuration that is text
 _STRINGS: Final = frozenset(
-    "accessKey customCaBundle ec2MetadataServiceEndpoint ec2MetadataServiceEndpointMode httpProxy httpsProxy noProxy profile "
-    "region retryMode s3UsEast1RegionalEndpoint secretKey stsRegion tagPolicyCompliance token".split()
+    (
+        "accessKey",
+        "customCaBundle",
+        "ec2MetadataServiceEndpoint",
+        "ec2MetadataServiceEndpointMode",
+        "httpProxy",
+        "httpsProxy",
+        "noProxy",
+        "profile",
+        "region",
+        "retryMode",
+        "s3UsEast1RegionalEndpoint",
+        "secretKey",
+        "stsRegion",
+        "tagPolicyCompliance",
+        "token",
+    )
 )
+# pulumi_aws/provider.py: the configuration that travels as JSON
 _OTHERS: Final = frozenset(
-    "allowedAccountIds assumeRoleWithWebIdentity assumeRoles defaultTags endpoints forbiddenAccountIds ignoreTags insecure "
-    "maxRetries s3UsePathStyle sharedConfigFiles sharedCredentialsFiles skipCredentialsValidation skipMetadataApiCheck "
-    "skipRegionValidation skipRequestingAccountId tokenBucketRateLimiterCapacity useDualstackEndpoint useFipsEndpoint "
-    "userAgents".split()
+    (
+        "allowedAccountIds",
+        "assumeRoleWithWebIdentity",
+        "assumeRoles",
+        "defaultTags",
+        "endpoints",
+        "forbiddenAccountIds",
+        "ignoreTags",
+        "insecure",
+        "maxRetries",
+        "s3UsePathStyle",
+        "sharedConfigFiles",
+        "sharedCredentialsFiles",
+        "skipCredentialsValidation",
+        "skipMetadataApiCheck",
+        "skipRegionValidation",
+        "skipRequestingAccountId",
+        "tokenBucketRateLimiterCapacity",
+        "useDualstackEndpoint",
+        "useFipsEndpoint",
+        "userAgents",
+    )
 )
 _BOOKKEEPING: Final = frozenset({"version", "pluginDownloadURL"})
 
@@ -114,7 +150,7 @@ class AwsProvider:
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def before_check(self, resource: Resource, given: Properties) -> Properties:
-        """Adds the Region and all the tags, as pulumi-aws does before Check (``provider/region.go``, ``provider/tags.go``)."""
+        """Adds the Region and all tags, as pulumi-aws does (``provider/region.go``, ``provider/tags.go``)."""
         inputs = dict(given)
         if "region" in resource.inputs and inputs.get("region") is None:
             inputs["region"] = self._configuration.get("region")
@@ -134,16 +170,15 @@ class AwsProvider:
 
     def explain(self, error: Exception) -> str:
         """One line: what was done, AWS's code and message."""
-        from lab.providers.aws.clients import explain
+        from lab.providers.aws.clients import explain  # noqa: PLC0415  # botocore loads while the program runs
 
         return explain(error)
 
     def _warm_up(self) -> None:
         """Loads the largest of botocore's models (EC2's takes half a second) while the engine runs the program."""
-        try:
+        with contextlib.suppress(Exception):  # the first real call meets the same error and tells it
             self._session.client("ec2")
-        except Exception:  # noqa: BLE001, S110 - the first real call meets the same error and tells it
-            pass
+            self._session.account  # noqa: B018  # asked for by most calls
 
 
 class _Lazy(Mapping[str, Any]):
@@ -165,7 +200,7 @@ class _Lazy(Mapping[str, Any]):
 
 
 def _session(configuration: Properties) -> Any:
-    from lab.providers.aws.clients import MAXIMUM_RETRIES, Session
+    from lab.providers.aws.clients import MAXIMUM_RETRIES, Session  # noqa: PLC0415  # as above
 
     endpoints = {
         _SERVICES_OF_ENDPOINTS.get(service, service): url

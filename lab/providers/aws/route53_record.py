@@ -36,7 +36,7 @@ def expand_name(name: str, zone: str) -> str:
 
 
 def _unescape(name: str) -> str:
-    """Route 53 answers `\\052` for `*` and other characters by their octal codes."""
+    r"""Route 53 answers `\052` for `*` and other characters by their octal codes."""
     return re.sub(r"\\(\d{3})", lambda match: chr(int(match.group(1), 8)), name)
 
 
@@ -229,7 +229,7 @@ _ALIAS = object_of(
 
 RESOURCES = {
     "aws:route53/record:Record": Resource(
-        token="aws:route53/record:Record",
+        type="aws:route53/record:Record",
         title="Route53 Record",
         inputs={
             "aliases": list_of(_ALIAS, maximum=1, conflicts=("records", "ttl")),

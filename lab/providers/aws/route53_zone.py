@@ -195,7 +195,7 @@ def same_name(old: str, new: str) -> bool:
 
 RESOURCES = {
     "aws:route53/zone:Zone": Resource(
-        token="aws:route53/zone:Zone",
+        type="aws:route53/zone:Zone",
         title="Route53 Hosted Zone",
         inputs={
             **TAGS,

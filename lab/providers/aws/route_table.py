@@ -157,22 +157,25 @@ def _filled(route: Properties) -> Properties:
 
 def _delete(call: Call, identifier: str, state: Properties) -> None:
     del state
-    ec2 = call.client("ec2")
-    what = f"deleting Route Table ({identifier})"
     table = find_route_table(call, identifier)
     for association in (table or {}).get("Associations") or []:
-        link = association["RouteTableAssociationId"]
-        unless_gone(
-            f"{what}: disassociating ({link})",
-            ("InvalidAssociationID.NotFound",),
-            lambda link=link: ec2.disassociate_route_table(AssociationId=link),
-        )
-    unless_gone(what, _GONE, lambda: ec2.delete_route_table(RouteTableId=identifier))
+        _disassociate(call, identifier, association["RouteTableAssociationId"])
+    ec2 = call.client("ec2")
+    unless_gone(f"deleting Route Table ({identifier})", _GONE, lambda: ec2.delete_route_table(RouteTableId=identifier))
+
+
+def _disassociate(call: Call, identifier: str, association: str) -> None:
+    ec2 = call.client("ec2")
+    unless_gone(
+        f"deleting Route Table ({identifier}): disassociating ({association})",
+        ("InvalidAssociationID.NotFound",),
+        lambda: ec2.disassociate_route_table(AssociationId=association),
+    )
 
 
 RESOURCES = {
     "aws:ec2/routeTable:RouteTable": Resource(
-        token="aws:ec2/routeTable:RouteTable",
+        type="aws:ec2/routeTable:RouteTable",
         title="Route Table",
         inputs={
             **REGION,

@@ -99,7 +99,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2/routeTableAssociation:RouteTableAssociation": Resource(
-        token="aws:ec2/routeTableAssociation:RouteTableAssociation",
+        type="aws:ec2/routeTableAssociation:RouteTableAssociation",
         title="Route Table Association",
         inputs={
             **REGION,

@@ -252,7 +252,7 @@ RULES: Mapping[str, Property] = {
 
 RESOURCES = {
     "aws:ec2/securityGroup:SecurityGroup": Resource(
-        token="aws:ec2/securityGroup:SecurityGroup",
+        type="aws:ec2/securityGroup:SecurityGroup",
         title="Security Group",
         inputs={
             **REGION,

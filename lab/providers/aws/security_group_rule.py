@@ -142,8 +142,8 @@ def _update(call: Call, identifier: str, state: Properties, inputs: Properties, 
 
 def _another_kind_of_peer(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
     """When you modify a rule, you cannot change the rule's source type (ModifyPlan in the provider's file)."""
-    before = {name for name in _PEERS if state.get(name)}
-    after = {name for name in _PEERS if inputs.get(name)}
+    before = frozenset(name for name in _PEERS if state.get(name))
+    after = frozenset(name for name in _PEERS if inputs.get(name))
     return (before ^ after) & changed
 
 
@@ -183,7 +183,7 @@ def _network(version: int) -> Callable[[str], str | None]:
 def _resource(*, egress: bool) -> Resource:
     name = f"SecurityGroup{_direction(egress)}Rule"
     return Resource(
-        token=f"aws:vpc/s{name[1:]}:{name}",
+        type=f"aws:vpc/s{name[1:]}:{name}",
         title=f"VPC Security Group {_direction(egress)} Rule",
         inputs={
             **REGION,
@@ -209,4 +209,4 @@ def _resource(*, egress: bool) -> Resource:
     )
 
 
-RESOURCES = {resource.token: resource for resource in (_resource(egress=False), _resource(egress=True))}
+RESOURCES = {resource.type: resource for resource in (_resource(egress=False), _resource(egress=True))}

@@ -70,16 +70,19 @@ def _settle(call: Call, identifier: str, inputs: Properties) -> None:
 
 
 def _modify(call: Call, identifier: str, values: Properties) -> None:
-    ec2 = call.client("ec2")
     for name, value in values.items():
         if name == "privateDnsHostnameTypeOnLaunch":
-            argument: dict[str, Any] = {"PrivateDnsHostnameTypeOnLaunch": value}
+            _modify_attribute(call, identifier, "PrivateDnsHostnameTypeOnLaunch", value)
         else:
-            argument = {_SWITCHES[name]: {"Value": bool(value)}}
-        attempt(
-            f"setting EC2 Subnet ({identifier}) {name}",
-            lambda argument=argument: ec2.modify_subnet_attribute(SubnetId=identifier, **argument),
-        )
+            _modify_attribute(call, identifier, _SWITCHES[name], {"Value": bool(value)})
+
+
+def _modify_attribute(call: Call, identifier: str, attribute: str, value: Any) -> None:
+    ec2 = call.client("ec2")
+    attempt(
+        f"setting EC2 Subnet ({identifier}) {attribute}",
+        lambda: ec2.modify_subnet_attribute(SubnetId=identifier, **{attribute: value}),
+    )
 
 
 def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
@@ -141,7 +144,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2/subnet:Subnet": Resource(
-        token="aws:ec2/subnet:Subnet",
+        type="aws:ec2/subnet:Subnet",
         title="EC2 Subnet",
         inputs={
             **REGION,

@@ -19,11 +19,6 @@ from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
 _GONE = ("InvalidVpcID.NotFound",)
-_ATTRIBUTES = {
-    "enableDnsSupport": "enableDnsSupport",
-    "enableDnsHostnames": "enableDnsHostnames",
-    "enableNetworkAddressUsageMetrics": "enableNetworkAddressUsageMetrics",
-}
 _AT_CREATION = {"enableDnsSupport": True, "enableDnsHostnames": False, "enableNetworkAddressUsageMetrics": False}
 
 
@@ -76,6 +71,15 @@ def _set_attribute(call: Call, identifier: str, name: str, value: bool) -> None:
     )
 
 
+def _attribute(call: Call, identifier: str, name: str) -> bool:
+    ec2 = call.client("ec2")
+    answer = attempt(
+        f"reading EC2 VPC ({identifier}) Attribute ({name})",
+        lambda: ec2.describe_vpc_attribute(VpcId=identifier, Attribute=name),
+    )
+    return bool(answer.get(name[0].upper() + name[1:], {}).get("Value", False))
+
+
 def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
     vpc = find_vpc(call, identifier)
     if vpc is None:
@@ -92,12 +96,8 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
         "tagsAll": from_list(vpc.get("Tags")),
     }
     what = f"reading EC2 VPC ({identifier})"
-    for name, attribute in _ATTRIBUTES.items():
-        answer = attempt(
-            f"{what} Attribute ({attribute})",
-            lambda attribute=attribute: ec2.describe_vpc_attribute(VpcId=identifier, Attribute=attribute),
-        )
-        seen[name] = answer.get(attribute[0].upper() + attribute[1:], {}).get("Value", False)
+    for name in _AT_CREATION:
+        seen[name] = _attribute(call, identifier, name)
     acls = attempt(
         what,
         lambda: ec2.describe_network_acls(Filters=[of_vpc, {"Name": "default", "Values": ["true"]}])["NetworkAcls"],
@@ -144,7 +144,7 @@ def _ipv6(vpc: dict[str, Any], state: Properties) -> Properties:
 
 def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
     ec2 = call.client("ec2")
-    for name in _ATTRIBUTES:
+    for name in _AT_CREATION:
         if name in changed:
             _set_attribute(call, identifier, name, bool(inputs.get(name)))
     if "instanceTenancy" in changed:
@@ -182,7 +182,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2/vpc:Vpc": Resource(
-        token="aws:ec2/vpc:Vpc",
+        type="aws:ec2/vpc:Vpc",
         title="EC2 VPC",
         inputs={
             **REGION,

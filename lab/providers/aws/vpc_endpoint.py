@@ -260,7 +260,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 RESOURCES = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": Resource(
-        token="aws:ec2/vpcEndpoint:VpcEndpoint",
+        type="aws:ec2/vpcEndpoint:VpcEndpoint",
         title="EC2 VPC Endpoint",
         inputs={
             **REGION,

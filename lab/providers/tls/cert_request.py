@@ -1,4 +1,7 @@
-"""`tls:index/certRequest:CertRequest`. Source: terraform-provider-tls ``internal/provider/resource_cert_request.go``."""
+"""`tls:index/certRequest:CertRequest`.
+
+Source: terraform-provider-tls ``internal/provider/resource_cert_request.go``.
+"""
 
 import hashlib
 
@@ -21,7 +24,7 @@ def _create(call: Call, inputs: Properties) -> Created:
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     made = builder.sign(key, pem.digest(key))
-    identifier = hashlib.sha1(made.public_bytes(serialization.Encoding.DER)).hexdigest()  # noqa: S324 - the provider's id
+    identifier = hashlib.sha1(made.public_bytes(serialization.Encoding.DER)).hexdigest()  # noqa: S324  # an id
     text = made.public_bytes(serialization.Encoding.PEM).decode()
     return Created(identifier, {"certRequestPem": text, "keyAlgorithm": pem.algorithm(key)})
 
@@ -32,7 +35,7 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
 
 
 CERT_REQUEST = Resource(
-    token="tls:index/certRequest:CertRequest",
+    type="tls:index/certRequest:CertRequest",
     title="TLS Certificate Request",
     inputs={**SUBJECT, "privateKeyPem": string(required=True, secret=True)},
     outputs={"certRequestPem": string(), "keyAlgorithm": string()},

@@ -1,6 +1,6 @@
 """What self-signed and locally signed certificates share.
 
-Source: terraform-provider-tls ``internal/provider/common_cert.go`` (createCertificate) and Go's ``crypto/x509`` (CreateCertificate).
+Source: terraform-provider-tls ``internal/provider/common_cert.go`` (createCertificate) and Go's ``crypto/x509``.
 """
 
 import secrets

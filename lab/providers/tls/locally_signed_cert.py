@@ -1,4 +1,7 @@
-"""`tls:index/locallySignedCert:LocallySignedCert`. Source: terraform-provider-tls ``internal/provider/resource_locally_signed_cert.go``."""
+"""`tls:index/locallySignedCert:LocallySignedCert`.
+
+Source: terraform-provider-tls ``internal/provider/resource_locally_signed_cert.go``.
+"""
 
 from cryptography import x509
 
@@ -44,7 +47,7 @@ def _alternative_names(request: x509.CertificateSigningRequest) -> list[x509.Gen
 
 
 LOCALLY_SIGNED_CERT = Resource(
-    token="tls:index/locallySignedCert:LocallySignedCert",
+    type="tls:index/locallySignedCert:LocallySignedCert",
     title="TLS Locally Signed Certificate",
     inputs={
         **ISSUED,

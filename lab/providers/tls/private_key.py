@@ -1,4 +1,7 @@
-"""`tls:index/privateKey:PrivateKey`. Source: terraform-provider-tls ``internal/provider/resource_private_key.go``, ``common_key.go``."""
+"""`tls:index/privateKey:PrivateKey`.
+
+Source: terraform-provider-tls ``internal/provider/resource_private_key.go``, ``common_key.go``.
+"""
 
 import base64
 import hashlib
@@ -68,7 +71,7 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 
 PRIVATE_KEY = Resource(
-    token="tls:index/privateKey:PrivateKey",
+    type="tls:index/privateKey:PrivateKey",
     title="TLS Private Key",
     inputs={
         "algorithm": string(required=True, allowed=("RSA", "ECDSA", "ED25519")),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lab.providers.errors import Failure
+from lab.providers.errors import Failure, ProviderError
 from lab.providers.schema import Function, Resource
 from lab.providers.tls.cert_request import CERT_REQUEST
 from lab.providers.tls.locally_signed_cert import LOCALLY_SIGNED_CERT
@@ -21,7 +21,7 @@ class TlsProvider:
     session: Any = None
     functions: Mapping[str, Function] = {}
     resources: Mapping[str, Resource] = {
-        resource.token: resource for resource in (PRIVATE_KEY, CERT_REQUEST, SELF_SIGNED_CERT, LOCALLY_SIGNED_CERT)
+        resource.type: resource for resource in (PRIVATE_KEY, CERT_REQUEST, SELF_SIGNED_CERT, LOCALLY_SIGNED_CERT)
     }
 
     def check_configuration(self, given: Properties) -> list[Failure]:
@@ -50,6 +50,4 @@ class TlsProvider:
 
     def explain(self, error: Exception) -> str:
         """The error's own text, which never holds a key: only the provider's own errors are quoted."""
-        from lab.providers.errors import ProviderError
-
         return str(error) if isinstance(error, ProviderError) else f"{type(error).__name__} in the tls provider"

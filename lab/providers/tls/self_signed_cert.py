@@ -1,4 +1,7 @@
-"""`tls:index/selfSignedCert:SelfSignedCert`. Source: terraform-provider-tls ``internal/provider/resource_self_signed_cert.go``."""
+"""`tls:index/selfSignedCert:SelfSignedCert`.
+
+Source: terraform-provider-tls ``internal/provider/resource_self_signed_cert.go``.
+"""
 
 from lab.providers.schema import Created, Resource, boolean, force_new, string
 from lab.providers.tls import pem
@@ -23,7 +26,7 @@ def _create(call: Call, inputs: Properties) -> Created:
 
 
 SELF_SIGNED_CERT = Resource(
-    token="tls:index/selfSignedCert:SelfSignedCert",
+    type="tls:index/selfSignedCert:SelfSignedCert",
     title="TLS Self Signed Certificate",
     inputs={
         **ISSUED,
