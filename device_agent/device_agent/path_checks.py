@@ -197,8 +197,9 @@ def check_public_way(patient: Patient) -> Finding:
 
 
 def _handshake(patient: Patient, *, verify: bool) -> bytes:
-    with socket.create_connection((patient.addresses[0], patient.port), _PATIENCE) as connection:
-        return _wrap(patient, connection, verify=verify).getpeercert(binary_form=True) or b""
+    address = (patient.addresses[0], patient.port)
+    with socket.create_connection(address, _PATIENCE) as plain, _wrap(patient, plain, verify=verify) as channel:
+        return channel.getpeercert(binary_form=True) or b""
 
 
 def _wrap(patient: Patient, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:

@@ -22,6 +22,9 @@ from device_agent.system import Completed, System
 
 NOW = datetime.datetime(2026, 11, 24, 7, 0, tzinfo=datetime.UTC)
 ENDPOINT = "abc123-ats.iot.ap-northeast-1.amazonaws.com"
+# For what OpenSSL judges by the machine's own clock, whenever the tests run.
+FIRST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+LAST = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
 
 
@@ -50,6 +53,7 @@ def issue(
     authority: bool = False,
     not_before: datetime.datetime = NOW - DAY,
     not_after: datetime.datetime = NOW + 365 * DAY,
+    usages: Sequence[x509.ObjectIdentifier] = (ExtendedKeyUsageOID.CLIENT_AUTH,),
     dns_names: Sequence[str] = (),
 ) -> Identity:
     """Issue a certificate; by itself if there is no issuer."""
@@ -66,7 +70,6 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if not authority:
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     if dns_names:
         names = [x509.DNSName(found) for found in dns_names]
@@ -76,7 +79,14 @@ def issue(
 
 @cache
 def vpn_authority() -> Identity:
-    return issue("VPN authority", authority=True)
+    return issue("VPN authority", authority=True, not_before=FIRST, not_after=LAST)
+
+
+@cache
+def iot_server() -> Identity:
+    """AWS IoT's endpoint."""
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    return issue("iot", amazon_root(), not_before=FIRST, not_after=LAST, usages=usages, dns_names=[ENDPOINT])
 
 
 @cache
@@ -86,7 +96,7 @@ def vpn_client() -> Identity:
 
 @cache
 def amazon_root() -> Identity:
-    return issue("Amazon-like root", authority=True)
+    return issue("Amazon-like root", authority=True, not_before=FIRST, not_after=LAST)
 
 
 @cache
@@ -253,17 +263,19 @@ class FakeSystem(System):
     ) -> Completed:
         words = list(argv)
         self.state["commands"].append(words)
-        for prefix, completed in self.state["fail"].items():
+        fail: dict[str, Completed] = self.state["fail"]
+        for prefix, completed in fail.items():
             if " ".join(words).startswith(prefix):
                 return completed
-        return getattr(self, f"_{words[0]}")(words[1:])
+        programs = {"systemctl": self._systemctl, "useradd": self._useradd, "userdel": self._userdel, "ip": self._ip}
+        return programs[words[0]](words[1:])
 
     def _systemctl(self, words: list[str]) -> Completed:
         verb, units = words[0], [word for word in words[1:] if not word.startswith("-")]
         enabled, active = self.state["enabled"], self.state["active"]
         if verb in ("is-enabled", "is-active"):
             found = units[0] in (enabled if verb == "is-enabled" else active)
-            return Completed(0 if found else 1, f"{verb[3:] if found else 'no'}\n".replace("is-", ""), "")
+            return Completed(0 if found else 1, f"{verb[3:] if found else 'no'}\n", "")
         if verb == "show":
             state = "active" if units[-1] in active else "inactive"
             return Completed(0, f"ActiveState={state}\nSubState={'running' if state == 'active' else 'dead'}\n", "")

@@ -133,7 +133,7 @@ def second_key(pi: Pi) -> str:
 def test_the_old_bundle_counts_while_the_new_one_is_tried(pi: Pi) -> None:
     """A power cut in the trial has to boot into the old bundle."""
     pi.install()
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def look(_topic: str, _payload: bytes) -> None:
         seen["key"] = pi.read("/etc/private-iot/private-key.pem")

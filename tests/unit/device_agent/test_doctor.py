@@ -1,0 +1,417 @@
+"""doctor: each hop broken in turn, with real sockets, TLS and DNS on the loopback interface.
+
+It cannot prove that a broken tunnel, security group or policy looks like this; the path tests break the real ones.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from device_agent._exceptions import ConnectionFailedError
+from device_agent.commands.doctor import CHECKS
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
+
+from device_agent import dns
+
+from .material import DAY, ENDPOINT, FIRST, LAST, NOW, Identity, amazon_root, bundle, iot_server, issue
+from .test_install import Pi, pi
+
+__all__ = ["pi"]
+INSIDE, PUBLIC, RESOLVER = "127.0.1.105", "127.9.0.7", "127.0.0.2"
+LOOPBACK_VPC = {
+    "network": {"vpcCidr": "127.0.0.0/16", "dnsServer": RESOLVER, "vpcEndpointId": "vpce-0bae8fd9e8c2b2879"}
+}
+ACCEPTED, REFUSED = b"\x20\x03\x00\x00\x00", b"\x20\x03\x00\x87\x00"
+
+
+class TlsServer:
+    """A TLS server that answers whatever it reads with fixed bytes, on as many addresses as asked for."""
+
+    def __init__(self, identity: Identity, folder: Path, answer: bytes = b"") -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pem = folder / f"{identity.certificate.serial_number}.pem"
+        pem.write_text(identity.certificate_pem + identity.key_pem)
+        self.context.load_cert_chain(pem)
+        self.answer = answer
+        self._stack = ExitStack()
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+
+    def listen(self, address: str, port: int = 0) -> int:
+        server = self._stack.enter_context(socket.create_server((address, port)))
+        self._sockets.append(server)
+        thread = threading.Thread(target=self._serve, args=(server,))
+        thread.start()
+        self._threads.append(thread)
+        return int(server.getsockname()[1])
+
+    def _serve(self, server: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                try:
+                    with self.context.wrap_socket(connection, server_side=True) as channel:
+                        if channel.recv(1024) and self.answer:
+                            channel.sendall(self.answer)
+                except OSError:
+                    continue
+
+    def close(self) -> None:
+        for server in self._sockets:
+            server.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._stack.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., TlsServer]]:
+    servers: list[TlsServer] = []
+
+    def start(identity: Identity | None = None, answer: bytes = b"") -> TlsServer:
+        servers.append(TlsServer(identity or iot_server(), tmp_path, answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
+    """The VPC's resolver, with the addresses that it gives; an empty table is a server that stays silent."""
+    table = {"addresses": [INSIDE]}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((RESOLVER, 0))
+        monkeypatch.setattr(dns, "PORT", server.getsockname()[1])
+
+        def answer() -> None:
+            while True:
+                packet, client = server.recvfrom(512)
+                if packet == b"end":
+                    return
+                if table:
+                    records = [
+                        b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton(found)
+                        for found in table["addresses"]
+                    ]
+                    header = packet[:2] + struct.pack(">HHHHH", 0x8180, 1, len(records), 0, 0)
+                    server.sendto(header + packet[12:] + b"".join(records), client)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield table
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.sendto(b"end", server.getsockname())
+        thread.join()
+
+
+class Doctor:
+    """A device whose VPC is on the loopback interface."""
+
+    def __init__(self, pi: Pi, server: TlsServer) -> None:
+        self.pi = pi
+        self.state = pi.system.state
+        self.state["addresses"] = [INSIDE]
+        self.state["routes"] = {RESOLVER: ("tun0", "172.31.0.34"), INSIDE: ("tun0", "172.31.0.34")}
+        assert pi.install(bundle(**LOOPBACK_VPC)) == 0, pi.err
+        self.state["active"].discard(AGENT_SERVICE)
+        self.port = server.listen(INSIDE)
+
+    def __call__(self, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+        code = self.pi("doctor", "--json", "--port", str(self.port), *words)
+        return code, {row["check"]: row for row in json.loads(self.pi.out)["checks"]}
+
+    def blames(self, check: str) -> dict[str, str]:
+        """Examine, and insist that this check is the only one that failed, with all after it spared."""
+        code, rows = self()
+        failed = [name for name, row in rows.items() if row["result"] == "failed"]
+        assert (code, failed) == (2, [check]), rows
+        assert rows[check]["meaning"]
+        assert rows[check]["remedy"]
+        for after in CHECKS:
+            if check in after.needs:
+                assert rows[after.name]["result"] == "skipped"
+        return rows[check]
+
+
+@pytest.fixture
+def doctor(pi: Pi, serve: Callable[..., TlsServer], resolver: dict[str, list[str]]) -> Doctor:
+    return Doctor(pi, serve())
+
+
+def test_a_healthy_path_is_ok_at_every_hop(doctor: Doctor) -> None:
+    code, rows = doctor()
+    assert {row["result"] for row in rows.values()} == {"ok"}, rows
+    assert code == 0
+    assert list(rows) == [check.name for check in CHECKS]
+    assert f"Amazon-like root vouches for {ENDPOINT} until " in rows["tls"]["seen"]
+    assert rows["resolver"]["seen"] == f"{ENDPOINT} is {INSIDE}, inside 127.0.0.0/16"
+
+
+def test_the_plain_report_has_a_line_for_each_check_and_no_colour(doctor: Doctor) -> None:
+    assert doctor.pi("doctor", "--port", str(doctor.port)) == 0
+    lines = doctor.pi.out.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [["ok", check.name] for check in CHECKS]
+    assert lines[-1] == "the private path is healthy"
+    assert "\033" not in doctor.pi.out
+
+
+def test_every_check_stands_on_checks_before_it() -> None:
+    seen: set[str] = set()
+    for check in CHECKS:
+        assert set(check.needs) <= seen
+        seen.add(check.name)
+
+
+def test_an_open_key_is_blamed_on_the_files(doctor: Doctor) -> None:
+    doctor.pi.system.path("/etc/private-iot/slots/a/private-key.pem").chmod(0o640)
+    row = doctor.blames("files")
+    assert "has mode 0640, so that others can read it" in row["seen"]
+    assert row["remedy"] == "`chmod 600 /etc/private-iot/private-key.pem`"
+
+
+def test_without_an_installation_everything_is_spared_but_the_files(pi: Pi) -> None:
+    assert pi("doctor", "--json") == 2
+    rows = json.loads(pi.out)["checks"]
+    assert [row["result"] for row in rows] == ["failed"] + ["skipped"] * (len(CHECKS) - 1)
+    assert rows[0]["remedy"] == "install the device's bundle again with `device-agent install -`"
+
+
+def test_a_tampered_profile_is_blamed_on_the_files(doctor: Doctor) -> None:
+    file = doctor.pi.system.path("/etc/private-iot/slots/a/clientvpn.conf")
+    file.write_text(file.read_text() + "up /bin/sh\n")
+    assert "'up' has an argument that is refused" in doctor.blames("files")["seen"]
+
+
+def test_a_wrong_clock_is_blamed_on_the_certificates(doctor: Doctor) -> None:
+    doctor.state["now"] = (NOW - 400 * DAY).timestamp()
+    row = doctor.blames("certificates")
+    assert "is not valid before 2026-11-23 07:00 UTC" in row["seen"]
+    assert "timedatectl" in row["remedy"]
+
+
+def test_a_certificate_that_expires_within_30_days_is_a_warning(doctor: Doctor) -> None:
+    doctor.state["now"] = (NOW + 340 * DAY).timestamp()
+    code, rows = doctor()
+    assert code == 1
+    assert rows["certificates"]["result"] == "warning"
+    assert rows["certificates"]["seen"].endswith(", in 25 days")
+    assert rows["echo"]["result"] == "ok"
+
+
+def test_a_stopped_tunnel_is_blamed_on_its_service(doctor: Doctor) -> None:
+    doctor.state["active"].discard(OPENVPN_SERVICE)
+    assert doctor.blames("tunnel")["seen"] == f"{OPENVPN_SERVICE} is inactive (dead)"
+
+
+def test_a_tunnel_that_will_not_start_at_boot_is_a_warning(doctor: Doctor) -> None:
+    doctor.state["enabled"].discard(OPENVPN_SERVICE)
+    code, rows = doctor()
+    assert (code, rows["tunnel"]["result"]) == (1, "warning")
+
+
+@pytest.mark.parametrize("route", [None, ("wlan0", "192.168.0.5")])
+def test_a_tunnel_without_an_interface_is_blamed_on_it(doctor: Doctor, route: tuple[str, str] | None) -> None:
+    if route:
+        doctor.state["routes"][RESOLVER] = route
+    else:
+        del doctor.state["routes"][RESOLVER]
+    row = doctor.blames("interface")
+    assert row["seen"] in (f"there is no route to {RESOLVER}", f"{RESOLVER} is reached through wlan0 from 192.168.0.5")
+
+
+def test_a_resolver_that_is_not_asked_is_told_from_one_that_is_wrong(doctor: Doctor) -> None:
+    doctor.state["addresses"] = [PUBLIC]
+    row = doctor.blames("resolver")
+    assert row["seen"] == f"{ENDPOINT} is {PUBLIC}; {RESOLVER} itself says {INSIDE}"
+    assert row["meaning"] == "the VPC's resolver is right, but this device does not ask it"
+
+
+def test_one_ipv6_answer_is_enough_to_fail_the_resolver(doctor: Doctor) -> None:
+    doctor.state["addresses"] = [INSIDE, "2001:db8::1"]
+    doctor.blames("resolver")
+
+
+@pytest.mark.parametrize("answers", [[PUBLIC], []])
+def test_a_missing_record_is_blamed_on_the_private_hosted_zone(
+    doctor: Doctor, resolver: dict[str, list[str]], answers: list[str]
+) -> None:
+    doctor.state["addresses"] = answers or socket.gaierror(-2, "Name or service not known")
+    resolver["addresses"] = answers
+    assert doctor.blames("resolver")["remedy"].startswith("check the private hosted zone")
+
+
+def test_a_silent_resolver_is_blamed_on_the_authorization(
+    doctor: Doctor, resolver: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor.state["addresses"] = socket.gaierror(-3, "Temporary failure in name resolution")
+    resolver.clear()
+    query = dns.query
+    monkeypatch.setattr(
+        "device_agent.path_checks.query", lambda server, name, **more: query(server, name, **{**more, "timeout": 0.05})
+    )
+    row = doctor.blames("resolver")
+    assert "asked directly: 127.0.0.2 does not answer" in row["seen"]
+    assert "authorization rules" in row["remedy"]
+
+
+def test_a_closed_port_is_blamed_on_tcp(doctor: Doctor) -> None:
+    with socket.create_server((INSIDE, 0)) as free:
+        doctor.port = free.getsockname()[1]
+    row = doctor.blames("tcp")
+    assert row["seen"] == f"{INSIDE} port {doctor.port}: Connection refused"
+    assert "security groups" in row["remedy"]
+
+
+def test_a_route_beside_the_tunnel_is_blamed_on_tcp(doctor: Doctor) -> None:
+    doctor.state["routes"][INSIDE] = ("wlan0", "192.168.0.5")
+    assert doctor.blames("tcp")["seen"] == f"{INSIDE} is reached through wlan0"
+
+
+def issue_server(issuer: Identity | None, *, name: str = ENDPOINT, last: datetime.datetime = LAST) -> Identity:
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    return issue("iot", issuer, not_before=FIRST, not_after=last, usages=usages, dns_names=[name])
+
+
+@pytest.mark.parametrize(
+    ("identity", "seen"),
+    [
+        (lambda: issue_server(None), "self-signed certificate; the server shows"),
+        (
+            lambda: issue_server(amazon_root(), name="other.example"),
+            "the server shows other.example, issued by Amazon-like root",
+        ),
+        (
+            lambda: issue_server(amazon_root(), last=NOW - 800 * DAY),
+            "certificate has expired; the server shows",
+        ),
+    ],
+    ids=["unknown authority", "other name", "expired"],
+)
+def test_a_server_that_is_not_the_endpoint_is_blamed_on_tls_with_its_names_and_dates(
+    doctor: Doctor, serve: Callable[..., TlsServer], identity: Callable[[], Identity], seen: str
+) -> None:
+    doctor.port = serve(identity()).listen(INSIDE)
+    row = doctor.blames("tls")
+    assert seen in row["seen"]
+    assert ", valid from " in row["seen"]
+
+
+def test_a_port_that_speaks_no_tls_is_blamed_on_tls(doctor: Doctor) -> None:
+    with socket.create_server((INSIDE, 0)) as server:
+        doctor.port = server.getsockname()[1]
+
+        def greet() -> None:
+            for _connection in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        doctor.blames("tls")
+        thread.join()
+
+
+def test_a_refused_connection_is_blamed_on_mqtt(doctor: Doctor) -> None:
+    doctor.state["session"].refuse = {"connect": ConnectionFailedError("not authorized [reason code 0x87]")}
+    row = doctor.blames("mqtt")
+    assert row["seen"] == "not authorized [reason code 0x87]"
+    assert "vpce-0bae8fd9e8c2b2879" in row["remedy"]
+
+
+@pytest.mark.parametrize("step", ["subscribe", "publish"])
+def test_a_refused_topic_is_blamed_on_the_echo(doctor: Doctor, step: str) -> None:
+    doctor.state["session"].refuse = {step: ConnectionFailedError("refused")}
+    assert "pi-1/*" in doctor.blames("echo")["remedy"]
+
+
+def test_a_running_agent_is_paused_for_the_examination(doctor: Doctor) -> None:
+    doctor.state["active"].add(AGENT_SERVICE)
+    code, _rows = doctor()
+    assert code == 0
+    assert ["systemctl", "stop", AGENT_SERVICE] in doctor.state["commands"]
+    assert AGENT_SERVICE in doctor.state["active"]
+
+
+class PublicWay:
+    """A home network whose DNS knows a public address of the endpoint."""
+
+    def __init__(self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.doctor = doctor
+        doctor.state["default_route"] = "default via 192.168.0.1 dev lo proto dhcp\ndefault dev tun0\n"
+        etc = doctor.pi.system.path("/etc/resolv.conf")
+        etc.write_text(f"nameserver 127.0.0.53\nnameserver {RESOLVER}\nnameserver 192.168.0.1\n")
+        self.asked: list[tuple[str, Any]] = []
+
+        def query(server: str, _name: str, *, interface: str | None = None) -> list[str]:
+            self.asked.append((server, interface))
+            return [PUBLIC]
+
+        monkeypatch.setattr("device_agent.path_checks.query", query)
+
+    def examine(self, server: TlsServer | None) -> dict[str, str]:
+        if server:
+            server.listen(PUBLIC, self.doctor.port)
+        code, rows = self.doctor()
+        assert self.asked == [("192.168.0.1", "lo")]
+        assert code == {"ok": 0, "warning": 1, "failed": 2}[rows["public-way"]["result"]]
+        return rows["public-way"]
+
+
+@pytest.fixture
+def public_way(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> PublicWay:
+    return PublicWay(doctor, monkeypatch)
+
+
+def test_a_refused_public_way_is_ok(public_way: PublicWay, serve: Callable[..., TlsServer]) -> None:
+    row = public_way.examine(serve(answer=REFUSED))
+    assert row["seen"] == f"{PUBLIC} through lo, outside the tunnel: refused (CONNACK 0x87)"
+
+
+def test_a_public_way_that_hangs_up_is_ok(public_way: PublicWay, serve: Callable[..., TlsServer]) -> None:
+    assert public_way.examine(serve())["seen"].endswith("refused (hung up)")
+
+
+def test_a_public_way_that_cannot_be_reached_is_ok(public_way: PublicWay) -> None:
+    assert public_way.examine(None)["seen"].endswith("Connection refused")
+
+
+def test_an_open_public_way_is_broken(public_way: PublicWay, serve: Callable[..., TlsServer]) -> None:
+    row = public_way.examine(serve(answer=ACCEPTED))
+    assert row["result"] == "failed"
+    assert row["remedy"] == "bind every statement of the IoT policy to aws:SourceVpce vpce-0bae8fd9e8c2b2879"
+
+
+def test_something_else_on_the_public_way_is_a_warning(public_way: PublicWay, serve: Callable[..., TlsServer]) -> None:
+    row = public_way.examine(serve(issue_server(None), REFUSED))
+    assert row["result"] == "warning"
+
+
+def test_the_public_way_can_be_left_alone(public_way: PublicWay) -> None:
+    _code, rows = public_way.doctor("--no-public-way")
+    assert "public-way" not in rows
+    assert public_way.asked == []
+
+
+def test_a_public_address_that_is_not_known_is_a_warning(public_way: PublicWay) -> None:
+    public_way.doctor.pi.system.path("/etc/resolv.conf").write_text("nameserver 127.0.0.53\n")
+    code, rows = public_way.doctor()
+    assert (code, rows["public-way"]["result"]) == (1, "warning")
+    assert "no DNS server of the home network is known" in rows["public-way"]["seen"]
