@@ -1,7 +1,7 @@
 """Which addresses and short names the sandbox gives to what AWS does not say.
 
-Everything is derived from the thing's own name, so that adding one device or endpoint moves no other: `sync` then touches
-only what changed.
+Everything is derived from the thing's own name, so that adding one device or endpoint moves no other: `sync` then
+touches only what changed.
 """
 
 import hashlib

@@ -33,8 +33,8 @@ class Authority:
     def server(self, region: str) -> IotServer:
         """Return the identity of AWS IoT's front in a Region, the same one every time.
 
-        The names are those of the real certificate: ``iot.REGION.amazonaws.com`` and ``*.iot.REGION.amazonaws.com``. While
-        `expired` is set, it is one whose validity ended yesterday.
+        The names are those of the real certificate: ``iot.REGION.amazonaws.com`` and ``*.iot.REGION.amazonaws.com``.
+        While `expired` is set, it is one whose validity ended yesterday.
         """
         wanted = (region, self.expired)
         if wanted not in self._issued:

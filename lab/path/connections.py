@@ -1,8 +1,8 @@
 """Connections of Client VPN: seen on the servers, told to the cloud, ended on request, and logged.
 
 What `DescribeClientVpnConnections` shows comes from here, and `TerminateClientVpnConnections` is carried out here. The
-entries of the connection log have AWS's fields (Client VPN administrator guide, "Connection logging"); as there, a client
-whose certificate was refused leaves none.
+entries of the connection log have AWS's fields (Client VPN administrator guide, "Connection logging"); as there, a
+client whose certificate was refused leaves none.
 """
 
 import asyncio

@@ -55,7 +55,7 @@ def connect(directory: Path, name: str = NAME) -> socket.socket:
 
 
 def peer(connection: socket.socket) -> int:
-    """Return the number of the process on the other side, as this process's namespace counts it (unix(7), SO_PEERCRED)."""
+    """Return the other side's process id as this process's namespace counts it (unix(7), SO_PEERCRED)."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, _, _ = struct.unpack("3i", credentials)
     return int(pid)

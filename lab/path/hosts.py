@@ -1,7 +1,7 @@
 """A device's host: a file system of its own over the machine's, and a process number 1.
 
-Inside, /etc, /var/lib, /var/log, /run and /dev belong to the device alone and are gone with the sandbox; everything else is
-the machine's. `run` and `command` enter a host from outside.
+Inside, /etc, /var/lib, /var/log, /run and /dev belong to the device alone and are gone with the sandbox; everything
+else is the machine's. `run` and `command` enter a host from outside.
 """
 
 import os
@@ -44,7 +44,8 @@ for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
 for directory in pts shm; do
-  if [ -d "/dev/$directory" ]; then mkdir -p "$base/dev/$directory"; mount --rbind "/dev/$directory" "$base/dev/$directory"; fi
+  if [ -d "/dev/$directory" ]; then mkdir -p "$base/dev/$directory"; mount --rbind "/dev/$directory"
+  "$base/dev/$directory"; fi
 done
 mount --rbind "$base/dev" /dev
 hostname "$1" 2>/dev/null || echo "$1" > /proc/sys/kernel/hostname; shift
@@ -152,8 +153,8 @@ def set_environment(base: Path, extra: dict[str, str]) -> None:
 def _closed() -> list[Path]:
     """Return the folders above the interpreter and the lab's code that only their owner may enter.
 
-    On a device every user may enter what runs its services; a layer over the folder makes it so in a device's host alone.
-    Where the sandbox has one user, that user is the owner.
+    On a device every user may enter what runs its services; a layer over the folder makes it so in a device's host
+    alone. Where the sandbox has one user, that user is the owner.
     """
     if not many_users():
         return []
@@ -224,7 +225,7 @@ def run(
     host: str,
     argv: Sequence[str],
     *,
-    input: str | None = None,
+    input: str | None = None,  # noqa: A002 (the word of subprocess.run)
     timeout: float | None = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a host to its end.

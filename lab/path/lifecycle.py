@@ -40,8 +40,7 @@ def up(lab: Lab, region: str, url: str, report: Report) -> list[str]:
         with report.step("starting the network's sandbox"):
             _start(lab)
     with report.step("building the network"):
-        changes = _sync(lab, report, {"url": url, "region": region})
-    return changes
+        return _sync(lab, report, {"url": url, "region": region})
 
 
 def sync(lab: Lab, report: Report) -> list[str]:

@@ -1,7 +1,7 @@
 """What the path needs to know of the cloud, as AWS's own words and nothing of how it is built.
 
-Every object here is filled by `lab.path.read` from AWS's APIs and turned into a plan by `lab.path.plan`. Private keys have
-no representation, so that a model that is printed shows none.
+Every object here is filled by `lab.path.read` from AWS's APIs and turned into a plan by `lab.path.plan`. Private keys
+have no representation, so that a model that is printed shows none.
 """
 
 from collections.abc import Iterator

@@ -26,10 +26,10 @@ class GroupedInterface:
 def vpc_table(interfaces: Sequence[GroupedInterface], groups: Mapping[str, SecurityGroup]) -> str:
     """Return the rules between the network interfaces of a VPC.
 
-    Security groups are stateful, deny by default, and the union of all groups of an interface counts; a referenced group
-    stands for the addresses of the interfaces that carry it; a connection that is tracked outlives the rule that let it in;
-    the resolver on base plus two is not filtered (VPC user guide, "Security groups for your VPC" and "Connection
-    tracking").
+    Security groups are stateful, deny by default, and the union of all groups of an interface counts; a referenced
+    group stands for the addresses of the interfaces that carry it; a connection that is tracked outlives the rule
+    that let it in; the resolver on base plus two is not filtered (VPC user guide, "Security groups for your VPC" and
+    "Connection tracking").
 
     Args:
         interfaces: Every interface of the VPC that something listens or sends on.
@@ -76,9 +76,9 @@ def client_vpn_table(
 ) -> str:
     """Return the rules of a Client VPN endpoint.
 
-    Nothing passes between the internet and the VPC: the one way is out of the tunnel, to an authorized network, under the
-    association's own address (Client VPN administrator guide, "How AWS Client VPN works": source NAT; "Authorization
-    rules": access is denied without one).
+    Nothing passes between the internet and the VPC: the one way is out of the tunnel, to an authorized network, under
+    the association's own address (Client VPN administrator guide, "How AWS Client VPN works": source NAT;
+    "Authorization rules": access is denied without one).
 
     Args:
         listening: Transport protocol and port, or None where the endpoint does not answer.

@@ -22,8 +22,8 @@ def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, managemen
     """Return the configuration of the server of an endpoint.
 
     What is pushed is what the walk-through's client logged: ``dhcp-option DNS``, ``redirect-gateway def1 bypass-dhcp``,
-    ``route-gateway``, ``topology subnet``, ``ping 1``, ``ping-restart 20``; with split tunnel the routes of the endpoint's
-    route table take the place of the redirection (Client VPN administrator guide, "Split-tunnel").
+    ``route-gateway``, ``topology subnet``, ``ping 1``, ``ping-restart 20``; with split tunnel the routes of the
+    endpoint's route table take the place of the redirection (Client VPN administrator guide, "Split-tunnel").
 
     Args:
         endpoint: The endpoint.
@@ -104,9 +104,9 @@ def parse_status(text: str, *, since: float) -> list[Client] | None:
     """Return the clients in a status file of version 3.
 
     Args:
-        text: Tab-separated lines; ``TIME`` has the date and the epoch, ``CLIENT_LIST`` common name, real address, virtual
-            address, virtual IPv6 address, bytes received, bytes sent, time, epoch, user name, client id, peer id, cipher
-            (openvpn(8), "status-version").
+        text: Tab-separated lines; ``TIME`` has the date and the epoch, ``CLIENT_LIST`` common name, real address,
+            virtual address, virtual IPv6 address, bytes received, bytes sent, time, epoch, user name, client id, peer
+            id, cipher (openvpn(8), "status-version").
         since: Seconds since the epoch: a file that was written earlier is another server's.
 
     Returns:

@@ -1,7 +1,7 @@
 """Files of distribution packages that must not be installed on a build machine: fetched, unpacked and kept in a cache.
 
-``openvpn-systemd-resolved`` is needed for its one script, and installing it would pull in systemd-resolved, which takes over
-the machine's own name resolution; ``libfaketime`` gives one device a wrong clock.
+``openvpn-systemd-resolved`` is needed for its one script, and installing it would pull in systemd-resolved, which
+takes over the machine's own name resolution; ``libfaketime`` gives one device a wrong clock.
 """
 
 import shutil

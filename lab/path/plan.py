@@ -137,7 +137,7 @@ def vpc_hosts(cloud: Cloud) -> dict[str, str]:
 
 
 def resolver_address(vpc: Vpc) -> str:
-    """Return the address of the resolver of a VPC: its primary CIDR's base plus two (VPC user guide, "DNS attributes")."""
+    """Return the address of a VPC's resolver: its primary CIDR's base plus two (VPC user guide, "DNS attributes")."""
     return str(ipaddress.IPv4Network(vpc.cidr_blocks[0])[2])
 
 
@@ -197,7 +197,9 @@ class _Planner:
         hosts = [Host(INTERNET, "internet", addresses.INTERNET_DNS), Host(IOT, "iot", None)]
         links = list(self._iot_links())
         filters: list[tuple[str, str]] = []
-        loopback = [(INTERNET, (f"{addresses.ROUTER}/32", f"{addresses.INTERNET_DNS}/32"))]
+        loopback: list[tuple[str, tuple[str, ...]]] = [
+            (INTERNET, (f"{addresses.ROUTER}/32", f"{addresses.INTERNET_DNS}/32"))
+        ]
         services = [self._resolver("internet-dns", INTERNET, self.internet_zone, ())]
         for vpc in self.vpcs:
             host = self.vpc_hosts[vpc.vpc_id]
@@ -274,7 +276,7 @@ class _Planner:
                         IOT,
                         f"vpc-{addresses.short(vpc.vpc_id)}",
                         own,
-                        # Delayed acknowledgement against Nagle's algorithm makes steps of 40 ms, which AWS does not have.
+                        # Delayed acknowledgement against Nagle's algorithm would make steps of 40 ms.
                         tuple(f"{block} via {router} onlink quickack 1" for block in vpc.cidr_blocks),
                     ),
                 )
@@ -393,7 +395,7 @@ class _Planner:
         for table in self.cloud.route_tables:
             if table.vpc_id == vpc.vpc_id:
                 self.notes += [
-                    f"route {destination} to {target} of {table.route_table_id} is not carried: the lab's VPC has its local route"
+                    f"route {destination} to {target} of {table.route_table_id} is not carried: only the local one is"
                     for destination, target in table.routes
                     if target != "local"
                 ]

@@ -30,7 +30,8 @@ _TRIAL = """\
 mount -t tmpfs tmpfs /run && touch /run/net && unshare --net=/run/net true &&
 nsenter --net=/run/net ip link add one type veth peer name two &&
 nsenter --net=/run/net ip tuntap add dev tun0 mode tun &&
-nsenter --net=/run/net nft 'table inet t { chain c { type nat hook postrouting priority srcnat; ct state new counter; }; }'
+nsenter --net=/run/net nft 'table inet t { chain c { type nat hook postrouting priority srcnat; ct state new counter;
+}; }'
 """
 
 
@@ -94,5 +95,9 @@ def _try() -> str | None:
             "on Ubuntu 24.04 also kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
         )
     else:
-        remedy = "a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN, such as `docker run --privileged`; the kernel needs veth, tun and nf_tables"
-    return f"a trial sandbox failed with «{result.stderr.strip().splitlines()[-1] if result.stderr.strip() else 'nothing said'}»: {remedy}"
+        remedy = (
+            "a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN, such as `docker run --privileged`; "
+            "the kernel needs veth, tun and nf_tables"
+        )
+    said = (result.stderr.strip().splitlines() or ["nothing said"])[-1]
+    return f"a trial sandbox failed with «{said}»: {remedy}"

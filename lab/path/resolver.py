@@ -28,8 +28,9 @@ class Zone:
 def vpc_zone(internet: Zone, zones: Sequence[PrivateHostedZone], endpoint_names: Mapping[str, Sequence[str]]) -> Zone:
     """Return what the resolver of a VPC answers: its private zones, and otherwise what the internet answers.
 
-    A name below a private zone is answered from that zone alone, even where it has no such record; of two zones that match,
-    the more specific one counts (Route 53 developer guide, "Considerations when working with a private hosted zone").
+    A name below a private zone is answered from that zone alone, even where it has no such record; of two zones that
+    match, the more specific one counts (Route 53 developer guide, "Considerations when working with a private hosted
+    zone").
 
     Args:
         internet: What everyone sees.

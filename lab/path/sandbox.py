@@ -1,8 +1,8 @@
 """The one process that owns a lab's network: number 1 of its own process and mount namespaces.
 
-``unshare … python -m lab.path.sandbox`` runs it. It stays in the machine's network namespace, since the cloud answers on a
-loopback port there, and makes every other namespace below its own; when it ends, for whatever reason, the kernel ends and
-frees all of it. It answers questions on the socket of `lab.path.control`.
+``unshare … python -m lab.path.sandbox`` runs it. It stays in the machine's network namespace, since the cloud answers
+on a loopback port there, and makes every other namespace below its own; when it ends, for whatever reason, the kernel
+ends and frees all of it. It answers questions on the socket of `lab.path.control`.
 """
 
 import argparse

@@ -21,9 +21,9 @@ async def describe(sandbox: "Sandbox") -> dict[str, Any]:
     """Return the state of every hop.
 
     Returns:
-        ``hops``: a list in the order in which a packet passes them, each with ``hop`` (kind), ``name``, ``state`` (``up``,
-        ``down`` or ``degraded``), ``addresses`` and what its kind adds; ``faults``: seconds left of each; ``notes``: what
-        the cloud has and the lab leaves out; ``memoryBytes``: of every process of the sandbox.
+        ``hops``: a list in the order in which a packet passes them, each with ``hop`` (kind), ``name``, ``state``
+        (``up``, ``down`` or ``degraded``), ``addresses`` and what its kind adds; ``faults``: seconds left of each;
+        ``notes``: what the cloud has and the lab leaves out; ``memoryBytes``: of every process of the sandbox.
     """
     cloud = sandbox.cloud
     hops: list[dict[str, Any]] = []

@@ -1,12 +1,13 @@
 """A plain awsiotsdk program, as the walk-through's sample was: it knows nothing of this project.
 
-It connects, subscribes, publishes ``Hello World! [N]`` and waits for as many messages, by MQTT 3.1.1 or 5; the last line of
-its output is one JSON object: ``connected``, ``received``, ``error``, ``reasonCode``, ``rtts`` (seconds from each publish to
-its PUBACK).
+It connects, subscribes, publishes ``Hello World! [N]`` and waits for as many messages, by MQTT 3.1.1 or 5; the last
+line of its output is one JSON object: ``connected``, ``received``, ``error``, ``reasonCode``, ``rtts`` (seconds from
+each publish to its PUBACK).
 """
 
 import argparse
 import json
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -138,7 +139,7 @@ def main() -> None:
         {"3": run_mqtt3, "5": run_mqtt5}[arguments.mqtt](arguments, outcome)
     except Exception as error:  # noqa: BLE001 (the outcome is what the program is for)
         outcome.error = f"{type(error).__name__}: {error}"
-    print(outcome.show())
+    sys.stdout.write(outcome.show() + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The walk-through's resources, made with boto3 alone, as a reader makes them by hand in the console.
 
-It proves that the network depends on nothing but what AWS's APIs say: no Pulumi has run. The addresses and names are the
-walk-through's; the private zone is the one that AWS documents.
+It proves that the network depends on nothing but what AWS's APIs say: no Pulumi has run. The addresses and names are
+the walk-through's; the private zone is the one that AWS documents.
 """
 
 import datetime

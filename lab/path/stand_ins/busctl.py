@@ -1,4 +1,4 @@
-"""``busctl call`` to systemd-resolved's manager, as ``update-systemd-resolved`` makes it (org.freedesktop.resolve1(5))."""
+"""``busctl call`` to systemd-resolved, as ``update-systemd-resolved`` makes it (org.freedesktop.resolve1(5))."""
 
 import ipaddress
 import sys

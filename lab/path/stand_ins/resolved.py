@@ -1,9 +1,9 @@
 """A device's resolver: DNS a link, as systemd-resolved has it (systemd-resolved.service(8), "Protocols and routing").
 
-It listens on 127.0.0.53. Each link has servers, domains and a default-route flag; all of it goes when the link goes. A name
-goes to the links whose domain is its longest suffix; a name that none matches goes to every link that is a default route,
-which a link with nothing but routing domains is not. Of several links all are asked at once and the first good answer
-counts. There is no cache, no DNSSEC, no LLMNR and no mDNS.
+It listens on 127.0.0.53. Each link has servers, domains and a default-route flag; all of it goes when the link goes.
+A name goes to the links whose domain is its longest suffix; a name that none matches goes to every link that is a
+default route, which a link with nothing but routing domains is not. Of several links all are asked at once and the
+first good answer counts. There is no cache, no DNSSEC, no LLMNR and no mDNS.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 SOCKET = "/run/systemd/resolve/private-iot.sock"
-LINKS = Path("/run/systemd/resolve/links.json")
+UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 STUB = "127.0.0.53"
 _TIMEOUT = 5.0
 _SERVFAIL, _NXDOMAIN = 2, 3
@@ -71,8 +71,18 @@ class Links:
     def present(self) -> dict[str, LinkDns]:
         """Return the settings of the links that exist; those of links that are gone are forgotten."""
         names = dict(socket.if_nameindex())
-        self.by_index = {index: link for index, link in self.by_index.items() if index in names}
+        if gone := self.by_index.keys() - names.keys():
+            for index in gone:
+                del self.by_index[index]
+            self.write_upstream()
         return {names[index]: link for index, link in self.by_index.items()}
+
+    def write_upstream(self) -> None:
+        """Tell every link's servers to programs that ask them directly, past the stub."""
+        servers = dict.fromkeys(server for link in self.by_index.values() for server in link.servers)
+        temporary = UPSTREAM.with_name(".resolv.conf")
+        temporary.write_text("".join(f"nameserver {server}\n" for server in servers), encoding="ascii")
+        temporary.replace(UPSTREAM)
 
     def route(self, name: str) -> list[LinkDns]:
         """Return the links that a name is asked on."""
@@ -90,7 +100,7 @@ def route(name: str, links: list[LinkDns]) -> list[LinkDns]:
     best, chosen = -1, []
     for link in able:
         for domain, _ in link.domains:
-            if domain == "" or name == domain or name.endswith(f".{domain}"):
+            if domain in ("", name) or name.endswith(f".{domain}"):
                 labels = 0 if domain == "" else domain.count(".") + 1
                 if labels > best:
                     best, chosen = labels, [link]
@@ -240,6 +250,7 @@ def apply(links: Links, request: dict[str, Any]) -> Any:
 async def _serve_control(links: Links, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         answer: dict[str, Any] = {"result": apply(links, json.loads(await reader.readline()))}
+        links.write_upstream()
     except (LookupError, ValueError) as error:
         answer = {"error": str(error)}
     writer.write(json.dumps(answer).encode() + b"\n")

@@ -154,8 +154,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _status(names)
         case "cat":
             for name in names:
-                unit = unit_files.load(name)
-                for path in (unit.path, *unit.drop_ins):
+                shown = unit_files.load(name)
+                for path in (shown.path, *shown.drop_ins):
                     print(f"# {path}\n{path.read_text()}")
         case "is-system-running":
             print("running")

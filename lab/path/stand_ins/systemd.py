@@ -1,10 +1,10 @@
 """A device's process number 1: runs units as systemd does, as far as services go (systemd.service(5)).
 
-Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPost|ExecStop|ExecReload``, ``Restart=`` with
-``RestartSec=`` and the start limit, ``WatchdogSec=``, ``NOTIFY_SOCKET``, ``RuntimeDirectory=`` and its siblings,
+Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPost|ExecStop|ExecReload``, ``Restart=``
+with ``RestartSec=`` and the start limit, ``WatchdogSec=``, ``NOTIFY_SOCKET``, ``RuntimeDirectory=`` and its siblings,
 ``User=`` where the sandbox has more than one user, ``Environment=``, ``EnvironmentFile=``, ``WorkingDirectory=``,
-``Wants=|Requires=|BindsTo=|PartOf=`` among services. Not done: sandboxing (``ProtectSystem=``, ``IPAddressDeny=`` and so
-on), cgroups, sockets, timers and targets.
+``Wants=|Requires=|BindsTo=|PartOf=`` among services. Not done: sandboxing (``ProtectSystem=``, ``IPAddressDeny=`` and
+so on), cgroups, sockets, timers and targets.
 """
 
 import asyncio
@@ -233,8 +233,9 @@ class ServiceUnit:
         assert self.main is not None  # noqa: S101 (spawned just before)
         ready = asyncio.create_task(self._ready.wait())
         timeout = unit.seconds("TimeoutStartSec", 90)
+        ended: set[asyncio.Future[Any]] = {ready, self.main.exited}
         await asyncio.wait(
-            {ready, self.main.exited},
+            ended,
             timeout=None if timeout == float("inf") else timeout,
             return_when=asyncio.FIRST_COMPLETED,
         )

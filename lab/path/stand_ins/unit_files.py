@@ -1,4 +1,4 @@
-"""systemd's unit files: where they are looked for, how drop-ins change them, and what specifiers mean (systemd.unit(5))."""
+"""systemd's unit files: where they are, how drop-ins change them, what specifiers mean (systemd.unit(5))."""
 
 import os
 import re
@@ -102,7 +102,7 @@ class Unit:
 
 
 def unescape(text: str) -> str:
-    """Undo `systemd-escape`: ``-`` is ``/``, ``\\xNN`` is a byte."""
+    r"""Undo `systemd-escape`: ``-`` is ``/``, ``\xNN`` is a byte."""
     return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), text.replace("-", "/"))
 
 
