@@ -6,7 +6,10 @@ import argparse
 import json
 import os
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 
+from device_agent.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
 from device_agent.checks import Check, Finding, Patient, run_checks
 from device_agent.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
 from device_agent.path_checks import (
@@ -34,6 +37,7 @@ CHECKS = (
     Check("echo", "publish and subscribe", check_echo, ("mqtt",)),
     Check("public-way", "the public way is refused", check_public_way, ("certificates",)),
 )
+_THROUGH_AGENT = {"mqtt": check_agent_connection, "echo": check_agent_echo}
 _LABELS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}
 _COLOURS = {"ok": "32", "warning": "33", "failed": "31", "skipped": "90"}
 
@@ -47,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "exit codes: 0 healthy, 1 warnings, 2 broken\n"
         "\n"
         "public-way connects to AWS IoT's public address outside the tunnel, to see the device refused there;\n"
-        "--no-public-way leaves it out. A running agent is paused for mqtt, echo and public-way, since AWS IoT allows\n"
-        "one connection a client ID.\n"
+        "--no-public-way leaves it out. While the agent is connected, mqtt and echo go through it; one that is not is\n"
+        "paused, since AWS IoT allows one connection a client ID.\n"
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--no-public-way", action="store_true", help="send nothing outside the tunnel")
@@ -67,7 +71,10 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     """
     checks = [check for check in CHECKS if not (arguments.no_public_way and check.name == "public-way")]
     findings: list[tuple[Check, Finding]] = []
-    with agent_paused(system):
+    connected = agent_is_connected(system)
+    if connected:
+        checks = [replace(check, examine=_THROUGH_AGENT.get(check.name, check.examine)) for check in checks]
+    with nullcontext() if connected else agent_paused(system):
         for check, finding in run_checks(checks, Patient(system, arguments.port)):
             findings.append((check, finding))
             if not arguments.json:

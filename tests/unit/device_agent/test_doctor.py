@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import socket
 import ssl
 import struct
@@ -415,3 +416,93 @@ def test_a_public_address_that_is_not_known_is_a_warning(public_way: PublicWay) 
     code, rows = public_way.doctor()
     assert (code, rows["public-way"]["result"]) == (1, "warning")
     assert "no DNS server of the home network is known" in rows["public-way"]["seen"]
+
+
+class Agent:
+    """A running agent's socket: connected, and echoing unless told otherwise."""
+
+    def __init__(self, file: Path) -> None:
+        self.connected = True
+        self.refusal: dict[str, Any] | None = None
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._server.bind(str(file))
+        self._server.listen()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            with connection, connection.makefile("rwb") as lines:
+                for line in lines:
+                    for answer in self._answers(json.loads(line)):
+                        lines.write(json.dumps(answer).encode() + b"\n")
+                    lines.flush()
+
+    def _answers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        if request["command"] == "status":
+            since = "2026-11-24T07:00:00Z"
+            connection = {"connected": self.connected, "addresses": [INSIDE], "since": since, "lastError": "gone"}
+            return [{"ok": True, "status": {"connection": connection}}]
+        if self.refusal is not None:
+            return [self.refusal]
+        if request["command"] == "subscribe":
+            return [{"ok": True}, {"event": "subscribed", "filter": "pi-1/echo"}]
+        other = {"event": "message", "topic": "pi-1/echo", "payload": "another's", "properties": {}}
+        return [{"ok": True}, other, {**other, "payload": request["payload"]}]
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._server.close()
+
+
+@pytest.fixture
+def agent(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    file = tmp_path_factory.mktemp("a") / "agent.sock"
+    monkeypatch.setattr(
+        "device_agent.agent_checks.SOCKET_FILE", f"/../{os.path.relpath(file, doctor.pi.system.root.parent)}"
+    )
+    doctor.state["active"].add(AGENT_SERVICE)
+    running = Agent(file)
+    yield running
+    running.close()
+
+
+def test_a_connected_agent_is_asked_and_not_interrupted(doctor: Doctor, agent: Agent) -> None:
+    code, rows = doctor()
+    assert (code, {row["result"] for row in rows.values()}) == (0, {"ok"}), (rows, agent)
+    assert rows["mqtt"]["seen"] == f"the agent is connected to {INSIDE} since 2026-11-24T07:00:00Z"
+    assert rows["echo"]["seen"] == "a message to 'pi-1/echo' came back through the agent"
+    assert ["systemctl", "stop", AGENT_SERVICE] not in doctor.state["commands"]
+    assert doctor.state["session"].calls == []
+
+
+def test_an_agent_that_is_not_connected_is_paused_and_its_part_played(doctor: Doctor, agent: Agent) -> None:
+    agent.connected = False
+    code, rows = doctor()
+    assert code == 0
+    assert rows["mqtt"]["seen"].startswith("connected to 10.0.1.105 as pi-1 in ")
+    assert ["systemctl", "stop", AGENT_SERVICE] in doctor.state["commands"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [{"event": "refused", "error": "not authorized"}, {"ok": False, "error": "not authorized"}]
+)
+def test_a_refusal_that_the_agent_hears_is_blamed_on_the_echo(
+    doctor: Doctor, agent: Agent, refusal: dict[str, Any]
+) -> None:
+    agent.refusal = refusal
+    assert doctor.blames("echo")["seen"] == "not authorized"
+
+
+def test_an_echo_that_stays_away_is_blamed_on_the_echo(
+    doctor: Doctor, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_agent.agent_checks._PATIENCE", 0.2)
+    agent.refusal = {"event": "other"}
+    assert doctor.blames("echo")["seen"] == "the agent's echo did not come back within 0.2 s"

@@ -1,0 +1,96 @@
+"""The doctor's last two checks through the running agent, so that an examination does not interrupt it.
+
+AWS IoT allows one connection a client ID. While the agent is connected, it is asked for its connection, and the echo
+goes through its socket, queue and subscription: the way that every message takes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from device_agent._exceptions import DeviceAgentError
+from device_agent.checks import Finding, Patient
+from device_agent.client import Channel
+from device_agent.installation import AGENT_SERVICE, SOCKET_FILE
+from device_agent.system import System
+
+_PATIENCE = 20.0
+"""Seconds for the agent's answer, and for the echo: its publish is tried again for a while."""
+
+
+def agent_is_connected(system: System) -> bool:
+    """Tell whether the agent runs and is connected to AWS IoT."""
+    try:
+        return bool(_status(system)["connection"]["connected"])
+    except (DeviceAgentError, OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def check_agent_connection(patient: Patient) -> Finding:
+    """Ask the agent for its connection."""
+    try:
+        connection = _status(patient.system)["connection"]
+    except (DeviceAgentError, OSError, ValueError, LookupError, TypeError) as error:
+        return _lost(f"the agent gives no answer: {error}")
+    if not connection["connected"]:
+        return _lost(f"the agent has lost its connection: {connection['lastError']}")
+    seen = f"the agent is connected to {', '.join(connection['addresses'])} since {connection['since']}"
+    return Finding("ok", seen)
+
+
+def check_agent_echo(patient: Patient) -> Finding:
+    """Publish a message through the agent and wait for it on a subscription through the agent."""
+    try:
+        with _channel(patient.system) as channel:
+            _echo(channel)
+    except TimeoutError:
+        return _no_echo(patient, f"the agent's echo did not come back within {_PATIENCE:g} s")
+    except (DeviceAgentError, OSError, ValueError, LookupError) as error:
+        return _no_echo(patient, str(error))
+    return Finding("ok", f"a message to '{patient.installation.topic_prefix}/echo' came back through the agent")
+
+
+def _echo(channel: Channel) -> None:
+    message = f"echo {uuid.uuid4()}"
+    channel.send({"command": "subscribe", "filter": "echo"})
+    while True:
+        event = channel.receive()
+        if event.get("event") == "message" and event.get("payload") == message:
+            return
+        if event.get("event") == "subscribed":
+            channel.send({"command": "publish", "topic": "echo", "payload": message})
+        if event.get("event") == "refused" or event.get("ok") is False:
+            raise DeviceAgentError(event["error"])
+
+
+def _status(system: System) -> dict[str, Any]:
+    with _channel(system) as channel:
+        channel.send({"command": "status"})
+        status = channel.receive()["status"]
+    if not isinstance(status, dict):
+        raise TypeError("the agent's status is no object")
+    return status
+
+
+def _channel(system: System) -> Channel:
+    return Channel(str(system.path(SOCKET_FILE)), timeout=_PATIENCE)
+
+
+def _lost(seen: str) -> Finding:
+    return Finding(
+        "failed",
+        seen,
+        "the path was there a moment ago and is not now",
+        f"ask again; if it stays so, `journalctl -u {AGENT_SERVICE}` tells more",
+    )
+
+
+def _no_echo(patient: Patient, seen: str) -> Finding:
+    prefix = patient.installation.topic_prefix
+    return Finding(
+        "failed",
+        seen,
+        "the agent is connected, but a message to oneself does not come back",
+        f"check the IoT policy's iot:Publish, iot:Subscribe and iot:Receive for {prefix}/*, and `device-agent status`",
+    )
