@@ -181,14 +181,16 @@ def test_a_components_name_that_is_no_device_name_is_refused_too(name: str) -> N
 
 
 def test_an_unknown_argument_is_refused_without_its_value_which_may_be_a_secret() -> None:
-    refused = deploy(lambda: IotDevice("pi-1", {**DEVICE, "vpn_conf": "hush"}), refused=TypeError)
+    arguments: Any = {**DEVICE, "vpn_conf": "hush"}
+    refused = deploy(lambda: IotDevice("pi-1", arguments), refused=TypeError)
     assert "hush" not in refused.logged[0]
 
 
 def test_a_vpc_network_that_is_known_only_later_is_still_compared_with_the_clients() -> None:
     def program() -> None:
         network = PrivateIotNetwork("net", {"vpc_cidr_block": "172.31.0.0/16"})
-        ClientVpnAccess("vpn", {**VPN, "vpc_cidr_block": network.vpc_cidr_block})
+        arguments: Any = {**VPN, "vpc_cidr_block": network.vpc_cidr_block}
+        ClientVpnAccess("vpn", arguments)
 
     refused = deploy(program, refused=ValueError)
     assert "client_cidr_block is '172.31.0.0/16': it overlaps the VPC" in refused.logged[0]

@@ -257,6 +257,8 @@ def test_nothing_is_open_to_an_address(deployed: Deployment) -> None:
 def test_the_default_security_group_is_emptied(deployed: Deployment) -> None:
     assert plain(deployed.one("DefaultSecurityGroup").inputs) == {
         "vpcId": deployed.one("Vpc").state["id"],
+        "ingress": [],
+        "egress": [],
         "tags": {"Name": "private-iot-sg-default"},
     }
 
