@@ -30,7 +30,7 @@ from device_agent.path_monitor import PathMonitor
 from device_agent.system import System
 
 FIRST_DELAY = 0.5
-LONGEST_DELAY = 30.0
+LONGEST_DELAY = 20.0
 """Seconds: the upper ends of the first and of every late random delay."""
 STEADY_AFTER = 30.0
 """Seconds that a connection must stand before the delays begin anew."""
@@ -41,9 +41,12 @@ GUARD_EVERY = 5.0
 """Seconds between looks at the connection's peer, while it is made and when it stands."""
 LATE = 2.0
 """Seconds without PUBACK after which the path is looked at."""
+PING_WITHIN = 3.0
+"""Seconds for the answer to a ping."""
 _NO_FAULT_OF_A_MESSAGE = {0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F}
 """DISCONNECT reasons (MQTT 5, 3.14.2.1) that no publish causes: busy, shutting down, keep-alive, taken over,
 administrative, moved, connection rate."""
+_QUOTA_EXCEEDED = 0x97
 _HANG_UPS = {"AWS_ERROR_MQTT_UNEXPECTED_HANGUP", "AWS_IO_SOCKET_CLOSED", "AWS_ERROR_MQTT_CONNECTION_CLOSED"}
 _LOST = {
     "AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY",
@@ -113,6 +116,7 @@ class Connection:
         self._next: Timer | None = None
         self._stopping = False
         self._filters: dict[str, int] = {}
+        self._pinging: Timer | None = None
         self._will = 0
         self.connected = False
         self.since: float | None = None
@@ -243,8 +247,8 @@ class Connection:
             if self._client is not None and self._guard():
                 self._watch_peer(GUARD_EVERY if self.connected else min(delay * 1.2, 0.5))
 
+        self._timers = [timer for timer in self._timers if timer.call is not None]
         self._timers.append(self._loop.call_later(delay, look))
-        self._timers = [timer for timer in self._timers if timer.call is not None][-4:]
 
     def _guard(self) -> bool:
         """Drop the connection if its peer is outside the VPC; tell whether it may stay."""
@@ -322,6 +326,7 @@ class Connection:
         for timer in self._timers:
             timer.cancel()
         self._timers = []
+        self._pinging = None
 
     # Over the connection
 
@@ -362,11 +367,40 @@ class Connection:
             # The SDK gives None for a code that it does not know.
             if code is not None and int(code) < 0x80:
                 return Accepted()
-            return Refused(explain_reason(0x80 if code is None else int(code), puback.reason_string))
+            code = 0x80 if code is None else int(code)
+            return Refused(explain_reason(code, puback.reason_string), quota=code == _QUOTA_EXCEEDED)
         name = getattr(error, "name", "")
         if name in _LOST or name in _LATE:
             return Lost(explain_error(error), connected=name in _LATE)
         return Refused(explain_error(error))
+
+    def ping(self) -> None:
+        """Ask AWS IoT for a sign of life now, and drop the connection if there is none.
+
+        The SDK sends PINGREQ at its own times only. UNSUBSCRIBE from what was never subscribed is answered all the
+        same, with UNSUBACK (MQTT 5, section 3.11), and needs no permission.
+        """
+        if not self.connected or self._client is None or self._pinging is not None:
+            return
+        packet = mqtt5.UnsubscribePacket(topic_filters=[f"{self._installation.topic_prefix}/ping"])
+        timer = self._loop.call_later(PING_WITHIN, lambda: self._drop("the path is dead: no answer to a ping"))
+        self._pinging = timer
+        self._timers.append(timer)
+
+        def answered(future: Future[mqtt5.UnsubackPacket]) -> None:
+            if future.exception() is None:
+                self._loop.hand_over(pong)
+
+        def pong() -> None:
+            timer.cancel()
+            if self._pinging is timer:
+                self._pinging = None
+                self._monitor.evidence()
+
+        try:
+            self._client.unsubscribe(packet).add_done_callback(answered)
+        except AwsCrtError as error:
+            self._drop(explain_error(error))
 
     def unanswered(self, reason: str) -> None:
         """Drop a connection over which no PUBACK comes."""

@@ -88,6 +88,7 @@ class Daemon:
             options.monitor,
             on_alive=self._path_is_alive,
             on_dead=self._path_is_dead,
+            on_doubt=self._ping,
         )
         self._delivery = Delivery(
             system,
@@ -140,12 +141,16 @@ class Daemon:
         if not self._stopping:
             self._tunnel.path_is_dead(reason, interface=self._monitor.interface)
 
+    def _ping(self) -> None:
+        self._connection.ping()
+
     def _unanswered(self, reason: str) -> None:
         self._connection.unanswered(reason)
 
     def _second(self) -> None:
         if self._delivery.oldest() > LATE:
             self._monitor.suspect()
+            self._ping()
         if self._monitor.alive is None and self._connection.failures >= DESPERATE_AFTER and not self._stopping:
             self._tunnel.path_is_dead("no connection, and nothing proves the path", interface=self._monitor.interface)
         self._notifier.status(self._line())

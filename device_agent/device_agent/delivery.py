@@ -5,6 +5,8 @@ What ends badly is told apart:
 - *accepted* (PUBACK below 0x80): the message leaves the queue.
 - *refused* (PUBACK of 0x80 or more, or a packet that cannot be sent at all): the message steps aside, is tried again
   a bounded number of times, and goes to the dead letters. The rest goes on.
+- *over the quota* (PUBACK 0x97): no fault of the message either. Sending pauses, and goes on at the pace that AWS IoT
+  allows a connection, from that message on.
 - *lost* (the connection ended, no PUBACK in time): no fault of the message. All that was in flight is sent again, in
   order.
 - *poison*: some services answer a publish that they do not like by hanging up, and would do so for ever. After a
@@ -29,6 +31,11 @@ from device_agent.system import System
 
 READ = 100
 """Messages read from the queue at a time."""
+QUOTA = 95.0
+"""Messages a second after AWS IoT has refused one for coming too fast: just under its 100 publishes a second and
+connection (https://docs.aws.amazon.com/general/latest/gr/iot-core.html)."""
+QUOTA_PAUSE = 1.0
+"""Seconds without sending after such a refusal: the quota counts by the second."""
 MAX_IN_FLIGHT_SIZE = 4 * 1024 * 1024
 """Bytes in flight beyond which no further message is sent: they are all in memory."""
 
@@ -46,9 +53,11 @@ class Refused:
 
     Attributes:
         reason: Why, in one line.
+        quota: Whether it only came too fast.
     """
 
     reason: str
+    quota: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,6 @@ class Delivery:
         queue: Queue,
         options: DeliveryOptions | None = None,
         *,
-        on_accepted: Callable[[], None] = lambda: None,
         on_unanswered: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         """Begin without a connection.
@@ -111,14 +119,12 @@ class Delivery:
             loop: The loop.
             queue: The queue.
             options: How to send.
-            on_accepted: Called for each message that was accepted.
             on_unanswered: Called if a standing connection gives no PUBACK in time: it should be dropped.
         """
         self._system = system
         self._loop = loop
         self._queue = queue
         self._options = options or DeliveryOptions()
-        self._on_accepted = on_accepted
         self._on_unanswered = on_unanswered
         self._send: Send | None = None
         self._connection = 0
@@ -131,6 +137,9 @@ class Delivery:
         self._careful_until = 0
         self._suspects: set[int] = set()
         self._alone = False
+        self._paced = False
+        self._not_before = -float("inf")
+        self._resume: Timer | None = None
         self._waiting: dict[int, int] = {}
         self._due: list[tuple[float, int]] = []
         self._timer: Timer | None = None
@@ -158,6 +167,8 @@ class Delivery:
         self._send = send
         self._window = max(1, min(self._options.in_flight, receive_maximum))
         self._proven = False
+        self._paced = False
+        self._not_before = -float("inf")
         self._restart()
         self.pump()
 
@@ -195,11 +206,24 @@ class Delivery:
             and not self._alone
             and len(self._in_flight) < self._window
             and self._in_flight_size < MAX_IN_FLIGHT_SIZE
+            and self._in_time()
         ):
             message = self._next()
             if message is None:
                 return
             self._dispatch(self._send, message)
+
+    def _in_time(self) -> bool:
+        wait = self._not_before - self._system.monotonic()
+        if wait <= 0:
+            return True
+        if self._resume is None:
+            self._resume = self._loop.call_later(wait, self._go_on)
+        return False
+
+    def _go_on(self) -> None:
+        self._resume = None
+        self.pump()
 
     # Which message is next
 
@@ -237,7 +261,7 @@ class Delivery:
                 return None
             self._buffer.popleft()
             self._cursor = message.sequence
-            if message.sequence not in self._waiting:
+            if message.sequence not in self._waiting and message.sequence not in self._in_flight:
                 self._alone = careful
                 return message
 
@@ -249,6 +273,8 @@ class Delivery:
     def _dispatch(self, send: Send, message: Message) -> None:
         self._in_flight[message.sequence] = (message, self._system.monotonic())
         self._in_flight_size += message.size
+        if self._paced:
+            self._not_before = max(self._not_before, self._system.monotonic() - 0.1) + 1 / QUOTA
         connection = self._connection
         send(message, lambda outcome: self._answered(connection, message, outcome))
 
@@ -260,7 +286,6 @@ class Delivery:
             self._queue.remove(sequence)
             self._waiting.pop(sequence, None)
             self._suspects.discard(sequence)
-            self._on_accepted()
         if not present:
             return
         if isinstance(outcome, Lost):
@@ -271,9 +296,22 @@ class Delivery:
             self._in_flight_size -= message.size
         self._alone = False
         self._proven = True
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, Refused) and outcome.quota:
+            self._slow_down(message)
+        elif isinstance(outcome, Refused):
             self._set_aside(message, outcome.reason)
         self.pump()
+
+    def _slow_down(self, message: Message) -> None:
+        if not self._paced:
+            _log.warning("AWS IoT's quota is reached; going on with %g messages a second", QUOTA)
+        self._paced = True
+        self._not_before = self._system.monotonic() + QUOTA_PAUSE
+        if message.sequence in self._waiting:
+            heapq.heappush(self._due, (self._not_before, message.sequence))
+        else:
+            self._cursor = min(self._cursor, message.sequence - 1)
+            self._buffer.clear()
 
     def _set_aside(self, message: Message, reason: str) -> None:
         sequence = message.sequence

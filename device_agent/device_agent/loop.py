@@ -138,9 +138,9 @@ class Loop:
             self._calls.popleft()()
         now = self._system.monotonic()
         while self._timers and self._timers[0][0] <= now:
-            timer = heapq.heappop(self._timers)[2]
-            if timer.call is not None:
-                timer.call()
+            call, timer.call = (timer := heapq.heappop(self._timers)[2]).call, None
+            if call is not None:
+                call()
 
     def stop(self) -> None:
         """End `run` after this turn."""

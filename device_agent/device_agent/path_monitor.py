@@ -53,6 +53,7 @@ class PathMonitor:
         *,
         on_alive: Callable[[], None],
         on_dead: Callable[[str], None],
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -63,6 +64,8 @@ class PathMonitor:
             options: How closely to watch.
             on_alive: Called when a path that was dead is found alive, or may be: `alive` tells.
             on_dead: Called with the reason at each tick while the path is dead.
+            on_doubt: Called at each tick while the resolver is silent: AWS IoT should be asked over the connection,
+                since the resolver alone may be down.
         """
         self._system = system
         self._loop = loop
@@ -70,6 +73,7 @@ class PathMonitor:
         self._options = options or MonitorOptions()
         self._on_alive = on_alive
         self._on_dead = on_dead
+        self._on_doubt = on_doubt
         self.alive: bool | None = None
         self.reason = "not looked at yet"
         self.interface: str | None = None
@@ -126,6 +130,7 @@ class PathMonitor:
                 return
             self._end_probe()
             self._lost += 1
+            self._on_doubt()
             # Where the resolver has never answered, its silence says nothing.
             if self._lost >= self._options.losses and self._ever_answered and now - self._seen > self._silence():
                 self._set_alive(

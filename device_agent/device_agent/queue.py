@@ -202,12 +202,12 @@ class Queue:
         expire_at = self._system.monotonic() + EXPIRE_EVERY
         more = True
         while more:
-            batch, more = self._collect(RETRY if self._owed or self._file is None else EXPIRE_EVERY)
+            batch, more = self._collect(EXPIRE_EVERY if self.error is None else RETRY)
             self._busy_since = self._system.monotonic()
             if self._busy_since >= expire_at:
                 expire_at = self._busy_since + EXPIRE_EVERY
                 batch.append(_Change(lambda file: file.expire()))
-            if batch or self._owed or self._file is None:
+            if batch or self.error is not None:
                 self._commit(batch)
             self._busy_since = None
         if self._file is not None:

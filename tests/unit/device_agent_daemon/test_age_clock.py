@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from device_agent.age_clock import AgeClock, Reading
 from hypothesis import given
 from hypothesis import strategies as st
-
-from device_agent.age_clock import AgeClock, Reading
 
 WALL = 1_800_000_000.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-
 from device_agent._exceptions import DeviceAgentError
 from device_agent.messages import Draft, Limits, MessageError, check_draft, check_topic, complete_topic
 

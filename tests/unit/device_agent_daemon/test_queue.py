@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from device_agent._exceptions import DeviceAgentError
 from device_agent.database import connect
 from device_agent.messages import Draft, Limits, QueueFullError, QueueStorageError
 from device_agent.queue import EXPIRE_EVERY, Queue
+
 from tests.unit.device_agent_daemon.machine import Machine, make_machine, put, settle
 
 

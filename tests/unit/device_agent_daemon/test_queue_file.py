@@ -11,14 +11,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from device_agent.age_clock import AgeClock
 from device_agent.database import connect, read_messages
 from device_agent.messages import COUNTERS, Draft, Limits, QueueFullError
 from device_agent.queue_file import QueueFile
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 MAX_BYTES = 1024 * 1024
 MAX_AGE = 1000.0

@@ -1,0 +1,322 @@
+"""The daemon against a real gateway, broker and disk: nothing lost, in order, whatever ends.
+
+The path is loopback here, so that nothing is shown of a tunnel, a resolver's answers or packets on a wire: the tests in
+the lab's sandbox show those.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from device_agent.client import Publisher, PublishRefusedError, subscribe
+
+from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, register, wait_until
+from tests.path.gateway.stack import ENDPOINT, Stack
+
+pytestmark = pytest.mark.path
+
+
+def numbers(receiver: Receiver, count: int, patience: float = 60) -> list[int]:
+    """Collect `count` different messages; check that each is there, and the order of the first arrivals."""
+    arrived = [int(item.payload) for item in receiver.collect(count, patience=patience)]
+    first_arrivals = list(dict.fromkeys(arrived))
+    assert sorted(first_arrivals) == list(range(count)), "a message is missing"
+    assert first_arrivals == sorted(first_arrivals), "the order changed"
+    return arrived
+
+
+def test_messages_arrive_in_order_with_their_ids_and_leave_the_queue(device: Device, receiver: Receiver) -> None:
+    device.start()
+    with device.publisher() as publisher:
+        receipts = publisher.publish_many([("data", str(number)) for number in range(1000)])
+    arrivals = receiver.collect(1000)
+    assert [int(item.payload) for item in arrivals] == list(range(1000))
+    assert [item.properties["message-id"] for item in arrivals] == [receipt.id for receipt in receipts]
+    assert [int(item.properties["sequence"]) for item in arrivals] == [receipt.sequence for receipt in receipts]
+    device.wait_empty()
+    assert device.status()["queue"]["sent"] == 1000
+
+
+def test_status_is_published_online_offline_and_by_the_last_will(device: Device, receiver: Receiver) -> None:
+    device.start()
+    device.wait_connected()
+    assert device.stop() == 0
+    wait_until(lambda: [item["status"] for item in receiver.statuses()] == ["online", "offline"], "the goodbye")
+    assert receiver.statuses()[-1]["reason"] == "stopped"
+    device.start()
+    device.wait_connected()
+    device.kill()
+    wait_until(lambda: len(receiver.statuses()) == 4, "the last will")
+    assert receiver.statuses()[-1] == {"status": "offline", "clientId": THING, "reason": "the connection was lost"}
+
+
+def test_a_policy_without_retain_publish_gets_a_plain_will_and_one_with_it_a_retained_status(
+    stack: Stack, device: Device, receiver: Receiver
+) -> None:
+    device.start()
+    device.wait_connected()
+    assert "not authorized" in device.status()["connection"]["lastError"]
+    device.stop()
+    policy = stack.policies["least-privilege"]
+    policy["Statement"].append({"Effect": "Allow", "Action": "iot:RetainPublish", "Resource": "*"})
+    stack.reload()
+    device.start()
+    device.wait_connected()
+    assert device.status()["connection"]["lastError"] is None
+    late = Receiver(stack, receiver.way, "late")
+    try:
+        wait_until(late.statuses, "the retained status")
+        assert late.seen[0].retained
+    finally:
+        late.close()
+
+
+def test_a_refused_message_goes_to_the_dead_letters_and_the_rest_goes_on(device: Device, receiver: Receiver) -> None:
+    device.start()
+    with device.publisher() as publisher:
+        for number in range(20):
+            publisher.publish("data", str(number))
+            if number % 5 == 0:
+                publisher.publish("somebody/else", "not allowed", absolute=True)
+    numbers(receiver, 20)
+    device.wait_empty()
+    queue = device.status()["queue"]
+    assert (queue["sent"], queue["refused"], queue["deadLetters"]) == (20, 4, 4)
+    assert "0x87" in queue["lastRefusal"]
+
+
+def test_a_message_that_the_service_answers_by_hanging_up_does_not_stop_the_others(
+    device: Device, receiver: Receiver
+) -> None:
+    device.start()
+    device.wait_connected()
+    with device.publisher() as publisher:
+        publisher.publish_many([("data", str(number)) for number in range(50)])
+        publisher.publish("$reserved/poison", "x", absolute=True)
+        publisher.publish_many([("data", str(number)) for number in range(50, 100)])
+    numbers(receiver, 100)
+    device.wait_empty(60)
+    queue = device.status()["queue"]
+    assert (queue["sent"], queue["refused"], queue["deadLetters"]) == (100, 1, 1)
+    assert "hung up" in queue["lastRefusal"]
+
+
+def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
+    device: Device, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device.start()
+    device.wait_connected()
+    total = 10_000
+    published = threading.Event()
+
+    def publish() -> None:
+        with Publisher(device.socket, patience=60) as publisher:
+            for start in range(0, total, 20):
+                publisher.publish_many([("data", str(number)) for number in range(start, start + 20)])
+        published.set()
+
+    threading.Thread(target=publish).start()
+    for number, outage in enumerate((device.hang_up, device.freeze, device.restart), 1):
+        wait_until(lambda: len(receiver.drain()) > total * number // 8, "the next outage")  # noqa: B023 - called at once
+        outage()
+    assert published.wait(120)
+    arrived = numbers(receiver, total, 120)
+    device.wait_empty()
+    assert device.status()["queue"]["sent"] == total
+    duplicates = len(arrived) - total
+    with capsys.disabled():
+        sys.stdout.write(f"\n{total} messages across three outages: {duplicates} duplicates, in flight at an outage\n")
+    # Only what was in flight at an outage can come twice, and AWS IoT allows 100 in flight.
+    assert duplicates <= 3 * 100
+
+
+def test_kill_9_of_the_agent_loses_nothing_that_was_acknowledged(device: Device, receiver: Receiver) -> None:
+    device.start()
+    total = 2000
+
+    def publish() -> None:
+        with Publisher(device.socket, patience=60) as publisher:
+            for number in range(total):
+                publisher.publish("data", str(number), id=f"id-{number}")
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    for kill in range(1, 5):
+        wait_until(lambda: len(receiver.drain()) > total * kill // 6, "the next kill")  # noqa: B023 - called at once
+        device.restart()
+    publishing.join(60)
+    arrived = receiver.collect(total, patience=60)
+    assert {item.properties["message-id"] for item in arrived} == {f"id-{number}" for number in range(total)}
+    first_arrivals = list(dict.fromkeys(int(item.payload) for item in arrived))
+    assert first_arrivals == list(range(total)), "the order changed"
+
+
+def test_a_frozen_service_is_noticed_and_all_arrives_after_it_thaws(
+    stack: Stack, device: Device, receiver: Receiver
+) -> None:
+    device.start()
+    device.wait_connected()
+    assert stack.gateway_process is not None
+    stack.gateway_process.send_signal(signal.SIGSTOP)
+    device.resolver.silent = True
+    try:
+        with device.publisher() as publisher:
+            publisher.publish_many([("data", str(number)) for number in range(10)])
+        wait_until(lambda: not device.status()["connection"]["connected"], "the dead path to be noticed", 12)
+        wait_until(lambda: device.status()["tunnel"]["restarts"], "the tunnel to be restarted", 12)
+        assert device.status()["tunnel"]["alive"] is False
+    finally:
+        stack.gateway_process.send_signal(signal.SIGCONT)
+        device.resolver.silent = False
+    numbers(receiver, 10)
+
+
+def test_a_silent_resolver_alone_does_not_end_a_connection_that_works(device: Device, receiver: Receiver) -> None:
+    device.start()
+    device.wait_connected()
+    device.resolver.silent = True
+    with device.publisher() as publisher:
+        for number in range(3):
+            publisher.publish("data", str(number))
+            # Longer than it takes to find a path dead whose resolver is silent.
+            threading.Event().wait(6)
+    numbers(receiver, 3)
+    status = device.status()
+    assert (status["connection"]["connections"], status["tunnel"]["restarts"]) == (1, 0)
+
+
+def test_rotated_certificates_are_used_without_a_restart_and_without_loss(
+    stack: Stack, device: Device, receiver: Receiver
+) -> None:
+    device.start()
+    device.wait_connected()
+    before = device.status()["certificates"][0]["fingerprint"]
+    credential = register(stack)
+    with device.publisher() as publisher:
+        publisher.publish("data", "0")
+        device.install(credential)
+        wait_until(lambda: device.status()["certificates"][0]["fingerprint"] != before, "the new certificate")
+        device.wait_connected()
+        # The old one opens nothing any more.
+        stack.certificates[before]["status"] = "INACTIVE"
+        stack.reload()
+        publisher.publish("data", "1")
+    numbers(receiver, 2)
+    assert device.status()["certificates"][0]["fingerprint"] == credential.certificate_id
+    assert device.status()["connection"]["connections"] == 2
+
+
+def test_half_written_certificates_are_not_used(device: Device) -> None:
+    device.start()
+    device.wait_connected()
+    certificate = device.root / "etc/private-iot/certificate.pem"
+    certificate.write_text(certificate.read_text()[:200])
+    wait_until(lambda: "cannot be used" in device.log, "the refusal of the new file")
+    assert device.status()["connection"]["connected"]
+
+
+def test_what_comes_in_is_handed_to_local_listeners_also_after_a_reconnect(device: Device, receiver: Receiver) -> None:
+    device.start()
+    device.wait_connected()
+    got: list[bytes] = []
+    came = threading.Semaphore(0)
+
+    def listen() -> None:
+        for message in subscribe("commands/#", path=device.socket):
+            got.append(message.payload)
+            came.release()
+            if message.payload == b"end":
+                return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+
+    def comes(payload: bytes) -> bool:
+        receiver.publish(f"{PREFIX}/commands/now", payload)
+        return came.acquire(timeout=0.5)
+
+    wait_until(lambda: comes(b"first \xff"), "a message")
+    device.hang_up()
+    wait_until(lambda: comes(b"end"), "a message after the reconnect")
+    listener.join(20)
+    assert got[0] == b"first \xff"
+    assert got[-1] == b"end"
+
+
+def test_a_listener_of_a_topic_that_the_policy_forbids_is_told(device: Device) -> None:
+    device.start()
+    device.wait_connected()
+    with pytest.raises(PublishRefusedError, match=r"somebody/else.*0x87"):
+        next(subscribe("somebody/else", path=device.socket, absolute=True))
+
+
+def fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_refuses_and_keeps_delivering_and_recovers(device: Device, receiver: Receiver) -> None:
+    state = device.queue_file.parent
+    device.start(mounts=f"mount -t tmpfs -o size=3m tmpfs {state}")
+    device.wait_connected()
+    inside = f"/proc/{device.process.pid}/root{state}"  # type: ignore[union-attr] # it is started
+    with device.publisher() as publisher:
+        publisher.publish("data", "0")
+        ballast = Path(inside, "ballast")
+        with pytest.raises(OSError, match="No space left"):
+            fill(ballast)
+        filler = [("filler", "x" * 100_000)] * 50
+        with pytest.raises(PublishRefusedError, match="full; the message was not accepted") as refusal:
+            publisher.publish_many(filler)
+        assert refusal.value.code == "storage"
+        assert device.status()["queue"]["error"] is not None
+        assert device.status()["connection"]["connected"]
+        ballast.unlink()
+        wait_until(lambda: device.status()["queue"]["error"] is None, "the disk to be found writable")
+        publisher.publish("data", "1")
+    numbers(receiver, 2)
+    device.wait_empty()
+
+
+def test_a_read_only_disk_refuses_until_it_can_be_written(device: Device, receiver: Receiver) -> None:
+    state = device.queue_file.parent
+    device.start(mounts=f"mount -t tmpfs -o ro tmpfs {state}")
+    device.wait_connected()
+    with device.publisher() as publisher:
+        with pytest.raises(PublishRefusedError, match="the message was not accepted; check `df"):
+            publisher.publish("data", "refused")
+        assert device.process is not None
+        user = ["--user", "--preserve-credentials"] if os.geteuid() else []
+        enter = ["nsenter", "--target", str(device.process.pid), *user, "--mount"]
+        subprocess.run([*enter, "mount", "-o", "remount,rw", str(state)], check=True)
+        wait_until(lambda: device.status()["queue"]["error"] is None, "the disk to be found writable")
+        publisher.publish("data", "0")
+    numbers(receiver, 1)
+
+
+def test_a_damaged_queue_file_is_set_aside_and_the_agent_starts(device: Device, receiver: Receiver) -> None:
+    device.queue_file.write_bytes(b"no database at all" * 500)
+    device.start()
+    with device.publisher() as publisher:
+        publisher.publish("data", "0")
+    numbers(receiver, 1)
+    assert device.queue_file.with_name("queue.sqlite3.damaged-1").exists()
+    assert device.status()["queue"]["damagedFilesSetAside"] == 1
+
+
+def test_a_name_that_leads_outside_the_vpc_is_refused_before_anything_is_sent(stack: Stack, device: Device) -> None:
+    file = device.root / "etc/private-iot/device.json"
+    file.write_text(file.read_text().replace("127.0.0.0/8", f"{stack.public}/32"))
+    device.start()
+    wait_until(lambda: device.status()["connection"]["lastError"], "the refusal")
+    error = device.status()["connection"]["lastError"]
+    assert f"{ENDPOINT} resolves to {stack.endpoint}, outside the VPC's {stack.public}/32; nothing was sent" in error
+    assert stack.connection(THING) is None
+    assert not stack.events("connected", clientId=THING)
