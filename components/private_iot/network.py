@@ -213,6 +213,9 @@ class PrivateIotNetwork(pulumi.ComponentResource):
         aws.ec2.DefaultSecurityGroup(
             f"{self._prefix}-sg-default",
             vpc_id=self.vpc_id,
+            # Said, not left out: the provider leaves rules alone that the program does not mention.
+            ingress=[],
+            egress=[],
             tags=self._tags("sg-default"),
             opts=pulumi.ResourceOptions(parent=self),
         )
