@@ -164,7 +164,7 @@ def _update(call: Call, identifier: str, state: Properties, inputs: Properties, 
             f"importing ACM Certificate ({identifier})",
             lambda: acm.import_certificate(CertificateArn=identifier, **_material(inputs)),
         )
-    elif "options" in changed and inputs.get("options"):
+    if "options" in changed and inputs.get("options"):
         attempt(
             f"updating ACM Certificate ({identifier})",
             lambda: acm.update_certificate_options(CertificateArn=identifier, **_options(inputs)),

@@ -3,7 +3,9 @@
 import ipaddress
 import json
 import re
+import secrets
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.exceptions
@@ -111,12 +113,34 @@ def arn(value: str) -> str | None:
     return f"({value}) is an invalid ARN: it has to look like arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE"
 
 
-def same_json(old: str, new: str) -> bool:
-    """Whether two documents are the same JSON."""
+def name_of(inputs: Properties) -> str:
+    """The name that is given, or a unique one that begins with `namePrefix` (``helper/id`` of the plugin SDK)."""
+    if inputs.get("name"):
+        return str(inputs["name"])
+    moment = datetime.now(UTC).strftime("%Y%m%d%H%M%S%f")[:18]
+    return f"{inputs.get('namePrefix', '')}{moment}{secrets.token_hex(4)}"
+
+
+def prefix_of(name: str) -> str:
+    """The prefix of a name that was made unique, or an empty string (``internal/create``: NamePrefixFromName)."""
+    match = re.fullmatch(r"(.*?)\d{18}[0-9a-f]{8}", name)
+    return match[1] if match else ""
+
+
+def same_policy(old: str, new: str) -> bool:
+    """Whether two policy documents mean the same (awspolicyequivalence, as SuppressEquivalentPolicyDiffs uses it)."""
     try:
-        return bool(json.loads(old) == json.loads(new))
+        return bool(_canonical(json.loads(old)) == _canonical(json.loads(new)))
     except ValueError:
         return False
+
+
+def _canonical(value: Any) -> Any:
+    """A single item is a list of it, and the order of a list means nothing."""
+    if isinstance(value, dict):
+        return {name: _canonical(item) for name, item in value.items()}
+    items = value if isinstance(value, list) else [value]
+    return sorted((_canonical(item) if isinstance(item, dict) else item for item in items), key=str)
 
 
 def json_document(value: str) -> str | None:

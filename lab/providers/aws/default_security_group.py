@@ -5,9 +5,10 @@ and then adds the program's; deleting it removes nothing.
 """
 
 from lab.providers.aws.common import REGION, TAGS, attempt, update_ec2_tags
-from lab.providers.aws.security_group import RULE, atoms, atoms_of_permissions, change_rules, read_group, update_group
+from lab.providers.aws.security_group import RULES, atoms, atoms_of_permissions, change_rules, read_group, update_group
+from lab.providers.aws.tags import from_list
 from lab.providers.errors import ProviderError
-from lab.providers.schema import Resource, boolean, set_of, string
+from lab.providers.schema import Resource, boolean, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -33,8 +34,7 @@ def _settle(call: Call, identifier: str, inputs: Properties) -> None:
         present = atoms_of_permissions(group.get(field) or [])
         wanted = atoms(inputs.get(name) or [], identifier)
         change_rules(call, identifier, egress=name == "egress", present=present, wanted=wanted)
-    if inputs.get("tagsAll"):
-        update_ec2_tags(call, identifier, "Default Security Group", {}, inputs)
+    update_ec2_tags(call, identifier, "Default Security Group", {"tagsAll": from_list(group.get("Tags"))}, inputs)
 
 
 def _delete(call: Call, identifier: str, state: Properties) -> None:
@@ -49,9 +49,9 @@ RESOURCES = {
         inputs={
             **REGION,
             **TAGS,
-            # Unlike those of aws_security_group they are not computed: absent means none.
-            "egress": set_of(RULE),
-            "ingress": set_of(RULE),
+            # Creation takes every rule away. After it, rules that the program leaves out are left alone, as computed
+            # ones are; `ingress=[]` and `egress=[]` keep them away.
+            **RULES,
             "revokeRulesOnDelete": boolean(default=False),
             "vpcId": string(computed=True, force_new=True),
         },

@@ -6,7 +6,7 @@ A change makes a new version and takes it as the default; when there are five al
 from typing import Any
 
 from lab.providers.aws.clients import code_of
-from lab.providers.aws.common import REGION, TAGS, attempt, has_code, json_document, same_json, unless_gone
+from lab.providers.aws.common import REGION, TAGS, attempt, has_code, json_document, same_policy, unless_gone
 from lab.providers.aws.tags import changes, from_list, to_list
 from lab.providers.schema import AutoName, Resource, Timeouts, string
 from lab.providers.values import Properties
@@ -32,7 +32,7 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
     if found is None:
         return None
     document = found["policyDocument"]
-    if state.get("policy") and same_json(state["policy"], document):
+    if state.get("policy") and same_policy(state["policy"], document):
         document = state["policy"]
     return {
         "arn": found["policyArn"],
@@ -130,7 +130,7 @@ RESOURCES = {
             **REGION,
             **TAGS,
             "name": string(force_new=True),
-            "policy": string(required=True, validate=json_document, same=same_json),
+            "policy": string(required=True, validate=json_document, same=same_policy),
         },
         outputs={"arn": string(), "defaultVersionId": string()},
         autoname=AutoName(),

@@ -1,7 +1,5 @@
 """`aws:iot/thing:Thing`. Source: terraform-provider-aws ``internal/service/iot/thing.go``."""
 
-import re
-
 from lab.providers.aws.common import REGION, attempt, unless_gone
 from lab.providers.schema import AutoName, Resource, integer, map_of_strings, string
 from lab.providers.values import Properties
@@ -37,6 +35,7 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
 
 
 def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    del state
     iot = call.client("iot")
     arguments: Properties = {}
     if "thingTypeName" in changed:
@@ -45,9 +44,7 @@ def _update(call: Call, identifier: str, state: Properties, inputs: Properties, 
         else:
             arguments["removeThingType"] = True
     if "attributes" in changed:
-        # An attribute goes by being set to nothing; the payload is merged otherwise.
-        gone = dict.fromkeys(set(state.get("attributes") or {}) - set(inputs.get("attributes") or {}), "")
-        arguments["attributePayload"] = {"attributes": {**gone, **(inputs.get("attributes") or {})}, "merge": True}
+        arguments["attributePayload"] = {"attributes": inputs.get("attributes") or {}}  # not merged: replaced
     if arguments:
         attempt(f"updating IoT Thing ({identifier})", lambda: iot.update_thing(thingName=identifier, **arguments))
 
@@ -59,9 +56,9 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 
 def _name(value: str) -> str | None:
-    if re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", value):
+    if 1 <= len(value) <= 128:
         return None
-    return f"expected name to have 1 to 128 characters of a-z, A-Z, 0-9, colon, underscore and hyphen, got {value!r}"
+    return f"expected length of name to be in the range (1 - 128), got {value!r} of {len(value)}"
 
 
 RESOURCES = {

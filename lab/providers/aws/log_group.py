@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from lab.providers.aws.common import REGION, TAGS, arn, attempt, unless_gone
+from lab.providers.aws.common import REGION, TAGS, arn, attempt, has_code, name_of, prefix_of, unless_gone
 from lab.providers.aws.tags import changes
 from lab.providers.schema import AutoName, Resource, Timeouts, boolean, integer, string
 from lab.providers.values import Properties
@@ -48,7 +48,7 @@ def _find(call: Call, name: str) -> dict[str, Any] | None:
 
 def _create(call: Call, inputs: Properties) -> str:
     logs = call.client("logs")
-    name = str(inputs["name"])
+    name = name_of(inputs)
     arguments: dict[str, Any] = {"tags": inputs["tagsAll"]} if inputs.get("tagsAll") else {}
     if inputs.get("kmsKeyId"):
         arguments["kmsKeyId"] = inputs["kmsKeyId"]
@@ -92,7 +92,7 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
         "kmsKeyId": group.get("kmsKeyId"),
         "logGroupClass": group.get("logGroupClass") or "STANDARD",
         "name": identifier,
-        "namePrefix": state.get("namePrefix") or "",
+        "namePrefix": prefix_of(identifier),
         "retentionInDays": group.get("retentionInDays", 0),
         "skipDestroy": state.get("skipDestroy", False),
         "tagsAll": dict(tags),
@@ -131,10 +131,15 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
     if state.get("skipDestroy"):
         return
     logs = call.client("logs")
+    what = f"deleting CloudWatch Logs Log Group ({identifier})"
     unless_gone(
-        f"deleting CloudWatch Logs Log Group ({identifier})",
+        what,
         _GONE,
-        lambda: logs.delete_log_group(logGroupName=identifier),
+        lambda: call.retry(
+            what,
+            lambda: logs.delete_log_group(logGroupName=identifier),
+            while_error=has_code("OperationAbortedException"),
+        ),
     )
 
 

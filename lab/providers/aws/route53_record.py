@@ -1,5 +1,7 @@
 """`aws:route53/record:Record`. Source: terraform-provider-aws ``internal/service/route53/record.go``.
 
+Of the routing policies it serves weighted, latency, failover and multivalue.
+
 The id is `ZONEID_name_TYPE` and, with routing policies, `_identifier` after it.
 """
 
@@ -17,10 +19,7 @@ _GONE = ("NoSuchHostedZone",)
 _TYPES = ("A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV", "SSHFP", "SVCB")
 _ALL_TYPES = (*_TYPES, "TLSA", "TXT")
 _POLICIES = (
-    "cidrRoutingPolicy",
     "failoverRoutingPolicies",
-    "geolocationRoutingPolicies",
-    "geoproximityRoutingPolicy",
     "latencyRoutingPolicies",
     "multivalueAnswerRoutingPolicy",
     "weightedRoutingPolicies",
@@ -58,7 +57,7 @@ def _record_set(call: Call, inputs: Properties, name: str) -> dict[str, Any]:
             "EvaluateTargetHealth": alias["evaluateTargetHealth"],
         }
     else:
-        record["TTL"] = inputs["ttl"]
+        record.update({"TTL": inputs["ttl"]} if inputs.get("ttl") is not None else {})
         record["ResourceRecords"] = [{"Value": _quoted(value, inputs["type"])} for value in inputs["records"]]
     if inputs.get("setIdentifier"):
         record["SetIdentifier"] = inputs["setIdentifier"]
@@ -210,8 +209,6 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
 
 
 def _check(inputs: Properties) -> list[Failure]:
-    if "records" in inputs and inputs.get("ttl") is None:
-        return [Failure("ttl", 'Missing required argument. "records": all of `records,ttl` must be specified')]
     failures = []
     if any(inputs.get(name) for name in _POLICIES) and not inputs.get("setIdentifier"):
         policy = next(name for name in _POLICIES if inputs.get(name))
@@ -232,16 +229,16 @@ RESOURCES = {
         type="aws:route53/record:Record",
         title="Route53 Record",
         inputs={
-            "aliases": list_of(_ALIAS, maximum=1, conflicts=("records", "ttl")),
+            "aliases": list_of(_ALIAS, maximum=1, conflicts=("ttl",)),
             "allowOverwrite": boolean(computed=True),
             "failoverRoutingPolicies": list_of(object_of({"type": string(required=True)}), maximum=1),
             "healthCheckId": string(),
             "latencyRoutingPolicies": list_of(object_of({"region": string(required=True)}), maximum=1),
             "multivalueAnswerRoutingPolicy": boolean(),
             "name": string(required=True, force_new=True, same=same_name),
-            "records": set_of(string(), conflicts=("aliases",)),
+            "records": set_of(string()),
             "setIdentifier": string(),
-            "ttl": integer(minimum=0, maximum=2147483647, conflicts=("aliases",)),
+            "ttl": integer(conflicts=("aliases",), requires=("records",)),
             "type": string(required=True, allowed=_ALL_TYPES),
             "weightedRoutingPolicies": list_of(object_of({"weight": integer(required=True)}), maximum=1),
             "zoneId": string(required=True, force_new=True),
@@ -249,7 +246,6 @@ RESOURCES = {
         outputs={"fqdn": string()},
         exactly_one_of=(("aliases", "records"),),
         check=_check,
-        # pulumi-aws provider/resources.go: a record's name is not made up, and its type's change is no replacement.
         create=_create,
         read=_read,
         update=_update,

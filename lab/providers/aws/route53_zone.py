@@ -44,6 +44,7 @@ def _create(call: Call, inputs: Properties) -> str:
         f"creating Route53 Hosted Zone ({name})",
         lambda: route53.create_hosted_zone(Name=name, CallerReference=f"private-iot-{time.time_ns()}", **arguments),
     )
+    wait_in_sync(call, answer["ChangeInfo"])
     return clean_zone_id(answer["HostedZone"]["Id"])
 
 
@@ -188,6 +189,10 @@ def _delete_records(call: Call, identifier: str) -> None:
         )
 
 
+def _comment(value: str) -> str | None:
+    return None if len(value) <= 256 else f"expected length of comment to be in the range (0 - 256), got {len(value)}"
+
+
 def same_name(old: str, new: str) -> bool:
     """Names without regard to case and to the final dot (NormalizeZoneName in the provider)."""
     return old.lower().removesuffix(".") == new.lower().removesuffix(".")
@@ -200,7 +205,7 @@ RESOURCES = {
         inputs={
             **TAGS,
             # pulumi-aws provider/resources.go: "Managed by Pulumi" where Terraform says "Managed by Terraform".
-            "comment": string(default="Managed by Pulumi"),
+            "comment": string(default="Managed by Pulumi", validate=_comment),
             "delegationSetId": string(force_new=True, conflicts=("vpcs",)),
             "enableAcceleratedRecovery": boolean(computed=True),
             "forceDestroy": boolean(default=False),

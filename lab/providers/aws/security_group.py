@@ -11,6 +11,8 @@ from lab.providers.aws.common import (
     TAGS,
     attempt,
     has_code,
+    name_of,
+    prefix_of,
     tag_specifications,
     unless_gone,
     update_ec2_tags,
@@ -160,7 +162,7 @@ def read_group(call: Call, identifier: str, state: Properties) -> Properties | N
         "egress": _seen(state.get("egress"), group.get("IpPermissionsEgress") or [], identifier),
         "ingress": _seen(state.get("ingress"), group.get("IpPermissions") or [], identifier),
         "name": group.get("GroupName"),
-        "namePrefix": state.get("namePrefix") or "",
+        "namePrefix": prefix_of(group.get("GroupName", "")),
         "ownerId": owner,
         "revokeRulesOnDelete": state.get("revokeRulesOnDelete", False),
         "tagsAll": from_list(group.get("Tags")),
@@ -188,7 +190,7 @@ def update_group(call: Call, identifier: str, state: Properties, inputs: Propert
 
 def _create(call: Call, inputs: Properties) -> str:
     ec2 = call.client("ec2")
-    name = inputs["name"]
+    name = name_of(inputs)
     arguments = {"VpcId": inputs["vpcId"]} if inputs.get("vpcId") else {}
     answer = attempt(
         f"creating Security Group ({name})",
@@ -229,6 +231,9 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
             lambda: ec2.delete_security_group(GroupId=identifier),
             while_error=has_code("DependencyViolation", "InvalidGroup.InUse"),
         ),
+    )
+    call.wait_until(
+        f"Security Group ({identifier}) delete", lambda: None if find_security_group(call, identifier) else True
     )
 
 

@@ -121,12 +121,28 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
 
 
 def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    if "ipv6CidrBlock" in changed:
+        _change_ipv6(call, identifier, state, inputs["ipv6CidrBlock"])
     switched = {name: inputs.get(name, False) for name in _SWITCHES if name in changed}
     if "privateDnsHostnameTypeOnLaunch" in changed:
         switched["privateDnsHostnameTypeOnLaunch"] = inputs["privateDnsHostnameTypeOnLaunch"]
     _modify(call, identifier, switched)
     if "tagsAll" in changed:
         update_ec2_tags(call, identifier, "EC2 Subnet", state, inputs)
+
+
+def _change_ipv6(call: Call, identifier: str, state: Properties, block: str) -> None:
+    ec2 = call.client("ec2")
+    what = f"updating EC2 Subnet ({identifier}): IPv6 CIDR block"
+    if state.get("ipv6CidrBlockAssociationId"):
+        attempt(what, lambda: ec2.disassociate_subnet_cidr_block(AssociationId=state["ipv6CidrBlockAssociationId"]))
+    attempt(what, lambda: ec2.associate_subnet_cidr_block(SubnetId=identifier, Ipv6CidrBlock=block))
+
+
+def _assigned_ipv6(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
+    """A subnet that gave its interfaces IPv6 addresses is replaced with its block (CustomizeDiff in the provider)."""
+    del inputs, changed
+    return frozenset({"ipv6CidrBlock"}) if state.get("assignIpv6AddressOnCreation") else frozenset()
 
 
 def _delete(call: Call, identifier: str, state: Properties) -> None:
@@ -158,12 +174,18 @@ RESOURCES = {
             "enableLniAtDeviceIndex": integer(),
             "enableResourceNameDnsARecordOnLaunch": boolean(default=False),
             "enableResourceNameDnsAaaaRecordOnLaunch": boolean(default=False),
-            "ipv4IpamPoolId": string(force_new=True, conflicts=("cidrBlock",)),
-            "ipv4NetmaskLength": integer(force_new=True, requires=("ipv4IpamPoolId",)),
-            "ipv6CidrBlock": string(computed=True, force_new=True),
+            "ipv4IpamPoolId": string(force_new=True, conflicts=("customerOwnedIpv4Pool",)),
+            "ipv4NetmaskLength": integer(
+                minimum=16,
+                maximum=28,
+                force_new=True,
+                conflicts=("cidrBlock", "customerOwnedIpv4Pool"),
+                requires=("ipv4IpamPoolId",),
+            ),
+            "ipv6CidrBlock": string(computed=True),
             "ipv6IpamPoolId": string(force_new=True),
             "ipv6Native": boolean(default=False, force_new=True),
-            "ipv6NetmaskLength": integer(force_new=True, requires=("ipv6IpamPoolId",)),
+            "ipv6NetmaskLength": integer(force_new=True, conflicts=("ipv6CidrBlock",), requires=("ipv6IpamPoolId",)),
             "mapCustomerOwnedIpOnLaunch": boolean(requires=("customerOwnedIpv4Pool", "outpostArn")),
             "mapPublicIpOnLaunch": boolean(default=False),
             "outpostArn": string(force_new=True),
@@ -171,6 +193,7 @@ RESOURCES = {
             "vpcId": string(required=True, force_new=True),
         },
         outputs={"arn": string(), "ipv6CidrBlockAssociationId": string(), "ownerId": string()},
+        also_replaces=_assigned_ipv6,
         create=_create,
         settle=_settle,
         read=_read,

@@ -10,7 +10,7 @@ from lab.providers.aws.common import (
     has_code,
     json_document,
     picked,
-    same_json,
+    same_policy,
     tag_specifications,
     unless_gone,
     update_ec2_tags,
@@ -128,7 +128,7 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
     owner = endpoint.get("OwnerId") or call.session.account
     region = call.region or call.session.region
     document = endpoint.get("PolicyDocument")
-    if document and state.get("policy") and same_json(state["policy"], document):
+    if document and state.get("policy") and same_policy(state["policy"], document):
         document = state["policy"]
     options = endpoint.get("DnsOptions")
     prefix_list = _prefix_list(call, endpoint.get("ServiceName"))
@@ -291,7 +291,7 @@ RESOURCES = {
                 allowed=("ipv4", "dualstack", "ipv6"),
                 same=lambda old, new: str(old).lower() == str(new).lower(),
             ),
-            "policy": string(computed=True, validate=json_document, same=same_json),
+            "policy": string(computed=True, validate=json_document, same=same_policy),
             "privateDnsEnabled": boolean(computed=True),
             "resourceConfigurationArn": string(
                 force_new=True, conflicts=("serviceName", "serviceNetworkArn"), validate=arn
