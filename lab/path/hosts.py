@@ -44,8 +44,9 @@ for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
 for directory in pts shm; do
-  if [ -d "/dev/$directory" ]; then mkdir -p "$base/dev/$directory"; mount --rbind "/dev/$directory"
-  "$base/dev/$directory"; fi
+  [ -d "/dev/$directory" ] || continue
+  mkdir -p "$base/dev/$directory"
+  mount --rbind "/dev/$directory" "$base/dev/$directory"
 done
 mount --rbind "$base/dev" /dev
 hostname "$1" 2>/dev/null || echo "$1" > /proc/sys/kernel/hostname; shift

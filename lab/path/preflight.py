@@ -30,8 +30,8 @@ _TRIAL = """\
 mount -t tmpfs tmpfs /run && touch /run/net && unshare --net=/run/net true &&
 nsenter --net=/run/net ip link add one type veth peer name two &&
 nsenter --net=/run/net ip tuntap add dev tun0 mode tun &&
-nsenter --net=/run/net nft 'table inet t { chain c { type nat hook postrouting priority srcnat; ct state new counter;
-}; }'
+nsenter --net=/run/net nft 'add table inet t; add chain inet t c { type nat hook postrouting priority srcnat; }' &&
+nsenter --net=/run/net nft 'add rule inet t c ct state new counter'
 """
 
 
@@ -91,8 +91,8 @@ def _try() -> str | None:
         return None
     if user:
         remedy = (
-            "allow user namespaces (`sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000`; "
-            "on Ubuntu 24.04 also kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
+            "allow user namespaces (`sudo sysctl -w kernel.unprivileged_userns_clone=1`, user.max_user_namespaces above 0, "
+            "on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
         )
     else:
         remedy = (

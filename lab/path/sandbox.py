@@ -115,16 +115,23 @@ class Sandbox:
         links = {(link.a.host, link.a.interface): link for link in new.links}
         wanted = {host.name: host for host in new.hosts}
         await self._stop_services(services, changes)
-        for key in [key for key, link in self.links.items() if links.get(key) != link]:
-            network.delete_link(self.links.pop(key))
-            changes.append(f"link {key[0]} {key[1]}: removed")
-        for name in [name for name, host in self.hosts.items() if wanted.get(name) != host]:
+        # A device that lost its process number 1 has lost its power: it is made anew.
+        off = {name for name, device in self.devices.items() if not device.init.running}
+        gone = [name for name, host in self.hosts.items() if name not in wanted or wanted[name].kind != host.kind]
+        gone += off.difference(gone)
+        for key, link in list(self.links.items()):
+            if links.get(key) != link or link.a.host in gone or link.b.host in gone:
+                network.delete_link(self.links.pop(key))
+                changes.append(f"link {key[0]} {key[1]}: removed")
+        for name in gone:
             await self._remove_host(name)
             changes.append(f"host {name}: removed")
         added = [host for name, host in wanted.items() if name not in self.hosts]
         for host in added:
             self._add_host(host)
             changes.append(f"host {host.name}: added")
+        for host in new.hosts:
+            self._set_nameserver(host)
         for name, addresses in new.loopback:
             if self.loopback.get(name, ()) != addresses:
                 network.set_loopback(name, addresses, self.loopback.get(name, ()))
@@ -178,9 +185,15 @@ class Sandbox:
             )
             init = hosts.boot(host.name, base, self.directory / "log" / f"host_{host.name}.log")
             self.devices[host.name] = Device(host, base, init)
-        elif host.nameserver:
-            sandbox_paths.RESOLVERS.mkdir(parents=True, exist_ok=True)
-            (sandbox_paths.RESOLVERS / host.name).write_text(f"nameserver {host.nameserver}\n", encoding="utf-8")
+
+    def _set_nameserver(self, host: Host) -> None:
+        self.hosts[host.name] = host
+        if host.kind == "device":
+            self.devices[host.name].host = host
+            return
+        path = sandbox_paths.RESOLVERS / host.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"nameserver {host.nameserver}\n" if host.nameserver else "", encoding="utf-8")
 
     async def _remove_host(self, name: str) -> None:
         device = self.devices.pop(name, None)
