@@ -1,5 +1,6 @@
 """A real mosquitto and a real gateway over it, on loopback addresses of this test process's own."""
 
+import itertools
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}"
 PRIVILEGED = os.geteuid() == 0
 PORT, ALPN_PORT = (8883, 443) if PRIVILEGED else (18883, 10443)
 DEADLINE = 10.0
+_ADDRESSES = itertools.count()
 
 
 def wait_for(condition: Any, what: str) -> Any:
@@ -240,14 +242,18 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def loopback_address() -> str:
+    """An address that no other test process, and no other stack of this one, uses."""
+    pid = os.getpid()
+    return f"127.{64 + next(_ADDRESSES) % 64}.{pid >> 8 & 255}.{pid & 255}"
+
+
 @contextmanager
 def running_stack(directory: Path, *options: str) -> Iterator[Stack]:
     """A stack with policies ``least-privilege`` and ``open`` and no certificate registered yet."""
-    pid = os.getpid()
-    prefix = f"127.{64 + (pid >> 14) % 64}.{pid >> 6 & 255}."
     authority = Authority(directory)
     server = authority.issue(ENDPOINT, names=(ENDPOINT,))
-    stack = Stack(directory, authority, server, f"{prefix}{(pid & 63) * 2 + 2}", f"{prefix}{(pid & 63) * 2 + 3}")
+    stack = Stack(directory, authority, server, loopback_address(), loopback_address())
     stack.policies = {"least-privilege": least_privilege(), "open": OPEN}
     try:
         stack.start(*options)
