@@ -5,10 +5,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system lint format test test-unit test-engine test-path reference requirements clean
+.PHONY: help demo demo-down setup system lint format test test-unit test-engine test-path reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: setup system ## see the whole path at work on this machine; the lab stays up
+	$(BIN)/python -m lab demo
+
+demo-down: setup ## remove the lab that `make demo` left running
+	$(BIN)/python -m lab down
 
 setup: $(STAMP) ## make the environment in .venv from the pinned requirements
 

@@ -1,0 +1,169 @@
+"""``python -m lab demo``."""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.cloud import server
+from lab.commands import up
+from lab.demo import picture, plain_client
+from lab.engine import STACK, Engine, find_or_build
+from lab.errors import LabError
+from lab.path import hosts, lifecycle
+from lab.report import Report
+from lab.state import Lab
+
+HELP = """\
+show the whole path at work, then leave the lab running
+
+The cloud, `pulumi up`, the network, `device-agent install`, `doctor`, `pubsub` with the walk-through's transcript, the
+ping that shows the private address, the attempt over the internet that is refused, and a picture of the path."""
+
+DEVICE = "pi-1"
+_AGENT = "private-iot-agent"
+_TUNNEL = "openvpn-client@clientvpn"
+_PATIENCE = 120.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``demo``: those of ``up``, and the summary for programs."""
+    up.add_arguments(parser)
+    parser.set_defaults(only=None)
+    parser.add_argument("--json", action="store_true", help="print the times of the stages as one JSON object")
+
+
+class _Demonstration:
+    """One run: each stage has a title, what the device printed, and the time it took."""
+
+    def __init__(self, lab: Lab, report: Report, *, quiet: bool) -> None:
+        self.lab = lab
+        self.report = report
+        self.quiet = quiet
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[None]:
+        """Announce a stage and time it."""
+        self.report.say(f"\n── {title}")
+        started = time.monotonic()
+        yield
+        self.seconds[title] = round(time.monotonic() - started, 2)
+
+    def device(self, *argv: str, input: str | None = None, expected: int | None = 0) -> str:  # noqa: A002 - subprocess's own word
+        """Run a command on the device and show what it prints as it prints it.
+
+        Args:
+            *argv: The command.
+            input: Its standard input; never shown.
+            expected: The exit code that it has to have; None takes any.
+
+        Returns:
+            What it printed on standard output.
+
+        Raises:
+            LabError: It ended with another exit code.
+        """
+        shown = [Path(word).name if word.startswith("/") else word for word in argv]
+        self.report.say(f"{DEVICE} $ {' '.join(shown)}")
+        process = subprocess.Popen(
+            hosts.command(self.lab, DEVICE, argv),
+            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if input is not None and process.stdin is not None:
+            process.stdin.write(input)
+            process.stdin.close()
+        printed = []
+        for line in process.stdout or ():
+            printed.append(line)
+            if not self.quiet:
+                self.report.say("  " + line.rstrip("\n"))
+        code = process.wait(_PATIENCE)
+        if expected is not None and code != expected:
+            raise LabError(f"`{' '.join(shown)}` ended with {code} on {DEVICE}; what it said is above")
+        return "".join(printed)
+
+
+def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
+    """Run the demonstration.
+
+    Returns:
+        0 if every hop was seen to work and the public way was seen refused.
+
+    Raises:
+        LabError: A stage failed.
+    """
+    show = _Demonstration(lab, report, quiet=report.quiet)
+    with show.stage("the lab: AWS's APIs, pulumi up, the network"):
+        up.run(arguments, lab, report)
+    outputs = _outputs(lab, report)
+    endpoint = outputs["iotEndpoint"]
+    with show.stage("the device gets its bundle, as over ssh"):
+        show.device("device-agent", "install", "-", "--device", DEVICE, input=json.dumps(outputs["devices"]))
+    with show.stage("doctor: the path from the ground up"):
+        show.device("device-agent", "doctor")
+    with show.stage("ten messages go out and come back"):
+        show.device("device-agent", "pubsub")
+    with show.stage("the endpoint's usual name is a private address (it answers no ping, on AWS neither)"):
+        show.device("ping", "-c", "1", "-W", "1", endpoint, expected=1)
+    with show.stage("the tunnel off, the same certificate over the internet: refused"):
+        show.device("systemctl", "stop", _AGENT, _TUNNEL)
+        show.device("ping", "-c", "1", "-W", "1", endpoint)
+        show.device(sys.executable, plain_client.__file__, endpoint, DEVICE, expected=1)
+    with show.stage("the tunnel on again"):
+        show.device("systemctl", "start", _TUNNEL, _AGENT)
+        checks = _healthy(show)
+    report.say("")
+    for line in picture.draw(lifecycle.status(lab), checks, DEVICE):
+        report.say(line)
+    _summary(show, lab, report, as_json=arguments.json)
+    return 0
+
+
+def _outputs(lab: Lab, report: Report) -> dict[str, Any]:
+    cloud = server.running(lab.cloud_directory)
+    if cloud is None:
+        raise LabError(f"the cloud of lab {lab.name!r} has ended: see {lab.cloud_directory / 'server.log'}")
+    engine = Engine(lab, find_or_build(report), cloud.url)
+    done = engine.run("stack", "output", "--stack", STACK, "--json", "--show-secrets")
+    if done.returncode != 0:
+        raise LabError(f"`pulumi stack output` ended with {done.returncode}: {done.stderr.strip()}")
+    outputs: dict[str, Any] = json.loads(done.stdout)
+    return outputs
+
+
+def _healthy(show: _Demonstration) -> list[dict[str, Any]]:
+    """Ask the doctor until the tunnel is back, and return its checks."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        done = hosts.run(show.lab, DEVICE, ["device-agent", "doctor", "--json"], timeout=_PATIENCE)
+        found: dict[str, Any] = json.loads(done.stdout)
+        if found["result"] == "healthy":
+            checks: list[dict[str, Any]] = found["checks"]
+            return checks
+        if time.monotonic() > deadline:
+            raise LabError(f"the path did not come back within {_PATIENCE:.0f} s: {done.stdout}")
+
+
+def _summary(show: _Demonstration, lab: Lab, report: Report, *, as_json: bool) -> None:
+    report.say("")
+    for title, seconds in show.seconds.items():
+        report.say(f"  {seconds:6.1f} s  {title}")
+    report.say(f"  {sum(show.seconds.values()):6.1f} s  in all")
+    name = "" if lab.name == "default" else f" --lab {lab.name}"
+    report.say("\nThe lab goes on. Try next:")
+    report.say(f"  python -m lab exec{name} --host {DEVICE} -- device-agent status")
+    report.say(f"  python -m lab fault{name} vpn-killed --for 20")
+    report.say(f"  python -m lab status{name}")
+    report.say("and `make demo-down` removes it.")
+    if as_json:
+        json.dump(show.seconds, sys.stdout, indent=2)
+        print()

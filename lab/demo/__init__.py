@@ -1,0 +1,1 @@
+"""The demonstration: everything that a newcomer should see, in one run."""
