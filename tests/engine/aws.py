@@ -65,7 +65,11 @@ class Cloud:
             "securityGroupRule": _texts(ec2.describe_security_group_rules()["SecurityGroupRules"]),
             "vpcEndpoint": _texts(ec2.describe_vpc_endpoints()["VpcEndpoints"]),
             "networkInterface": _texts(ec2.describe_network_interfaces()["NetworkInterfaces"]),
-            "clientVpnEndpoint": _texts(ec2.describe_client_vpn_endpoints()["ClientVpnEndpoints"]),
+            # An endpoint passes through pending-associate on its own.
+            "clientVpnEndpoint": _texts(
+                {name: value for name, value in endpoint.items() if name != "Status"}
+                for endpoint in ec2.describe_client_vpn_endpoints()["ClientVpnEndpoints"]
+            ),
             "hostedZone": _texts(zones),
             "record": _texts(
                 {"zone": zone["Id"], **record}

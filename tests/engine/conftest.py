@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from lab.cloud import server
-from lab.engine import Engine, PluginSource, find_or_build, provide_plugins
+from lab.engine import CHECKOUT, Engine, PluginSource, find_or_build, provide_plugins
 from lab.errors import LabError
 from lab.report import Report
 from lab.state import Lab
 from tests.engine.aws import Cloud
-from tests.engine.stack import CHECKOUT, Stack
+from tests.engine.stack import Stack
 
 # The tier runs with the stand-ins; whoever has the vendor's plugins can run it with those.
 PLUGINS = PluginSource(os.environ.get("PRIVATE_IOT_TEST_PLUGINS", PluginSource.STANDIN))
