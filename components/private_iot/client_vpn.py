@@ -292,7 +292,12 @@ class ClientVpnAccess(pulumi.ComponentResource):
         )
 
     def _associate_and_authorize(self, endpoint: aws.ec2clientvpn.Endpoint, vpc_cidr_block: pulumi.Output[str]) -> None:
-        """Associate the subnets, then let every client reach the VPC; an association brings the VPC's route itself."""
+        """Associate the subnets, then let every client reach the VPC.
+
+        The order is that of AWS's own guide ("Get started with AWS Client VPN"); rules that stay `authorizing` until the
+        provider gives up are a known complaint (terraform-provider-aws #16890). An association brings the VPC's route
+        itself.
+        """
         associations = [
             aws.ec2clientvpn.NetworkAssociation(
                 f"{self._prefix}-clientvpn-association-{number}",
