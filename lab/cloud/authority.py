@@ -21,7 +21,7 @@ PRIVATE_KEY_FILE = "root-ca.key"
 
 ROOT_VALIDITY = datetime.timedelta(days=20 * 365)
 DEVICE_NOT_AFTER = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-"""Certificates of AWS IoT end at midnight UTC of December 31, 2049 (IoT developer guide, "X.509 client certificates")."""
+"""Certificates of AWS IoT end at midnight UTC of December 31, 2049 (IoT developer guide, x509-client-certs.html)."""
 
 
 @dataclass(frozen=True)

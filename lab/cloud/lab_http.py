@@ -81,7 +81,8 @@ class LabHttp:
         if len(parts) != 6 or parts[2] != "acm":
             raise LabHttpError(HTTPStatus.BAD_REQUEST, f"arn has to be that of an ACM certificate; got {arn!r}")
         with self._lock:
-            certificate = acm_backends[parts[4]][parts[3]]._certificates.get(arn)
+            regions = acm_backends[parts[4]]
+            certificate = regions[parts[3]]._certificates.get(arn) if parts[3] in regions else None
             if certificate is None:
                 raise LabHttpError(HTTPStatus.NOT_FOUND, f"ACM has no certificate {arn}")
             return {"privateKeyPem": certificate.key.decode()}

@@ -28,7 +28,7 @@ ENDPOINT_SUFFIXES = {
 }
 MIN_RSA_BITS = 2048
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-"""Keys of a request: RSA of 2048 bits or more, or EC on one of these (AWS IoT API reference, CreateCertificateFromCsr)."""
+"""Keys of a request: RSA of 2048 bits or more, or EC on one of these (API reference, CreateCertificateFromCsr)."""
 MAX_POLICIES_PER_PRINCIPAL = 10
 """AWS IoT Core endpoints and quotas, "Maximum number of policies that can be attached to a certificate"."""
 EXCLUSIVE = "EXCLUSIVE_THING"

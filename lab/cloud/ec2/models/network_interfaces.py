@@ -57,8 +57,7 @@ class NetworkInterfaceBackend(MotoEC2Backend):
         interface_type: str = "interface",
         address: str | None = None,
     ) -> NetworkInterface:
-        """Create an interface of one of AWS's services: managed by the requester, in use, and not for callers to
-        change.
+        """Create an interface of one of AWS's services: in use, and not for callers to delete.
 
         Args:
             subnet: where.
