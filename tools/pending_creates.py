@@ -1,18 +1,25 @@
-"""Find in AWS what an interrupted `pulumi up` was creating, and print the command that adopts it.
+"""Take what an interrupted `pulumi up` had made in AWS into the stack's state.
 
-    pulumi stack export | python tools/pending_creates.py
+    pulumi cancel --yes
+    pulumi stack export | python tools/pending_creates.py > repaired.json
+    pulumi stack import --file repaired.json
+    pulumi refresh --yes
+    pulumi up
 
 When the engine is killed (not merely interrupted: at Ctrl-C it finishes what it began) the state keeps what it
 was creating as *pending creates*, without their identifiers: AWS may have made them or not. A further `pulumi up`
-would make them once more and leave the first ones behind. This looks each of them up, by its Name tag or by what
-identifies it, with the credentials and the Region of the environment, and prints the `pulumi refresh` that takes
-the found ones into the state and forgets the others. It changes nothing itself.
+would make them once more and leave the first ones behind. This looks each of them up, by its tags or by what
+identifies it, with the credentials and the Region of the environment. What is found gets its place in the state,
+and the refresh fills in the rest; what is not found is forgotten. Nothing is changed in AWS, and nothing in the
+stack before its import.
 
-Exit status: 0 when the printed command settles everything, 1 when something needs a person first.
+(`pulumi refresh --import-pending-creates` is meant for this. Pulumi 3.259 forgets what it is given.)
+
+Exit status: 0 when the repaired state covers everything, 1 when something needs a person first; standard error
+says what.
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -30,15 +37,15 @@ def _client(service: str) -> Any:
     return boto3.client(service)
 
 
-def _name_filter(inputs: Inputs) -> list[dict[str, Any]]:
-    return [{"Name": "tag:Name", "Values": [inputs["tags"]["Name"]]}]
+def _filters(inputs: Inputs) -> list[dict[str, Any]]:
+    return [{"Name": f"tag:{name}", "Values": [value]} for name, value in inputs["tags"].items()]
 
 
 def _tagged(operation: str, kind: str, identifier: str) -> Finder:
-    """Return the finder of an EC2 resource that its Name tag tells."""
+    """Return the finder of an EC2 resource that its tags tell."""
 
     def find(inputs: Inputs) -> Iterable[str]:
-        for page in _client("ec2").get_paginator(operation).paginate(Filters=_name_filter(inputs)):
+        for page in _client("ec2").get_paginator(operation).paginate(Filters=_filters(inputs)):
             for each in page[kind]:
                 state = each.get("State")
                 if not isinstance(state, str) or state.lower() not in {"deleting", "deleted"}:
@@ -48,7 +55,7 @@ def _tagged(operation: str, kind: str, identifier: str) -> Finder:
 
 
 def _client_vpn_endpoint(inputs: Inputs) -> Iterable[str]:
-    for page in _client("ec2").get_paginator("describe_client_vpn_endpoints").paginate(Filters=_name_filter(inputs)):
+    for page in _client("ec2").get_paginator("describe_client_vpn_endpoints").paginate(Filters=_filters(inputs)):
         for each in page["ClientVpnEndpoints"]:
             if each["Status"]["Code"] not in {"deleting", "deleted"}:
                 yield each["ClientVpnEndpointId"]
@@ -58,7 +65,7 @@ def _route_table_association(inputs: Inputs) -> Iterable[str]:
     tables = _client("ec2").describe_route_tables(RouteTableIds=[inputs["routeTableId"]])["RouteTables"]
     for association in (each for table in tables for each in table["Associations"]):
         if association.get("SubnetId") == inputs["subnetId"]:
-            yield f"{inputs['subnetId']}/{inputs['routeTableId']}"
+            yield association["RouteTableAssociationId"]
 
 
 def _network_association(inputs: Inputs) -> Iterable[str]:
@@ -67,7 +74,7 @@ def _network_association(inputs: Inputs) -> Iterable[str]:
     for page in pages.paginate(ClientVpnEndpointId=endpoint):
         for each in page["ClientVpnTargetNetworks"]:
             if each["TargetNetworkId"] == inputs["subnetId"] and each["Status"]["Code"] != "disassociated":
-                yield f"{endpoint},{each['AssociationId']}"
+                yield each["AssociationId"]
 
 
 def _authorization_rule(inputs: Inputs) -> Iterable[str]:
@@ -103,7 +110,7 @@ def _acm_certificate(inputs: Inputs) -> Iterable[str]:
         for each in page["CertificateSummaryList"]:
             arn = each["CertificateArn"]
             tags = _client("acm").list_tags_for_certificate(CertificateArn=arn)["Tags"]
-            if {"Key": "Name", "Value": inputs["tags"]["Name"]} in tags:
+            if all({"Key": name, "Value": value} in tags for name, value in inputs["tags"].items()):
                 yield arn
 
 
@@ -123,7 +130,7 @@ def _iot_thing(inputs: Inputs) -> Iterable[str]:
 
 
 def _iot_certificate(inputs: Inputs) -> Iterable[str]:
-    """Find the certificate of the request's key: Pulumi's provider cannot adopt it, but a person can delete it."""
+    """Find the certificate of the request's key."""
     wanted = x509.load_pem_x509_csr(inputs["csr"].encode()).public_key()
     for page in _client("iot").get_paginator("list_certificates").paginate():
         for each in page["certificates"]:
@@ -166,49 +173,48 @@ REPEATABLE = (
     "aws:iot/policyAttachment:PolicyAttachment",
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment",
 )
-NOT_ADOPTABLE = ("aws:iot/certificate:Certificate",)
 
 
-def recover(deployment: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def repair(deployment: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
     """Look up every pending create of a deployment.
 
     Args:
         deployment: The ``deployment`` of `pulumi stack export`.
 
     Returns:
-        The words of the `pulumi refresh` that settles what can be settled, and a sentence for everything that needs a
-        person; each is empty where there is nothing of the kind.
+        The deployment without pending creates and with what was found, a sentence for each pending create, and a
+        sentence for each that needs a person.
     """
-    pending = [op["resource"] for op in deployment.get("pending_operations") or [] if op["type"] == "creating"]
-    known = {resource["id"] for resource in deployment.get("resources") or [] if resource.get("id")}
-    adopted: list[str] = []
+    operations = deployment.get("pending_operations") or []
+    resources = list(deployment.get("resources") or [])
+    known = {resource["id"] for resource in resources if resource.get("id")}
+    said: list[str] = []
     by_hand: list[str] = []
-    for resource in pending:
-        urn, kind = resource["urn"], resource["type"]
-        if kind.startswith(REPEATABLE):
-            continue
+    for resource in (operation["resource"] for operation in operations if operation["type"] == "creating"):
+        urn, kind, inputs = resource["urn"], resource["type"], resource.get("inputs") or {}
         finder = FINDERS.get(kind)
-        if finder is None:
+        # One that the state knows under the same tags is what this one was to replace.
+        found = [each for each in finder(inputs) if each not in known] if finder else []
+        if finder is None and not kind.startswith(REPEATABLE):
             by_hand.append(f"{urn}: {kind} is not known here; look it up in AWS yourself")
-            continue
-        # One of the same name that the state knows is what this one was to replace.
-        found = [each for each in finder(resource.get("inputs") or {}) if known.isdisjoint((each, each.split(",")[-1]))]
-        if found and kind in NOT_ADOPTABLE:
-            by_hand.append(f"{urn}: was made as {', '.join(found)} and cannot be adopted; deactivate and delete it")
         elif len(found) > 1:
-            by_hand.append(f"{urn}: several fit: {', '.join(found)}; delete all but one")
+            by_hand.append(f"{urn}: several fit, {', '.join(found)}; delete those that are nobody's")
         elif found:
-            adopted += ["--import-pending-creates", urn, "--import-pending-creates", found[0]]
-    return (["pulumi", "refresh", *adopted, "--clear-pending-creates"] if pending else []), by_hand
+            # The inputs stand for the outputs until the refresh: what AWS never gives back has to be among them.
+            resources.append({**resource, "id": found[0], "outputs": inputs})
+            said.append(f"{urn}: found as {found[0]}")
+        else:
+            said.append(f"{urn}: not made, or made again without harm")
+    remaining = [operation for operation in operations if operation["type"] != "creating"]
+    return {**deployment, "resources": resources, "pending_operations": remaining}, said, by_hand
 
 
 def main() -> int:
-    """Read an exported stack on standard input and print what to do."""
-    command, by_hand = recover(json.load(sys.stdin)["deployment"])
-    for sentence in by_hand:
-        print(sentence, file=sys.stderr)  # noqa: T201  # the command line's own output
-    if command:
-        print(shlex.join(command))  # noqa: T201  # the command line's own output
+    """Read an exported stack on standard input and write the repaired one."""
+    stack = json.load(sys.stdin)
+    stack["deployment"], said, by_hand = repair(stack["deployment"])
+    sys.stderr.writelines(f"{sentence}\n" for sentence in [*said, *by_hand])
+    json.dump(stack, sys.stdout, indent=4)
     return 1 if by_hand else 0
 
 

@@ -1,5 +1,6 @@
 """The real CLI, the lab's plugins and a cloud for each module."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,10 +43,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, pulumi: Path) -> Lab:
     return lab
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An empty cloud for the module."""
-    directory = tmp_path_factory.mktemp("cloud")
+@contextlib.contextmanager
+def _running_cloud(directory: Path) -> Iterator[Cloud]:
     started = server.start(directory)
     try:
         yield Cloud(started.url)
@@ -54,10 +53,26 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def new_stack(tmp_path_factory: pytest.TempPathFactory, pulumi: Path, lab: Lab, cloud: Cloud) -> StackFactory:
-    """Make a stack with a state of its own in the module's cloud."""
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An empty cloud for the module."""
+    with _running_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
 
-    def make(name: str = "lab", project: Path = CHECKOUT, config: dict[str, Any] | None = None) -> Stack:
+
+@pytest.fixture
+def own_cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """An empty cloud for the test, which may leave it in any state."""
+    with _running_cloud(tmp_path / "cloud") as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def new_stack(tmp_path_factory: pytest.TempPathFactory, pulumi: Path, lab: Lab) -> StackFactory:
+    """Make a stack with a state of its own in a cloud."""
+
+    def make(
+        cloud: Cloud, name: str = "lab", *, project: Path = CHECKOUT, config: dict[str, Any] | None = None
+    ) -> Stack:
         directory = tmp_path_factory.mktemp(f"stack-{name}")
         backend = directory / "state"
         backend.mkdir()

@@ -29,9 +29,9 @@ OF_ONE_DEVICE = {
 
 
 @pytest.fixture(scope="module")
-def stack(new_stack: StackFactory) -> Stack:
+def stack(new_stack: StackFactory, cloud: Cloud) -> Stack:
     """A deployed stack. Each test makes a change of its own to whatever it finds, in any order, and leaves it."""
-    stack = new_stack(config=dict(BASE))
+    stack = new_stack(cloud, config=dict(BASE))
     stack.up()
     return stack
 

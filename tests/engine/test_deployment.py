@@ -58,9 +58,9 @@ PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
 
 @pytest.fixture(scope="module")
-def deployed(new_stack: StackFactory) -> tuple[Stack, Outcome]:
+def deployed(new_stack: StackFactory, cloud: Cloud) -> tuple[Stack, Outcome]:
     """The walk-through's environment, and what the engine did for it."""
-    stack = new_stack(config=dict(WALKTHROUGH))
+    stack = new_stack(cloud, config=dict(WALKTHROUGH))
     # From level 9 on the engine itself writes every property it sends to a plugin, secret or not.
     return stack, stack.up("--debug", "--logtostderr", "-v", "8")
 

@@ -16,8 +16,10 @@ pytestmark = pytest.mark.engine
 
 
 @pytest.fixture(scope="module")
-def stack(new_stack: StackFactory) -> Stack:
-    stack = new_stack(config={"private-iot:devices": ["pi-1"], "private-iot:availabilityZones": ["ap-northeast-1a"]})
+def stack(new_stack: StackFactory, cloud: Cloud) -> Stack:
+    stack = new_stack(
+        cloud, config={"private-iot:devices": ["pi-1"], "private-iot:availabilityZones": ["ap-northeast-1a"]}
+    )
     stack.up()
     return stack
 

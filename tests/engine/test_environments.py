@@ -15,8 +15,9 @@ def test_two_environments_live_side_by_side_and_each_destroy_leaves_the_cloud_as
     new_stack: StackFactory, cloud: Cloud
 ) -> None:
     empty = cloud.inventory()
-    tokyo = new_stack("tokyo", config={"private-iot:devices": ["pi-1"]})
+    tokyo = new_stack(cloud, "tokyo", config={"private-iot:devices": ["pi-1"]})
     plant = new_stack(
+        cloud,
         "plant",
         config={
             "private-iot:devices": ["press-1", "press-2"],
