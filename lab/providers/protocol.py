@@ -178,7 +178,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             try:
                 if resource.settle is not None:
                     resource.settle(call, identifier, inputs)
-                state = self._read(call, resource, identifier, known)
+                _, state = self._read(call, resource, identifier, known) or (identifier, None)
                 if state is None:
                     raise ProviderError(f"reading {resource.title} ({identifier}): not found right after its creation")
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine has to learn the id
@@ -196,10 +196,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             old_inputs = values.decode(request.inputs)
             known = values.reveal(olds)
             call = self._call(request.timeout or resource.timeouts.create, known)
-            state = self._read(call, resource, request.id, known)
-            if state is None:
+            seen = self._read(call, resource, request.id, known)
+            if seen is None:
                 return provider_pb2.ReadResponse()
-            identifier = str(state.pop("id", None) or request.id)
+            identifier, state = seen
             secrets = resource.secrets | values.secret_names(olds) | values.secret_names(old_inputs)
             inputs = _inputs_seen(resource, state, values.reveal(old_inputs))
             return provider_pb2.ReadResponse(
@@ -227,7 +227,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             call = self._call(request.timeout or resource.timeouts.update, inputs)
             if changed and resource.update is not None:
                 resource.update(call, request.id, state, inputs, changed)
-            fresh = self._read(call, resource, request.id, {**state, **_given(inputs)}, inputs)
+            _, fresh = self._read(call, resource, request.id, {**state, **_given(inputs)}, inputs) or (request.id, None)
             if fresh is None:
                 raise ProviderError(f"reading {resource.title} ({request.id}): not found after its update")
             return provider_pb2.UpdateResponse(properties=values.encode(values.mark_secrets(fresh, secrets)))
@@ -281,12 +281,17 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def _read(
         self, call: Call, resource: Resource, identifier: str, known: Properties, inputs: Properties | None = None
-    ) -> Properties | None:
-        """Reads, then lets the provider finish the state (tags); `inputs` are the program's, where there are any."""
+    ) -> tuple[str, Properties] | None:
+        """Reads, then lets the provider finish the state (tags); `inputs` are the program's, where there are any.
+
+        Returns:
+            The id, which for an import may be another than the one given, and the state; None when it is gone.
+        """
         state = resource.read(call, identifier, known)
         if state is None:
             return None
-        return self._provider.after_read(resource, state, known if inputs is None else inputs)
+        identifier = str(state.pop("id", identifier))
+        return identifier, self._provider.after_read(resource, state, known if inputs is None else inputs)
 
     @contextmanager
     def _errors(self, context: grpc.ServicerContext) -> Iterator[None]:

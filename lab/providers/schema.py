@@ -147,7 +147,7 @@ class Resource:
         settle: What must follow before the thing is usable: waiting, attributes that only a second call can set.
             When it fails, the engine still records the id.
         read: The thing as the cloud has it now, inputs and outputs, or None when it is gone. The third argument is the
-            state last known; it is empty on import.
+            state last known; it is empty on import. An `id` in the answer is the thing's own; an import's may differ.
         update: Changes the named properties in place. None: every change replaces.
         delete: Removes it; what is already gone is no error.
         check: Rules that span several properties.

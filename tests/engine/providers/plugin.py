@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from lab.providers.values import Properties, decode, encode, reveal
 
@@ -74,10 +74,13 @@ class Plugin:
             raise Refused(error) from None
 
     def handshake(self) -> provider_pb2.ProviderHandshakeResponse:
-        return self._call("Handshake", provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1"))
+        answer: provider_pb2.ProviderHandshakeResponse = self._call(
+            "Handshake", provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1")
+        )
+        return answer
 
-    def info(self) -> plugin_pb2.PluginInfo:
-        return self._call("GetPluginInfo", empty_pb2.Empty())
+    def version(self) -> str:
+        return str(self._call("GetPluginInfo", empty_pb2.Empty()).version)
 
     def schema(self) -> str:
         return str(self._call("GetSchema", provider_pb2.GetSchemaRequest()).schema)

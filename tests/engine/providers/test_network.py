@@ -34,9 +34,7 @@ def vpc(aws: Plugin) -> Made:
 
 @pytest.fixture(scope="module")
 def subnet(aws: Plugin, vpc: Made) -> Made:
-    return aws.create(
-        SUBNET, {"vpcId": vpc.id, "cidrBlock": "10.0.1.0/24", "availabilityZone": "ap-northeast-1a"}
-    )
+    return aws.create(SUBNET, {"vpcId": vpc.id, "cidrBlock": "10.0.1.0/24", "availabilityZone": "ap-northeast-1a"})
 
 
 @pytest.fixture
