@@ -137,10 +137,9 @@ def same_policy(old: str, new: str) -> bool:
 
 def _canonical(value: Any) -> Any:
     """A single item is a list of it, and the order of a list means nothing."""
-    if isinstance(value, dict):
-        return {name: _canonical(item) for name, item in value.items()}
     items = value if isinstance(value, list) else [value]
-    return sorted((_canonical(item) if isinstance(item, dict) else item for item in items), key=str)
+    plain = [{k: _canonical(v) for k, v in item.items()} if isinstance(item, dict) else item for item in items]
+    return sorted(plain, key=str)
 
 
 def json_document(value: str) -> str | None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from lab.providers.errors import ProviderError
 from lab.providers.schema import Property, list_of, object_of, string
 from lab.providers.values import Properties
 
@@ -49,13 +50,20 @@ SUBJECT: dict[str, Property] = {
 
 
 def distinguished_name(subject: Properties | None) -> x509.Name:
-    """The name; empty without a subject."""
+    """The name; empty without a subject.
+
+    Raises:
+        ProviderError: For a part that X.509 does not allow, such as a country that is not of two letters.
+    """
     attributes: list[x509.NameAttribute[Any]] = []
     for part, oid in _PARTS.items():
         value = (subject or {}).get(part)
         for text in value if isinstance(value, list) else [value]:
             if text:
-                attributes.append(x509.NameAttribute(oid, text))
+                try:
+                    attributes.append(x509.NameAttribute(oid, text))
+                except ValueError as error:
+                    raise ProviderError(f"Invalid Certificate Subject: {part} {text!r}: {error}") from None
     return x509.Name(attributes)
 
 
