@@ -39,17 +39,14 @@ def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
         "defaultVersionId": found["defaultVersionId"],
         "name": found["policyName"],
         "policy": document,
-        "tagsAll": _tags(call, found["policyArn"], state),
+        "tagsAll": _tags(call, found["policyArn"]),
     }
 
 
-def _tags(call: Call, arn: str, state: Properties) -> dict[str, str]:
-    """The policy's tags; those last known where an emulator does not serve IoT's tags."""
+def _tags(call: Call, arn: str) -> dict[str, str]:
     iot = call.client("iot")
-    answer = unless_gone(
-        f"listing tags for IoT Policy ({arn})", ("NotImplemented",), lambda: iot.list_tags_for_resource(resourceArn=arn)
-    )
-    return dict(state.get("tagsAll") or {}) if answer is None else from_list(answer.get("tags"))
+    answer = attempt(f"listing tags for IoT Policy ({arn})", lambda: iot.list_tags_for_resource(resourceArn=arn))
+    return from_list(answer.get("tags"))
 
 
 def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:

@@ -201,6 +201,19 @@ def test_a_policys_change_is_a_new_version_and_the_oldest_goes_at_five(aws: Plug
     aws.delete(made)
 
 
+def test_a_policys_tags_change_in_place(aws: Plugin, cloud: Cloud) -> None:
+    news: dict[str, Any] = {"name": "tagged", "policy": document("iot:Connect"), "tags": {"Name": "a", "old": "1"}}
+    made = aws.create(POLICY, news)
+    assert_settled(aws, made, news)
+    other = {**news, "tags": {"Name": "b"}}
+    made = aws.update(made, other)
+    assert made.state["defaultVersionId"] == "1", "tags make no new version"
+    seen = cloud.client("iot").list_tags_for_resource(resourceArn=made.state["arn"])["tags"]
+    assert seen == [{"Key": "Name", "Value": "b"}]
+    assert_settled(aws, made, other)
+    aws.delete(made)
+
+
 def test_a_policy_that_means_the_same_is_no_difference(aws: Plugin) -> None:
     made = aws.create(POLICY, {"name": "same", "policy": document("iot:Connect")})
     spaced = json.dumps(json.loads(document("iot:Connect")), indent=2)
