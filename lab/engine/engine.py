@@ -80,6 +80,8 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_PYTHON_CMD": str(environment_directory / "python"),
+            # The language host asks pip what is installed; pip would ask its index for a newer pip and keep the answer.
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_SECRET_ACCESS_KEY": "lab",
