@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,10 +18,14 @@ REGION = "ap-northeast-1"
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.CloudServer]:
-    directory = tmp_path_factory.mktemp("cloud")
-    yield server.start(directory)
-    server.stop(directory)
+def cloud_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cloud")
+
+
+@pytest.fixture(scope="module")
+def cloud(cloud_directory: Path) -> Iterator[server.CloudServer]:
+    yield server.start(cloud_directory)
+    server.stop(cloud_directory)
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +136,11 @@ def make_endpoint(ec2: Any, server_arn: str) -> Iterator[Callable[..., str]]:
 
 def remove_endpoint(ec2: Any, endpoint_id: str) -> None:
     """Remove an endpoint with its associations, whatever the test left of it."""
-    try:
-        networks = ec2.describe_client_vpn_target_networks(ClientVpnEndpointId=endpoint_id)["ClientVpnTargetNetworks"]
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "InvalidClientVpnEndpointId.NotFound"
+    endpoints = ec2.describe_client_vpn_endpoints()["ClientVpnEndpoints"]
+    found = [one for one in endpoints if one["ClientVpnEndpointId"] == endpoint_id]
+    if not found or found[0]["Status"]["Code"] == "deleting":
         return
+    networks = ec2.describe_client_vpn_target_networks(ClientVpnEndpointId=endpoint_id)["ClientVpnTargetNetworks"]
     for network in [one for one in networks if one["Status"]["Code"] != "disassociating"]:
         ec2.disassociate_client_vpn_target_network(
             ClientVpnEndpointId=endpoint_id, AssociationId=network["AssociationId"]

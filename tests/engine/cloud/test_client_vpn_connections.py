@@ -121,7 +121,7 @@ def test_a_connection_that_does_not_exist_cannot_be_terminated(ec2: Any, make_en
         (REGION, None, CONNECTION | {"status": "dead"}),
     ],
 )
-def test_a_report_that_cannot_be_read_is_refused(
+def test_a_report_that_cannot_be_read_is_refused(  # noqa: PLR0917 - fixtures and cases
     cloud: CloudServer, ec2: Any, make_endpoint: Make, region: str, endpoint_id: str | None, connection: dict[str, Any]
 ) -> None:
     made = make_endpoint()

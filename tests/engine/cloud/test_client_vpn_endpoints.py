@@ -286,7 +286,7 @@ def test_an_unknown_endpoint_is_not_found_by_any_operation(ec2: Any) -> None:
     unknown = "cvpn-endpoint-0123456789abcdef0"
     with refused("InvalidClientVpnEndpointId.NotFound", unknown):
         ec2.describe_client_vpn_endpoints(ClientVpnEndpointIds=[unknown])
-    for operation, parameters in {
+    operations: dict[str, dict[str, Any]] = {
         "delete_client_vpn_endpoint": {},
         "modify_client_vpn_endpoint": {"SplitTunnel": True},
         "export_client_vpn_client_configuration": {},
@@ -295,7 +295,8 @@ def test_an_unknown_endpoint_is_not_found_by_any_operation(ec2: Any) -> None:
         "describe_client_vpn_routes": {},
         "describe_client_vpn_connections": {},
         "associate_client_vpn_target_network": {"SubnetId": "subnet-0123456789abcdef0"},
-    }.items():
+    }
+    for operation, parameters in operations.items():
         with refused("InvalidClientVpnEndpointId.NotFound", unknown):
             getattr(ec2, operation)(ClientVpnEndpointId=unknown, **parameters)
 

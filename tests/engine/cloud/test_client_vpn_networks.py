@@ -48,7 +48,7 @@ def test_an_association_passes_through_associating_and_makes_the_endpoint_availa
     association_id = associate(ec2, endpoint_id, network.subnet_a)
     seen = [networks(ec2, endpoint_id)[0]["Status"]["Code"] for _ in range(3)]
     assert seen == ["associating", "associated", "associated"]
-    assert [status(ec2, endpoint_id) for _ in range(3)] == ["pending-associate", "available", "available"]
+    assert status(ec2, endpoint_id) == "available"
     found = networks(ec2, endpoint_id, AssociationIds=[association_id])
     default = ec2.describe_client_vpn_endpoints(ClientVpnEndpointIds=[endpoint_id])["ClientVpnEndpoints"][0]
     assert found == [
@@ -115,7 +115,9 @@ def test_security_groups_are_applied_in_the_endpoints_vpc_alone(
 def test_an_association_adds_the_vpcs_route_and_takes_it_back(ec2: Any, make_endpoint: Make, network: Network) -> None:
     endpoint_id = make_endpoint()
     association_id = associate(ec2, endpoint_id, network.subnet_a)
+    assert [status(ec2, endpoint_id) for _ in range(3)] == ["pending-associate", "available", "available"]
     (route,) = ec2.describe_client_vpn_routes(ClientVpnEndpointId=endpoint_id)["Routes"]
+    assert route["Status"]["Code"] == "active"
     assert (route["DestinationCidr"], route["TargetSubnet"]) == ("10.0.0.0/16", network.subnet_a)
     assert (route["Origin"], route["Type"]) == ("associate", "Nat")
     with refused("InvalidParameterValue", "disassociate"):

@@ -9,6 +9,7 @@ import stat
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_calls_are_listed_in_order_with_service_operation_and_status(
         ("sts", "GetCallerIdentity", "get_caller_identity", {}),
     ],
 )
-def test_a_fault_fails_the_calls_it_is_told_to_and_no_other(
+def test_a_fault_fails_the_calls_it_is_told_to_and_no_other(  # noqa: PLR0917 - fixtures and cases
     cloud: server.CloudServer, client: Callable[..., Any], service: str, operation: str, method: str, parameters: Any
 ) -> None:
     fault = {"service": service, "operation": operation, "code": "AccessDenied", "status": 403, "times": 2, "skip": 1}
@@ -167,6 +168,19 @@ def test_a_fault_that_cannot_be_read_is_refused_by_field(cloud: server.CloudServ
     status, error = failed_call(f"{cloud.url}/_lab/faults", "PUT", body)
     assert status == 400
     assert message in error
+
+
+def test_calls_at_the_same_time_do_not_get_in_each_others_way(ec2: Any) -> None:
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet_id = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+
+    def create(_: int) -> str:
+        address: str = ec2.create_network_interface(SubnetId=subnet_id)["NetworkInterface"]["PrivateIpAddress"]
+        return address
+
+    with ThreadPoolExecutor(16) as pool:
+        addresses = list(pool.map(create, range(64)))
+    assert len(set(addresses)) == 64
 
 
 def test_an_operation_that_the_lab_lacks_says_so(ec2: Any) -> None:

@@ -176,8 +176,8 @@ class ClientVpnBackend(NetworkInterfaceBackend):
             for network in endpoint.target_networks.values():
                 network.progress.observe()
             raise ClientVpnEndpointAssociationExistsError(endpoint.target_networks)
-        if not endpoint.progress.ends:
-            endpoint.progress = Progress("deleting", None)
+        if endpoint.deletion is None:
+            endpoint.deletion = Progress("deleting", None)
         return endpoint
 
     def client_vpn_endpoints_using_certificate(self, certificate_arn: str) -> list[str]:
@@ -186,7 +186,7 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         return [
             endpoint.arn
             for endpoint in self.client_vpn_endpoints.values()
-            if certificate_arn in endpoint.certificate_arns and not endpoint.progress.ends
+            if certificate_arn in endpoint.certificate_arns and endpoint.deletion is None
         ]
 
     def export_client_vpn_client_configuration(self, endpoint_id: str) -> str:
@@ -294,12 +294,12 @@ class ClientVpnBackend(NetworkInterfaceBackend):
 
     def _live_endpoint(self, endpoint_id: str) -> ClientVpnEndpoint:
         endpoint = self.get_client_vpn_endpoint(endpoint_id)
-        if endpoint.progress.ends:
+        if endpoint.deletion is not None:
             raise ClientVpnEndpointNotFoundError(endpoint_id)
         return endpoint
 
     def _forget_deleted_endpoints(self) -> None:
-        for endpoint in [one for one in self.client_vpn_endpoints.values() if one.progress.gone]:
+        for endpoint in [one for one in self.client_vpn_endpoints.values() if one.deletion and one.deletion.gone]:
             del self.client_vpn_endpoints[endpoint.id]
             self.tags.pop(endpoint.id, None)
 

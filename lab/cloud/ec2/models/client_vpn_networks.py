@@ -67,11 +67,10 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
             availability_zone_id=subnet.availability_zone_id,
             network_interface_id=interface.id,
         )
-        if not endpoint.associated:
-            endpoint.progress = Progress("pending-associate", "available")
         endpoint.target_networks[network.association_id] = network
         endpoint.routes += [
-            Route(cidr, subnet.id, "associate", ASSOCIATED_ROUTE) for cidr in self.vpc_cidrs(subnet.vpc_id)
+            Route(cidr, subnet.id, "associate", ASSOCIATED_ROUTE, association=network)
+            for cidr in self.vpc_cidrs(subnet.vpc_id)
         ]
         return network
 
@@ -108,8 +107,6 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
             network.progress = Progress("disassociating", None)
             self.delete_service_interface(network.network_interface_id)
             endpoint.routes = [route for route in endpoint.routes if route.target_subnet != network.subnet_id]
-            if not endpoint.associated:
-                endpoint.progress = Progress("pending-associate", "pending-associate")
         return network
 
     def list_client_vpn_target_networks(self, endpoint_id: str, association_ids: list[str]) -> list[TargetNetwork]:

@@ -46,13 +46,29 @@ class AuthorizationRule:
 
 @dataclass
 class Route:
-    """Where traffic of clients goes; ``origin`` is ``associate`` or ``add-route``."""
+    """Where traffic of clients goes.
+
+    Attributes:
+        destination_cidr: the network.
+        target_subnet: an associated subnet, or ``local`` for other clients.
+        origin: ``associate`` or ``add-route``.
+        description: what the caller wrote, or AWS.
+        association: the association that the route came with.
+        progress: creating, active, deleting.
+    """
 
     destination_cidr: str
     target_subnet: str
     origin: str
     description: str
+    association: TargetNetwork | None = None
     progress: Progress = field(default_factory=lambda: Progress("creating", "active"))
+
+    def observe(self) -> str:
+        """Return the state and count it as seen; a route that came with an association is as far as that is."""
+        if self.association is None:
+            return self.progress.observe()
+        return "creating" if self.association.progress.code == "associating" else "active"
 
 
 @dataclass
@@ -117,7 +133,7 @@ class ClientVpnEndpoint:
     client_route_enforcement_options: dict[str, Any]
     disconnect_on_session_timeout: bool
     creation_time: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-    progress: Progress = field(default_factory=lambda: Progress("pending-associate", "pending-associate"))
+    deletion: Progress | None = None
     target_networks: dict[str, TargetNetwork] = field(default_factory=dict)
     authorization_rules: list[AuthorizationRule] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
@@ -150,19 +166,33 @@ class ClientVpnEndpoint:
         return roots | {self.server_certificate_arn}
 
     @property
+    def status(self) -> str:
+        """The state now, without it being seen: available as soon as one association is."""
+        if self.deletion is not None:
+            return self.deletion.code
+        return "available" if any(one.progress.code == "associated" for one in self.associated) else "pending-associate"
+
+    def observe(self) -> str:
+        """Return the state and count it as seen, and with it the associations that it depends on."""
+        status = self.status
+        for progress in [self.deletion] if self.deletion else [network.progress for network in self.associated]:
+            progress.observe()
+        return status
+
+    @property
     def associated(self) -> list[TargetNetwork]:
         """The associations that are not on their way out."""
         return [network for network in self.target_networks.values() if not network.progress.ends]
 
     def to_dict(self, tags: list[dict[str, str]]) -> dict[str, Any]:
-        """Return the item that DescribeClientVpnEndpoints gives; the state is not counted as seen."""
+        """Return the item that DescribeClientVpnEndpoints gives, and count the state as seen."""
         connect = dict(self.client_connect_options)
         if connect.get("Enabled"):
             connect["Status"] = {"Code": "applied"}
         item = {
             "ClientVpnEndpointId": self.id,
             "Description": self.description,
-            "Status": {"Code": self.progress.code},
+            "Status": {"Code": self.observe()},
             "CreationTime": timestamp(self.creation_time, "T"),
             "DnsName": self.dns_name,
             "ClientCidrBlock": self.client_cidr_block,

@@ -17,9 +17,7 @@ class ClientVpn(LabResponse):
         endpoint: ClientVpnEndpoint = self.once(
             "CreateClientVpnEndpoint", lambda: self.backend.create_client_vpn_endpoint(parameters, tags)
         )
-        return self.result(
-            ClientVpnEndpointId=endpoint.id, Status={"Code": endpoint.progress.code}, DnsName=endpoint.dns_name
-        )
+        return self.result(ClientVpnEndpointId=endpoint.id, Status={"Code": endpoint.status}, DnsName=endpoint.dns_name)
 
     def describe_client_vpn_endpoints(self) -> ActionResult:
         """Answer DescribeClientVpnEndpoints."""
@@ -33,10 +31,7 @@ class ClientVpn(LabResponse):
             },
         )
         shown, token = self.page(endpoints)
-        items = []
-        for endpoint in shown:
-            items.append(endpoint.to_dict(self.backend.tag_items(endpoint.id)))
-            endpoint.progress.observe()
+        items = [endpoint.to_dict(self.backend.tag_items(endpoint.id)) for endpoint in shown]
         return self.result(ClientVpnEndpoints=items, NextToken=token)
 
     def modify_client_vpn_endpoint(self) -> ActionResult:
@@ -49,7 +44,7 @@ class ClientVpn(LabResponse):
         """Answer DeleteClientVpnEndpoint."""
         self.error_on_dryrun()
         endpoint = self.backend.delete_client_vpn_endpoint(self._get_param("ClientVpnEndpointId"))
-        return self.result(Status={"Code": endpoint.progress.code})
+        return self.result(Status={"Code": endpoint.status})
 
     def export_client_vpn_client_configuration(self) -> ActionResult:
         """Answer ExportClientVpnClientConfiguration."""

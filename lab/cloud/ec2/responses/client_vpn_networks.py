@@ -159,7 +159,7 @@ class ClientVpnNetworks(LabResponse):
                 "TargetSubnet": route.target_subnet,
                 "Type": "Nat",
                 "Origin": route.origin,
-                "Status": {"Code": route.progress.observe()},
+                "Status": {"Code": route.observe()},
                 "Description": route.description,
             }
             for route in shown
