@@ -74,7 +74,7 @@ class Route53Backend(moto.Route53Backend):
         alias = f"Tried to create an alias that targets {name}, type {kind} in zone {zone_id}"
         for region_backend in list(ec2_backends[self.account_id].values()):
             backend: Any = region_backend
-            for endpoint in backend.vpc_endpoints.values():
+            for endpoint in backend.live_endpoints():
                 for entry in endpoint.dns_entries():
                     if f"{entry['DnsName']}." == name:
                         if entry["HostedZoneId"] != zone_id:

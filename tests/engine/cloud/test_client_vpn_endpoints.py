@@ -88,8 +88,13 @@ def test_an_endpoint_with_everything_set_shows_it(ec2: Any, client: Any, make_en
     assert endpoint["Tags"] == [{"Key": "Name", "Value": "vpn"}]
     log = endpoint["ConnectionLogOptions"]
     assert (log["Enabled"], log["CloudwatchLogGroup"]) == (True, "vpn")
+    logging = {"Enabled": True, "CloudwatchLogGroup": "vpn"}
+    ec2.modify_client_vpn_endpoint(ClientVpnEndpointId=endpoint_id, ConnectionLogOptions=logging)
+    assert describe(ec2, endpoint_id)["ConnectionLogOptions"] == log
     streams = client("logs").describe_log_streams(logGroupName="vpn")["logStreams"]
     assert [stream["logStreamName"] for stream in streams] == [log["CloudwatchLogStream"]]
+    ec2.modify_client_vpn_endpoint(ClientVpnEndpointId=endpoint_id, ConnectionLogOptions={"Enabled": False})
+    assert describe(ec2, endpoint_id)["ConnectionLogOptions"] == {"Enabled": False}
 
 
 def test_a_vpc_without_groups_means_its_default_group(ec2: Any, make_endpoint: Make, network: Network) -> None:

@@ -107,13 +107,16 @@ def test_an_alias_names_the_endpoint_and_its_zone(route53: Any, network: Network
 
 
 def test_an_alias_to_an_endpoint_that_does_not_exist_is_refused(
-    route53: Any, network: Network, endpoint: dict[str, Any]
+    ec2: Any, route53: Any, network: Network, endpoint: dict[str, Any]
 ) -> None:
     zone_id, regional = create_zone(route53, network.vpc_id), endpoint["DnsEntries"][-1]
     with refused("InvalidChangeBatch", "that target was not found"):
         change(route53, zone_id, ("CREATE", alias(f"x{regional['DnsName']}", regional["HostedZoneId"])))
     with refused("InvalidChangeBatch", "does not lie within the target zone"):
         change(route53, zone_id, ("CREATE", alias(regional["DnsName"], "Z0000000000000")))
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint["VpcEndpointId"]])
+    with refused("InvalidChangeBatch", "that target was not found"):
+        change(route53, zone_id, ("CREATE", alias(regional["DnsName"], regional["HostedZoneId"])))
     assert records(route53, zone_id) == []
 
 

@@ -240,6 +240,19 @@ def test_a_deleted_endpoint_takes_its_interfaces_and_tags_along(ec2: Any, networ
     assert failure["ResourceId"] == endpoint_id
 
 
+def test_an_endpoint_on_its_way_out_outlives_its_subnet_and_vpc(ec2: Any) -> None:
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet_id = make_subnet(ec2, vpc_id, "10.0.1.0/24", "a")
+    endpoint = create(ec2, Network(vpc_id, subnet_id, subnet_id))
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint["VpcEndpointId"]])
+    ec2.delete_subnet(SubnetId=subnet_id)
+    ec2.delete_vpc(VpcId=vpc_id)
+    assert describe(ec2, endpoint)["State"] == "deleting"
+    assert endpoint["VpcEndpointId"] not in [
+        one["VpcEndpointId"] for one in ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    ]
+
+
 def test_the_same_client_token_gives_the_same_endpoint(ec2: Any, network: Network) -> None:
     first = create(ec2, network, ClientToken="once")
     assert create(ec2, network, ClientToken="once")["VpcEndpointId"] == first["VpcEndpointId"]

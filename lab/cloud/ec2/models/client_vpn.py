@@ -142,7 +142,13 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         group_ids = list(parameters.get("SecurityGroupIds", []))
         rules.check_security_groups(group_ids, vpc_id, self._vpc_of_groups())
         if "ConnectionLogOptions" in parameters:
-            endpoint.connection_log_options = self._checked_log_options(parameters["ConnectionLogOptions"])
+            options, before = (
+                self._checked_log_options(parameters["ConnectionLogOptions"]),
+                endpoint.connection_log_options,
+            )
+            if options.get("CloudwatchLogGroup") == before.get("CloudwatchLogGroup"):
+                options = before | options
+            endpoint.connection_log_options = options
             self._create_log_stream(endpoint)
 
         if dns is not None:

@@ -59,7 +59,7 @@ class NetworkBackend(VpcEndpointBackend, SecurityGroupBackend):
         acls = [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]
         dependencies = [
             self.describe_subnets(filters={"vpc-id": [vpc_id]}),
-            [one for one in self.vpc_endpoints.values() if one.vpc_id == vpc_id and not one.progress.ends],
+            [endpoint for endpoint in self.live_endpoints() if endpoint.vpc_id == vpc_id],
             [gateway for gateway in gateways if gateway.vpc and gateway.vpc.id == vpc_id],
             attached,
             [group for group in groups if not group.is_default],

@@ -3,15 +3,12 @@
 The texts of the refusals are AWS's, as public reports quote them, where the comment says so.
 """
 
-import datetime
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from moto.ec2.exceptions import InvalidVpcEndPointIdError
 from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.ec2.models.vpcs import VPC, VPCEndPoint
-from moto.ec2.utils import random_resource_id, random_vpc_ep_id
 
 from lab.cloud.ec2.exceptions import (
     DuplicateSubnetsInSameZoneError,
@@ -23,101 +20,14 @@ from lab.cloud.ec2.exceptions import (
     VpcEndpointServiceNotFoundError,
 )
 from lab.cloud.ec2.models.network_interfaces import NetworkInterfaceBackend
-from lab.cloud.ec2.models.vpc_endpoint_services import endpoint_hosted_zone_id, iot_endpoint_services
+from lab.cloud.ec2.models.vpc_endpoint_services import iot_endpoint_services
+from lab.cloud.ec2.models.vpc_endpoint_state import EndpointInterface, VpcEndpoint
 from lab.cloud.ec2.progress import Progress
 
 Parameters = dict[str, Any]
 INTERFACE = "Interface"
 GATEWAY = "Gateway"
 DEFAULT_POLICY = json.dumps(VPCEndPoint.DEFAULT_POLICY)
-
-
-@dataclass
-class VpcEndpoint:
-    """An endpoint.
-
-    Attributes:
-        backend: EC2 of the endpoint's account and Region.
-        vpc_id: the VPC.
-        service_name: ``com.amazonaws.REGION.…``.
-        vpc_endpoint_type: ``Interface`` or ``Gateway``.
-        policy_document: JSON.
-        security_group_ids: those of each network interface.
-        private_dns_enabled: whether the VPC's resolver gives the service's own name the endpoint's addresses.
-        base_dns_name: what the endpoint's names end with; empty for a gateway endpoint.
-        private_dns_names: names of the service that private DNS serves.
-        route_table_ids: of a gateway endpoint.
-        prefix_list_id: of a gateway endpoint.
-        id: ``vpce-…``.
-        dns_label: the part of its names that AWS adds to the identifier.
-        progress: pending, available, deleting.
-        interfaces: subnet identifier to network interface identifier.
-    """
-
-    backend: "VpcEndpointBackend"
-    vpc_id: str
-    service_name: str
-    vpc_endpoint_type: str
-    policy_document: str
-    security_group_ids: list[str] = field(default_factory=list)
-    private_dns_enabled: bool = False
-    base_dns_name: str = ""
-    private_dns_names: list[str] = field(default_factory=list)
-    route_table_ids: list[str] = field(default_factory=list)
-    prefix_list_id: str | None = None
-    id: str = field(default_factory=random_vpc_ep_id)
-    dns_label: str = field(default_factory=lambda: random_resource_id(8))
-    progress: Progress = field(default_factory=lambda: Progress("pending", "available"))
-    interfaces: dict[str, str] = field(default_factory=dict)
-    creation_timestamp: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-
-    def dns_entries(self) -> list[dict[str, str]]:
-        """Return the names of the endpoint, each with the hosted zone that holds it.
-
-        The zonal names come first, on purpose: no page of AWS says that the regional one does, and a client that
-        takes the first entry would name a single zone.
-        """
-        if not self.base_dns_name:
-            return []
-        region = self.backend.region_name
-        zone_id = endpoint_hosted_zone_id(region)
-        zones = sorted(self.backend.get_subnet(subnet_id).availability_zone for subnet_id in self.interfaces)
-        names = [f"{self.id}-{self.dns_label}-{zone}.{self.base_dns_name}" for zone in zones]
-        names.append(f"{self.id}-{self.dns_label}.{self.base_dns_name}")
-        entries = [{"DnsName": name, "HostedZoneId": zone_id} for name in names]
-        if self.private_dns_enabled:
-            entries += [
-                {"DnsName": name, "HostedZoneId": f"Z{self.dns_label.upper()}"} for name in self.private_dns_names
-            ]
-        return entries
-
-    def to_dict(self, state: str) -> dict[str, Any]:
-        """Return the item that DescribeVpcEndpoints gives."""
-        return {
-            "VpcEndpointId": self.id,
-            "VpcEndpointType": self.vpc_endpoint_type,
-            "VpcId": self.vpc_id,
-            "ServiceName": self.service_name,
-            "ServiceRegion": self.backend.region_name,
-            "State": state,
-            "PolicyDocument": self.policy_document,
-            "RouteTableIds": self.route_table_ids,
-            "SubnetIds": list(self.interfaces),
-            "Groups": [
-                {"GroupId": group.id, "GroupName": group.name}
-                for group_id in self.security_group_ids
-                if (group := self.backend.get_security_group_from_id(group_id))
-            ],
-            "IpAddressType": "ipv4",
-            "DnsOptions": {"DnsRecordIpType": "ipv4"},
-            "PrivateDnsEnabled": self.private_dns_enabled,
-            "RequesterManaged": False,
-            "NetworkInterfaceIds": list(self.interfaces.values()),
-            "DnsEntries": self.dns_entries(),
-            "CreationTimestamp": self.creation_timestamp,
-            "Tags": self.backend.tag_items(self.id),
-            "OwnerId": self.backend.account_id,
-        }
 
 
 class VpcEndpointBackend(NetworkInterfaceBackend):
@@ -130,7 +40,7 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
 
     def endpoint_services(self) -> list[dict[str, Any]]:
         """Return what DescribeVpcEndpointServices knows: moto's list with AWS IoT's services as AWS has them."""
-        zones = [zone.name for zone in RegionsAndZonesBackend.zones[self.region_name]]
+        zones = [zone.name for zone in RegionsAndZonesBackend.zones.get(self.region_name, [])]
         iot = iot_endpoint_services(self.region_name, zones)
         names = {service["ServiceName"] for service in iot} | {f"com.amazonaws.{self.region_name}.iot"}
         others = self._collect_default_endpoint_services(self.account_id, self.region_name)
@@ -187,7 +97,8 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         )
         del self.vpc_end_points[made.id]
         endpoint = VpcEndpoint(
-            backend=self,
+            region=self.region_name,
+            account_id=self.account_id,
             vpc_id=made.vpc_id,
             service_name=made.service_name,
             vpc_endpoint_type=GATEWAY,
@@ -217,7 +128,8 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         self._check_policy(service, parameters.get("PolicyDocument"))
 
         endpoint = VpcEndpoint(
-            backend=self,
+            region=self.region_name,
+            account_id=self.account_id,
             vpc_id=vpc.id,
             service_name=service["ServiceName"],
             vpc_endpoint_type=INTERFACE,
@@ -275,10 +187,10 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
         endpoint.private_dns_enabled = private_dns
         endpoint.security_group_ids = group_ids
         for subnet_id in removed:
-            self.delete_service_interface(endpoint.interfaces.pop(subnet_id))
+            self.delete_service_interface(endpoint.interfaces.pop(subnet_id).id)
         self._add_interfaces(endpoint, added, {})
-        for interface_id in endpoint.interfaces.values():
-            self.modify_network_interface_attribute(interface_id, group_ids)
+        for interface in endpoint.interfaces.values():
+            self.modify_network_interface_attribute(interface.id, group_ids)
 
     def delete_endpoints(self, endpoint_ids: list[str]) -> list[dict[str, Any]]:
         """Delete endpoints: their network interfaces go at once, they themselves after they were seen.
@@ -296,8 +208,8 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
                 unsuccessful.append({"ResourceId": endpoint_id, "Error": error})
             elif not endpoint.progress.ends:
                 endpoint.progress = Progress("deleting", None)
-                for interface_id in endpoint.interfaces.values():
-                    self.delete_service_interface(interface_id)
+                for interface in endpoint.interfaces.values():
+                    self.delete_service_interface(interface.id)
                 if endpoint.prefix_list_id:
                     for route_table_id in endpoint.route_table_ids:
                         self.delete_route(route_table_id, endpoint.prefix_list_id)
@@ -310,6 +222,15 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
             if endpoint_id not in self.vpc_endpoints:
                 raise InvalidVpcEndPointIdError(endpoint_id)
         return [one for one in self.vpc_endpoints.values() if not endpoint_ids or one.id in endpoint_ids]
+
+    def live_endpoints(self) -> list[VpcEndpoint]:
+        """Return the endpoints that are not on their way out."""
+        return [endpoint for endpoint in self.vpc_endpoints.values() if not endpoint.progress.ends]
+
+    def describe_endpoint(self, endpoint: VpcEndpoint, state: str) -> dict[str, Any]:
+        """Return the item that DescribeVpcEndpoints gives, with this state."""
+        names = {group.id: group.name for group in self.groups.get(endpoint.vpc_id, {}).values()}
+        return endpoint.to_dict(state, names, self.tag_items(endpoint.id))
 
     def _live_vpc_endpoint(self, endpoint_id: str) -> VpcEndpoint:
         endpoint = self.list_endpoints([endpoint_id])[0]
@@ -388,7 +309,7 @@ class VpcEndpointBackend(NetworkInterfaceBackend):
                 interface_type="vpc_endpoint",
                 address=addresses.get(subnet_id),
             )
-            endpoint.interfaces[subnet_id] = interface.id
+            endpoint.interfaces[subnet_id] = EndpointInterface(interface.id, interface.availability_zone)
 
 
 def _passes(service: dict[str, Any], name: str, values: list[str]) -> bool:

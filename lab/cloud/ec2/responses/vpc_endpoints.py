@@ -16,7 +16,8 @@ class VpcEndpoints(LabResponse):
         tags = add_tag_specification(self._get_param("TagSpecifications", []))
         endpoint = self.once("CreateVpcEndpoint", lambda: self.backend.create_endpoint(parameters, tags))
         return self.result(
-            VpcEndpoint=endpoint.to_dict(endpoint.progress.code), ClientToken=parameters.get("ClientToken")
+            VpcEndpoint=self.backend.describe_endpoint(endpoint, endpoint.progress.code),
+            ClientToken=parameters.get("ClientToken"),
         )
 
     def modify_vpc_endpoint(self) -> ActionResult:
@@ -41,7 +42,9 @@ class VpcEndpoints(LabResponse):
             },
         )
         shown, token = self.page(endpoints, smallest=1)
-        return self.result(VpcEndpoints=[one.to_dict(one.progress.observe()) for one in shown], NextToken=token)
+        return self.result(
+            VpcEndpoints=[self.backend.describe_endpoint(one, one.progress.observe()) for one in shown], NextToken=token
+        )
 
     def delete_vpc_endpoints(self) -> ActionResult:
         """Answer DeleteVpcEndpoints."""
