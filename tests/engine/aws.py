@@ -20,8 +20,8 @@ class Cloud:
 
     url: str
 
-    def client(self, service: str) -> Any:
-        return _client(self.url, service)
+    def client(self, service: str, region: str = REGION) -> Any:
+        return _client(self.url, service, region)
 
     def calls(self, *operations: str) -> list[dict[str, Any]]:
         """Return the calls that the cloud has answered, in order; those of some operations only, when named."""
@@ -89,11 +89,11 @@ def _texts(things: Any) -> list[str]:
 
 
 @cache
-def _client(url: str, service: str) -> Any:
+def _client(url: str, service: str, region: str) -> Any:
     return boto3.client(
         service,
         endpoint_url=url,
-        region_name=REGION,
+        region_name=region,
         aws_access_key_id="lab",
         aws_secret_access_key="lab",
         config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=30),

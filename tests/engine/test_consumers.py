@@ -1,0 +1,61 @@
+"""Whoever uses the components without the program: a Python project that imports them, and other languages' schema.
+
+Cannot prove that another language's generated SDK deploys; only that the engine gets the schema it is made from.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from device_agent.bundle import parse_bundle
+
+from lab.engine import CHECKOUT
+from tests.engine.aws import Cloud
+from tests.engine.conftest import StackFactory
+
+pytestmark = pytest.mark.engine
+
+
+def test_the_sample_project_deploys_with_its_own_names_region_and_provider(
+    new_stack: StackFactory, own_cloud: Cloud
+) -> None:
+    stack = new_stack(own_cloud, "dev", project=CHECKOUT / "examples" / "import_components")
+    created = stack.up()
+    assert created.ops == {"create"}
+    assert created.counts("create")["aws:ec2clientvpn/networkAssociation:NetworkAssociation"] == 2
+    frankfurt = own_cloud.client("ec2", "eu-central-1").describe_client_vpn_endpoints()["ClientVpnEndpoints"]
+    assert [{tag["Key"]: tag["Value"] for tag in each["Tags"]}["Name"] for each in frankfurt] == [
+        "greenhouse-clientvpn"
+    ]
+    assert own_cloud.client("ec2").describe_client_vpn_endpoints()["ClientVpnEndpoints"] == []
+    devices = json.dumps(stack.outputs(show_secrets=True)).encode()
+    bundle = parse_bundle(devices, device="orchids", now=time.time())
+    assert bundle.region == "eu-central-1"
+    assert bundle.endpoint.endswith(".iot.eu-central-1.amazonaws.com")
+    assert stack.outputs() == {"devices": "[secret]"}
+    stack.preview("--expect-no-changes")
+    stack.destroy()
+    assert own_cloud.client("ec2", "eu-central-1").describe_vpc_endpoints()["VpcEndpoints"] == []
+
+
+def test_the_engine_reads_the_schema_of_the_component_package(
+    new_stack: StackFactory, own_cloud: Cloud, tmp_path: Path
+) -> None:
+    """In a copy and from within: the pinned language host makes an environment there, and takes `.` only."""
+    package = tmp_path / "components"
+    shutil.copytree(CHECKOUT / "components", package, ignore=shutil.ignore_patterns(".venv", "__pycache__", "build"))
+    engine = new_stack(own_cloud).engine
+    answered = engine.run("package", "get-schema", ".", cwd=package, timeout=240)
+    assert answered.returncode == 0, answered.stderr
+    schema = json.loads(answered.stdout)
+    assert schema["name"] == "private-iot"
+    assert {name.rsplit(":", 1)[-1] for name in schema["resources"]} == {
+        "PrivateIotNetwork",
+        "IotPrivateLink",
+        "ClientVpnAccess",
+        "IotDevice",
+    }
+    assert schema["resources"]["private-iot:index:PrivateIotNetwork"].get("requiredInputs", []) == []
+    assert "clients" in schema["resources"]["private-iot:index:ClientVpnAccess"]["requiredInputs"]
