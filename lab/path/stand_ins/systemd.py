@@ -15,13 +15,14 @@ import pwd
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from lab.path import processes
-from lab.path.stand_ins import unit_files
+from lab.path.stand_ins import polkit, unit_files
 from lab.path.stand_ins.unit_files import Unit, UnitError
 
 SOCKET = "/run/systemd/private-iot.sock"
@@ -429,6 +430,14 @@ def enabled_state(name: str) -> str:
     return "disabled" if "Install" in unit.sections else "static"
 
 
+def _authorize(connection: Any, request: dict[str, Any]) -> None:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, user, _group = struct.unpack("3i", credentials)
+    units = [unit_files.full_name(name) for name in request.get("units", [])]
+    if not polkit.allows(user, request["command"], units):
+        raise UnitError("Interactive authentication required.")
+
+
 class Manager:
     """All services of a host and the socket that `systemctl` asks."""
 
@@ -509,6 +518,7 @@ class Manager:
         """Answer one connection."""
         try:
             request = json.loads(await reader.readline())
+            _authorize(writer.get_extra_info("socket"), request)
             answer: dict[str, Any] = {"result": await self.handle(request)}
         except UnitError as error:
             answer = {"error": str(error)}
@@ -553,6 +563,8 @@ async def _main() -> None:
     journal.setblocking(False)
     loop.add_reader(journal, lambda: log("syslog", journal.recv(65536).decode(errors="replace").rstrip("\0\n")))
     server = await asyncio.start_unix_server(manager.serve, SOCKET)
+    # As D-Bus: everybody may ask, polkit decides.
+    Path(SOCKET).chmod(0o666)
     resolved = processes.start(
         [sys.executable, "-m", "lab.path.stand_ins.resolved"], environment=os.environ, output=sys.stdout.buffer
     )
