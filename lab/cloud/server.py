@@ -10,6 +10,7 @@ All other state is in the process's memory.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +61,23 @@ def start(directory: Path, *, port: int = 0) -> CloudServer:
     Raises:
         CloudServerError: it ended, or did not answer within `START_TIMEOUT`.
     """
-    server = running(directory)
-    if server is not None:
-        return server
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(directory):
+        return running(directory) or _spawn(directory, port)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep others from starting a server of the same directory meanwhile."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _spawn(directory: Path, port: int) -> CloudServer:
     (directory / STATE_FILE).unlink(missing_ok=True)
     log = directory / LOG_FILE
     arguments = [sys.executable, "-m", "lab.cloud", "--directory", str(directory), "--port", str(port)]

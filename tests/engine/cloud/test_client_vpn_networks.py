@@ -280,3 +280,19 @@ def test_routes_are_added_shown_and_deleted(ec2: Any, make_endpoint: Make, netwo
     assert "192.168.0.0/16" not in [one["DestinationCidr"] for one in added()]
     with refused("InvalidClientVpnRouteNotFound", "192.168.0.0/16"):
         ec2.delete_client_vpn_route(**route)
+
+
+def test_a_target_network_has_100_routes_at_most(ec2: Any, make_endpoint: Make, network: Network) -> None:
+    endpoint_id = make_endpoint()
+    associate(ec2, endpoint_id, network.subnet_a)
+    route = {"ClientVpnEndpointId": endpoint_id, "TargetVpcSubnetId": network.subnet_a}
+    for number in range(99):
+        ec2.create_client_vpn_route(**route, DestinationCidrBlock=f"192.168.{number}.0/24")
+    with refused("ClientVpnRouteLimitExceeded", "100"):
+        ec2.create_client_vpn_route(**route, DestinationCidrBlock="192.168.99.0/24")
+
+
+def test_an_endpoint_has_five_security_groups_at_most(ec2: Any, make_endpoint: Make, network: Network) -> None:
+    groups = [make_group(ec2, network.vpc_id, f"vpn-{number}") for number in range(6)]
+    with refused("InvalidParameterValue", "5 security groups", "6"):
+        make_endpoint(VpcId=network.vpc_id, SecurityGroupIds=groups)

@@ -54,6 +54,13 @@ def test_the_server_outlives_its_starter_and_ends_by_stop(tmp_path: Path) -> Non
         os.kill(started.pid, 0)
 
 
+def test_starters_at_the_same_time_get_one_server(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        started = list(pool.map(server.start, [tmp_path] * 4))
+    server.stop(tmp_path)
+    assert len(set(started)) == 1
+
+
 def test_the_root_certificate_is_made_once_and_its_key_is_private(tmp_path: Path) -> None:
     server.start(tmp_path)
     server.stop(tmp_path)
