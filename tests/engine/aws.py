@@ -61,7 +61,11 @@ class Cloud:
             "vpc": _texts(ec2.describe_vpcs()["Vpcs"]),
             "subnet": _texts(ec2.describe_subnets()["Subnets"]),
             "routeTable": _texts(ec2.describe_route_tables()["RouteTables"]),
-            "securityGroup": _texts(ec2.describe_security_groups()["SecurityGroups"]),
+            # The rules, in an order that means nothing here, are a kind of their own below.
+            "securityGroup": _texts(
+                {name: value for name, value in group.items() if not name.startswith("IpPermissions")}
+                for group in ec2.describe_security_groups()["SecurityGroups"]
+            ),
             "securityGroupRule": _texts(ec2.describe_security_group_rules()["SecurityGroupRules"]),
             "vpcEndpoint": _texts(ec2.describe_vpc_endpoints()["VpcEndpoints"]),
             "networkInterface": _texts(ec2.describe_network_interfaces()["NetworkInterfaces"]),

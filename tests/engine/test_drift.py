@@ -4,6 +4,7 @@ Cannot prove that every attribute of the vendor's resources is read back; only t
 """
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -96,9 +97,9 @@ CHANGES: dict[Callable[[Stack, Cloud], None], tuple[str, str]] = {
 }
 
 
-def _comparable(inventory: dict[str, list[str]]) -> dict[str, object]:
+def _comparable(inventory: dict[str, list[str]]) -> dict[str, list[str]]:
     """Leave out what a rule that is made again gets anew: its identifier."""
-    return {**inventory, "securityGroupRule": len(inventory["securityGroupRule"])}
+    return {kind: sorted(re.sub(r"\bsgr-\w+", "sgr", thing) for thing in things) for kind, things in inventory.items()}
 
 
 def test_changes_behind_pulumis_back_are_seen_by_a_refresh_and_mended_by_an_up(stack: Stack, cloud: Cloud) -> None:
