@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
@@ -25,7 +24,7 @@ the cloud alone, for a shell in which plain pulumi, boto3 and the AWS CLI work:
   pulumi up --stack lab --yes
 
 the whole path:
-  python -m lab up
+  python -m lab demo
   python -m lab exec -- device-agent doctor
   python -m lab down
 
@@ -75,8 +74,6 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     commands: dict[str, Command] = {}
     for name in COMMANDS:
-        if importlib.util.find_spec(f"lab.commands.{name}") is None:
-            continue
         module = cast("Command", importlib.import_module(f"lab.commands.{name}"))
         summary = module.HELP.strip().splitlines()[0]
         subparser = subparsers.add_parser(

@@ -3,6 +3,7 @@
 import argparse
 
 from lab.cloud import server
+from lab.path import lifecycle
 from lab.report import Report
 from lab.state import Lab
 
@@ -30,8 +31,6 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
         return 0
     with lab.locked():
         if lab.path_directory.exists() and any(lab.path_directory.iterdir()):
-            from lab.path import lifecycle  # noqa: PLC0415  # only a lab with a network needs what the network needs
-
             with report.step("taking the network down"):
                 lifecycle.down(lab)
         with report.step("stopping the cloud"):

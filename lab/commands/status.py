@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.cloud import server
 from lab.engine import STACK, source_of
+from lab.path import lifecycle
 from lab.report import Report
 from lab.state import Lab
 
@@ -46,8 +47,6 @@ def describe(lab: Lab) -> dict[str, Any]:
     cloud = server.running(lab.cloud_directory)
     path = None
     if lab.exists and any(lab.path_directory.iterdir()):
-        from lab.path import lifecycle  # noqa: PLC0415  # only a lab with a network needs what the network needs
-
         path = lifecycle.status(lab)
     return {
         "lab": lab.name,
@@ -80,4 +79,10 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"cloud   {cloud['url']}, process {cloud['pid']}" if cloud["running"] else "cloud   not running",
         f"engine  stack {engine['stack']}: {resources}; plugins: {engine['plugins'] or 'none'}",
     ]
-    return [*lines, f"path    {json.dumps(path)}" if path is not None else "path    no network"]
+    if path is None:
+        return [*lines, "path    no network"]
+    lines.append("path    " + ("up" if path["running"] else "not running"))
+    for hop in path.get("hops", []):
+        addresses = " ".join(hop.get("addresses") or [])
+        lines.append(f"        {hop['hop']:13}{hop['state']:6}{hop['name']}  {addresses}".rstrip())
+    return [*lines, *(f"        note: {note}" for note in path.get("notes", []))]

@@ -8,6 +8,7 @@ from lab.cloud import server
 from lab.cloud.server import CloudServer, CloudServerError
 from lab.engine import STACK, Engine, PluginSource, find_or_build
 from lab.errors import LabError
+from lab.path import lifecycle, preflight
 from lab.report import Report
 from lab.state import Lab
 
@@ -48,6 +49,9 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
         LabError: A part cannot be started.
     """
     started = time.monotonic()
+    if arguments.only is None:
+        # What the machine lacks is said before anything is started.
+        preflight.require(lab)
     lab.create()
     with lab.locked():
         pulumi = find_or_build(report)
@@ -62,13 +66,11 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
                 if code != 0:
                     raise LabError(f"`pulumi up` ended with {code}; what it said is above")
         if arguments.only is None:
-            from lab.path import lifecycle  # noqa: PLC0415  # only this part needs what the network needs
-
             lifecycle.up(lab, engine.region, cloud.url, report)
     name = "" if lab.name == "default" else f" --lab {lab.name}"
     report.say(f"ready in {time.monotonic() - started:.1f} s")
     if arguments.only is None:
-        report.say(f"next: python -m lab exec{name} -- device-agent doctor")
+        report.say(f"next: python -m lab demo{name}, or python -m lab exec{name} -- COMMAND on a device's host")
     else:
         report.say(f'next: eval "$(python -m lab env{name})" && pulumi up --stack {STACK}')
     return 0

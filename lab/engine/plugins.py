@@ -149,5 +149,5 @@ def _install(pulumi: Path, name: str, version: str, environment: dict[str, str],
         return f"no answer within {timeout:.0f} s"
     if process.returncode == 0:
         return None
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [line.strip().removeprefix("error: ") for line in errors.splitlines() if line.strip()]
     return lines[-1][:300] if lines else f"`pulumi plugin install` ended with {process.returncode}"
