@@ -51,10 +51,10 @@ def test_a_relative_xdg_directory_is_ignored_as_the_specification_says(
 
 def test_a_new_lab_is_readable_by_its_owner_alone() -> None:
     lab = Lab.named("blue")
-    assert not lab.exists
     lab.create()
     lab.create()
-    assert lab.exists
+    assert Lab.named("blue").exists
+    assert not Lab.named("green").exists
     for directory in (lab.directory, lab.cloud_directory, lab.engine_directory, lab.path_directory):
         assert directory.stat().st_mode & 0o777 == 0o700
 
