@@ -41,3 +41,20 @@ class AddressError(DeviceAgentError):
 
 class ConnectionFailedError(DeviceAgentError):
     """AWS IoT could not be reached, or refused the connection, a publish or a subscription."""
+
+
+class RefusedError(ConnectionFailedError):
+    """AWS IoT answered, and the answer was no.
+
+    Attributes:
+        reason_code: MQTT 5's reason code, 0x80 or more.
+    """
+
+    def __init__(self, message: str, reason_code: int) -> None:
+        super().__init__(message)
+        self.reason_code = reason_code
+
+    @property
+    def passing(self) -> bool:
+        """Whether the service is only unavailable, busy or over a quota, so that waiting may help."""
+        return self.reason_code in (0x88, 0x89, 0x97)

@@ -38,12 +38,14 @@ class Patient:
         port: The MQTT port.
         installed: What is installed, once the files are in order.
         addresses: The endpoint's addresses, once the resolver is in order.
+        home_interface: The network interface that leads to the internet, once the home network is in order.
     """
 
     system: System
     port: int
     installed: Installation | None = None
     addresses: list[str] = field(default_factory=list)
+    home_interface: str = ""
 
     @property
     def installation(self) -> Installation:

@@ -7,6 +7,7 @@ import json
 from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import check_dates, date, read_certificates
 from device_agent.checks import Finding, Patient
+from device_agent.dns import DnsError, query
 from device_agent.installation import (
     AGENT_UNIT,
     OPENVPN_DROP_IN,
@@ -89,22 +90,53 @@ def check_tunnel_service(patient: Patient) -> Finding:
 
 
 def check_interface(patient: Patient) -> Finding:
-    """See whether the way to the VPC's resolver is the tunnel's interface."""
+    """See whether the way to the VPC's resolver is the tunnel's interface, and OpenVPN is connected.
+
+    With `persist-tun` interface and routes stay while OpenVPN reconnects. A resolver that answers proves the tunnel; if
+    it is silent, OpenVPN's journal tells whose silence it is.
+    """
     server = str(patient.installation.dns_server)
     route = find_route(patient, server)
-    if route is None:
-        seen = f"there is no route to {server}"
-    else:
-        device, source = route
-        seen = f"{server} is reached through {device} from {source}"
-        if is_tunnel(device):
-            return Finding("ok", seen)
+    if route is None or not is_tunnel(route[0]):
+        how = f"is reached through {route[0]} from {route[1]}" if route else "has no route"
+        return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
+    seen = f"{server} is reached through {route[0]} from {route[1]}"
+    try:
+        query(server, patient.installation.endpoint, attempts=3)
+    except DnsError:
+        lines = _journal(patient)
+        if _is_reconnecting(lines):
+            return _no_connection(f"{seen}, but OpenVPN is reconnecting: {_last_words(lines)}")
+    return Finding("ok", seen)
+
+
+def _no_connection(seen: str) -> Finding:
     return Finding(
         "failed",
         seen,
-        "OpenVPN has no connection to the Client VPN endpoint: its name, UDP, its certificate or its association fails",
-        f"`journalctl -u {OPENVPN_SERVICE}` tells which; check that the internet works and the endpoint is `available`",
+        "OpenVPN has no connection to the Client VPN endpoint: UDP, its certificate, or its association fails",
+        f"`journalctl -u {OPENVPN_SERVICE}` tells more; check that the endpoint is `available` and takes the device's"
+        " certificate",
     )
+
+
+def _journal(patient: Patient) -> list[str]:
+    done = patient.system.run(["journalctl", "-u", OPENVPN_SERVICE, "-n", "300", "-o", "cat", "--no-pager"])
+    return [line for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+def _last_words(lines: list[str]) -> str:
+    return lines[-1].strip()[:200] if lines else "nothing"
+
+
+def _is_reconnecting(lines: list[str]) -> bool:
+    """Tell from OpenVPN's log whether a restart has not led to a connection yet."""
+    for line in reversed(lines):
+        if "Initialization Sequence Completed" in line:
+            return False
+        if "process restarting" in line or "Restart pause" in line:
+            return True
+    return False
 
 
 def find_route(patient: Patient, address: str) -> tuple[str, str] | None:

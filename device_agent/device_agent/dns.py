@@ -18,14 +18,23 @@ class DnsError(Exception):
     """The server did not answer, or not with an answer; the message says how."""
 
 
-def query(server: str, name: str, kind: str = "A", *, timeout: float = 2, interface: str | None = None) -> list[str]:
-    """Ask a server for a name's addresses (RFC 1035, over UDP, twice at most).
+def query(
+    server: str,
+    name: str,
+    kind: str = "A",
+    *,
+    timeout: float = 2,
+    attempts: int = 2,
+    interface: str | None = None,
+) -> list[str]:
+    """Ask a server for a name's addresses (RFC 1035, over UDP).
 
     Args:
         server: The server's address.
         name: A host name.
         kind: `A` or `AAAA`.
-        timeout: Seconds for each try.
+        timeout: Seconds for each attempt.
+        attempts: How often to ask.
         interface: The network interface to send through, or None for the routing table's choice.
 
     Returns:
@@ -44,7 +53,7 @@ def query(server: str, name: str, kind: str = "A", *, timeout: float = 2, interf
             if interface:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
             connection.connect((server, PORT))
-            for _attempt in range(2):
+            for _attempt in range(attempts):
                 connection.send(packet)
                 try:
                     return parse_answer(connection.recv(4096), identifier, question, kind)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from awscrt import io, mqtt5
 from awscrt.exceptions import AwsCrtError
 
-from device_agent._exceptions import ConnectionFailedError, InstallationError
+from device_agent._exceptions import InstallationError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.installation import Installation
 from device_agent.system import System
@@ -232,7 +232,7 @@ def check_reason(what: str, code: int, reason: str | None = None) -> None:
         reason: Its reason string.
 
     Raises:
-        ConnectionFailedError: The code is 0x80 or more.
+        RefusedError: The code is 0x80 or more.
     """
     if code >= 0x80:
-        raise ConnectionFailedError(f"AWS IoT refused to {what}: {explain_reason(code, reason)}")
+        raise RefusedError(f"AWS IoT refused to {what}: {explain_reason(code, reason)}", code)

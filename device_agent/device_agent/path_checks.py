@@ -1,12 +1,11 @@
-"""The doctor's checks of the way to AWS IoT: resolver, TCP, TLS, MQTT, an echo, and the public way, which is shut."""
+"""The doctor's checks of the way to AWS IoT: resolver, TCP, TLS, MQTT, and an echo."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-import struct
 
-from device_agent._exceptions import CertificateError, DeviceAgentError
+from device_agent._exceptions import CertificateError, DeviceAgentError, RefusedError
 from device_agent.addresses import outside
 from device_agent.certificates import date, parse_certificate
 from device_agent.checks import Finding, Patient
@@ -14,8 +13,7 @@ from device_agent.device_checks import find_route, is_tunnel
 from device_agent.dns import DnsError, query
 from device_agent.installation import OPENVPN_SERVICE, Installation
 
-_PATIENCE = 5
-_RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
+PATIENCE = 5
 
 
 def check_resolver(patient: Patient) -> Finding:
@@ -39,6 +37,13 @@ def _explain_resolver(installation: Installation, seen: str) -> Finding:
     try:
         answers = query(server, installation.endpoint)
     except DnsError as error:
+        if "refused" in str(error).lower():
+            return Finding(
+                "failed",
+                f"{seen}; asked directly: {error}",
+                "the VPC's resolver can be reached, but does not serve",
+                f"check that {server} is the VPC's resolver and that DNS support is on in the VPC",
+            )
         return Finding(
             "failed",
             f"{seen}; asked directly: {error}",
@@ -78,7 +83,7 @@ def check_tcp(patient: Patient) -> Finding:
             )
         start = patient.system.monotonic()
         try:
-            socket.create_connection((address, patient.port), _PATIENCE).close()
+            socket.create_connection((address, patient.port), PATIENCE).close()
         except OSError as error:
             return Finding(
                 "failed",
@@ -123,6 +128,8 @@ def check_mqtt(patient: Patient) -> Finding:
     try:
         peers = session.connect()
     except DeviceAgentError as error:
+        if isinstance(error, RefusedError) and error.passing:
+            return Finding("failed", str(error), "AWS IoT is there, but does not serve now", "wait and ask again")
         return Finding(
             "failed",
             str(error),
@@ -159,50 +166,26 @@ def check_echo(patient: Patient) -> Finding:
     return Finding("ok", f"a message to '{topic}' came back in {seconds * 1000:.0f} ms")
 
 
-def check_public_way(patient: Patient) -> Finding:
-    """Try the endpoint's public address outside the tunnel: AWS IoT has to refuse this device there."""
-    installation = patient.installation
-    device = _home_interface(patient)
-    if device is None:
-        return Finding("ok", "there is no default route besides the tunnel, so no public way either")
-    addresses, asked = _public_addresses(patient, device)
-    if not addresses:
-        return Finding(
-            "warning",
-            f"no public address of {installation.endpoint} to try ({asked})",
-            "whether AWS IoT refuses this device on the public way is not known",
-            "ask again where the home network's DNS answers, or compare the IoT policy's aws:SourceVpce by hand",
-        )
-    address = addresses[0]
-    try:
-        answer = _connect_publicly(patient, address, device)
-    except ssl.SSLCertVerificationError as error:
-        return Finding(
-            "warning",
-            f"{address} through {device}, outside the tunnel: {error.verify_message}",
-            "something else than AWS IoT answers there, so whether AWS IoT refuses this device is not known",
-            "ask again from a network that does not intercept TLS",
-        )
-    except OSError as error:
-        return Finding("ok", f"{address} through {device}, outside the tunnel: {error.strerror or error}")
-    if answer[:1] == b"\x20" and len(answer) >= 4 and answer[3] == 0:
-        return Finding(
-            "failed",
-            f"{address} through {device}, outside the tunnel: connected",
-            "AWS IoT takes this device from the public internet: the path is not private",
-            f"bind every statement of the IoT policy to aws:SourceVpce {installation.vpc_endpoint_id}",
-        )
-    how = f"CONNACK 0x{answer[3]:02X}" if len(answer) >= 4 else "hung up"
-    return Finding("ok", f"{address} through {device}, outside the tunnel: refused ({how})")
-
-
 def _handshake(patient: Patient, *, verify: bool) -> bytes:
     address = (patient.addresses[0], patient.port)
-    with socket.create_connection(address, _PATIENCE) as plain, _wrap(patient, plain, verify=verify) as channel:
+    with socket.create_connection(address, PATIENCE) as plain, wrap_tls(patient, plain, verify=verify) as channel:
         return channel.getpeercert(binary_form=True) or b""
 
 
-def _wrap(patient: Patient, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:
+def wrap_tls(patient: Patient, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:
+    """Shake hands over a connection as the device.
+
+    Args:
+        patient: Who.
+        connection: A connected socket, which the result replaces.
+        verify: Whether to check the server's chain and name.
+
+    Returns:
+        The channel.
+
+    Raises:
+        OSError: The handshake failed (`ssl.SSLError` among them).
+    """
     installation = patient.installation
     roots = installation.root_ca_file
     context = ssl.create_default_context(cafile=str(roots) if roots else None)
@@ -222,66 +205,6 @@ def _server_names(patient: Patient) -> str:
         return "no certificate that can be read"
     names = ", ".join(found.dns_names) or found.subject
     return f"{names}, issued by {found.issuer}, valid from {date(found.not_before)} to {date(found.not_after)}"
-
-
-def _home_interface(patient: Patient) -> str | None:
-    """Find the default route's interface that is not the tunnel."""
-    done = patient.system.run(["ip", "route", "show", "default"])
-    for line in done.stdout.splitlines():
-        words = line.split()
-        if "dev" in words[:-1] and not is_tunnel(words[words.index("dev") + 1]):
-            return words[words.index("dev") + 1]
-    return None
-
-
-def _public_addresses(patient: Patient, device: str) -> tuple[list[str], str]:
-    """Ask the home network's DNS servers, past the tunnel."""
-    installation = patient.installation
-    servers: dict[str, None] = {}
-    for file in _RESOLV_CONF:
-        try:
-            lines = patient.system.path(file).read_text("utf-8", "replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            words = line.split()
-            if words[:1] == ["nameserver"] and len(words) > 1 and not words[1].startswith("127."):
-                servers[words[1]] = None
-    home = [server for server in servers if outside([server], installation.vpc_cidr)]
-    asked = "no DNS server of the home network is known"
-    for server in home:
-        try:
-            found = query(server, installation.endpoint, interface=device)
-        except DnsError as error:
-            asked = str(error)
-            continue
-        public = outside(found, installation.vpc_cidr)
-        if public:
-            return public, server
-        asked = f"{server} says {', '.join(found) or 'nothing'}"
-    return [], asked
-
-
-def _connect_publicly(patient: Patient, address: str, device: str) -> bytes:
-    """Offer an MQTT 5 CONNECT from the home interface and give the answer, empty if the server hangs up.
-
-    Raises:
-        OSError: The address cannot be reached, or TLS fails.
-    """
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
-        connection.settimeout(_PATIENCE)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode("ascii") + b"\0")
-        connection.connect((address, patient.port))
-        with _wrap(patient, connection, verify=True) as channel:
-            client_id = patient.installation.client_id.encode("ascii")
-            # Protocol name and version 5, clean start, keep-alive 30 s, no properties, the client ID (MQTT 5, 3.1).
-            body = b"\0\4MQTT\5\2\0\x1e\0" + struct.pack(">H", len(client_id)) + client_id
-            length = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 + 128, len(body) // 128])
-            channel.sendall(b"\x10" + length + body)
-            try:
-                return channel.recv(64)
-            except (ConnectionError, ssl.SSLError):
-                return b""
 
 
 def _milliseconds(patient: Patient, start: float) -> str:

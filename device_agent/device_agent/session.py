@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from awscrt import mqtt, mqtt5
 from awscrt.exceptions import AwsCrtError
 
-from device_agent._exceptions import ConnectionFailedError
+from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.addresses import refuse_foreign_peers, resolve_inside
 from device_agent.installation import Installation
 from device_agent.mqtt import (
@@ -127,7 +127,11 @@ class _Session5:
         except queue.Empty:
             raise ConnectionFailedError(f"{self._installation.endpoint} did not answer within {_PATIENCE} s") from None
         if failure is not None:
-            raise ConnectionFailedError(f"{self._installation.endpoint}: {explain_failure(failure)}")
+            message = f"{self._installation.endpoint}: {explain_failure(failure)}"
+            connack = failure.connack_packet
+            if connack is not None and connack.reason_code:
+                raise RefusedError(message, int(connack.reason_code))
+            raise ConnectionFailedError(message)
         return refuse_foreign_peers(self._installation, self._port)
 
     def subscribe(self, topic: str, on_message: OnMessage) -> None:

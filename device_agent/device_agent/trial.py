@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 
-from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError
+from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
@@ -15,6 +16,8 @@ from device_agent.system import System
 
 PATIENCE = 90
 """Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
+REFUSALS = 15
+"""Seconds of refusals that are borne: AWS IoT may take a while to know a new certificate or policy."""
 
 
 def stop_services(system: System, undo: ExitStack) -> None:
@@ -60,7 +63,11 @@ def try_slot(system: System, slot: str) -> float:
 
 
 def _echo(system: System, installation: Installation, deadline: float) -> float:
-    """Try until the deadline: while a tunnel comes up, names and routes follow one after the other."""
+    """Try until the deadline: while a tunnel comes up, names and routes follow one after the other.
+
+    Each new reason to wait goes to standard error, as a sign of life.
+    """
+    shown = ""
     while True:
         session = system.open_session(installation)
         try:
@@ -68,8 +75,14 @@ def _echo(system: System, installation: Installation, deadline: float) -> float:
             session.connect()
             return echo(session, f"{installation.topic_prefix}/echo")
         except (AddressError, ConnectionFailedError) as error:
-            if system.monotonic() >= deadline:
-                raise DeviceAgentError(f"no echo over the path within {PATIENCE} s: {error}") from error
+            now = system.monotonic()
+            if isinstance(error, RefusedError) and not error.passing:
+                deadline = min(deadline, now + REFUSALS)
+            if now >= deadline:
+                raise DeviceAgentError(f"no echo over the path: {error}") from error
+            if str(error) != shown:
+                shown = str(error)
+                print(f"waiting: {shown}", file=sys.stderr, flush=True)
         finally:
             session.disconnect()
         system.wait(1)

@@ -12,14 +12,8 @@ from dataclasses import replace
 from device_agent.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
 from device_agent.checks import Check, Finding, Patient, run_checks
 from device_agent.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
-from device_agent.path_checks import (
-    check_echo,
-    check_mqtt,
-    check_public_way,
-    check_resolver,
-    check_tcp,
-    check_tls,
-)
+from device_agent.home_checks import check_home, check_public_way
+from device_agent.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
 from device_agent.service import agent_paused
 from device_agent.system import System
 
@@ -29,13 +23,14 @@ CHECKS = (
     Check("files", "files, owners and modes", check_files),
     Check("certificates", "clock and certificates", check_certificates, ("files",)),
     Check("tunnel", "the tunnel's service", check_tunnel_service, ("files",)),
-    Check("interface", "the tunnel's interface and routes", check_interface, ("tunnel",)),
+    Check("home", "the home network that carries the tunnel", check_home, ("files",)),
+    Check("interface", "the tunnel's interface, routes and connection", check_interface, ("tunnel", "home")),
     Check("resolver", "every address of the endpoint is inside the VPC", check_resolver, ("interface",)),
     Check("tcp", "TCP to the VPC endpoint", check_tcp, ("resolver",)),
     Check("tls", "TLS: the server's names and dates", check_tls, ("tcp", "certificates")),
     Check("mqtt", "MQTT connect", check_mqtt, ("tls",)),
     Check("echo", "publish and subscribe", check_echo, ("mqtt",)),
-    Check("public-way", "the public way is refused", check_public_way, ("certificates",)),
+    Check("public-way", "the public way is refused", check_public_way, ("certificates", "home")),
 )
 _THROUGH_AGENT = {"mqtt": check_agent_connection, "echo": check_agent_echo}
 _LABELS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED", "skipped": "skipped"}

@@ -267,7 +267,13 @@ class FakeSystem(System):
         for prefix, completed in fail.items():
             if " ".join(words).startswith(prefix):
                 return completed
-        programs = {"systemctl": self._systemctl, "useradd": self._useradd, "userdel": self._userdel, "ip": self._ip}
+        programs = {
+            "systemctl": self._systemctl,
+            "useradd": self._useradd,
+            "userdel": self._userdel,
+            "ip": self._ip,
+            "journalctl": self._journalctl,
+        }
         return programs[words[0]](words[1:])
 
     def _systemctl(self, words: list[str]) -> Completed:
@@ -294,6 +300,9 @@ class FakeSystem(System):
     def _userdel(self, words: list[str]) -> Completed:
         self.state["accounts"].pop(words[-1], None)
         return Completed(0, "", "")
+
+    def _journalctl(self, _words: list[str]) -> Completed:
+        return Completed(0, self.state.get("journal", ""), "")
 
     def _ip(self, words: list[str]) -> Completed:
         if words[:2] == ["route", "show"]:

@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from device_agent._exceptions import ConnectionFailedError
+from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.commands.doctor import CHECKS
+from device_agent.dns import DnsError
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
 
 from device_agent import dns
@@ -29,7 +30,7 @@ from .material import DAY, ENDPOINT, FIRST, LAST, NOW, Identity, amazon_root, bu
 from .test_install import Pi, pi
 
 __all__ = ["pi"]
-INSIDE, PUBLIC, RESOLVER = "127.0.1.105", "127.9.0.7", "127.0.0.2"
+INSIDE, PUBLIC, RESOLVER, HOME_DNS = "127.0.1.105", "127.9.0.7", "127.0.0.2", "192.168.0.1"
 LOOPBACK_VPC = {
     "network": {"vpcCidr": "127.0.0.0/16", "dnsServer": RESOLVER, "vpcEndpointId": "vpce-0bae8fd9e8c2b2879"}
 }
@@ -130,6 +131,9 @@ class Doctor:
         self.state = pi.system.state
         self.state["addresses"] = [INSIDE]
         self.state["routes"] = {RESOLVER: ("tun0", "172.31.0.34"), INSIDE: ("tun0", "172.31.0.34")}
+        self.state["default_route"] = "default via 192.168.0.1 dev lo proto dhcp\ndefault dev tun0\n"
+        resolv_conf = f"nameserver 127.0.0.53\nnameserver {RESOLVER}\nnameserver junk\nnameserver {HOME_DNS}\n"
+        pi.system.path("/etc/resolv.conf").write_text(resolv_conf)
         assert pi.install(bundle(**LOOPBACK_VPC)) == 0, pi.err
         self.state["active"].discard(AGENT_SERVICE)
         self.port = server.listen(INSIDE)
@@ -151,8 +155,33 @@ class Doctor:
         return rows[check]
 
 
+class Home:
+    """The home network's DNS: what it says of any name, or how it fails, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: list[str] | DnsError = [PUBLIC]
+        self.asked: list[tuple[str, str]] = []
+
+    def query(self, server: str, name: str, *, interface: str | None = None) -> list[str]:
+        if server == RESOLVER:
+            return dns.query(server, name, timeout=0.05)
+        assert (server, interface) == (HOME_DNS, "lo")
+        self.asked.append((server, name))
+        if isinstance(self.answer, DnsError):
+            raise self.answer
+        return self.answer
+
+
 @pytest.fixture
-def doctor(pi: Pi, serve: Callable[..., TlsServer], resolver: dict[str, list[str]]) -> Doctor:
+def home(monkeypatch: pytest.MonkeyPatch) -> Home:
+    network = Home()
+    monkeypatch.setattr("device_agent.home_checks.query", network.query)
+    return network
+
+
+@pytest.fixture
+def doctor(pi: Pi, serve: Callable[..., TlsServer], resolver: dict[str, list[str]], home: Home) -> Doctor:
+    assert home.asked == []
     return Doctor(pi, serve())
 
 
@@ -233,8 +262,74 @@ def test_a_tunnel_without_an_interface_is_blamed_on_it(doctor: Doctor, route: tu
         doctor.state["routes"][RESOLVER] = route
     else:
         del doctor.state["routes"][RESOLVER]
+    doctor.state["journal"] = "RESOLVE: Cannot resolve host address\n"
+    how = "is reached through wlan0 from 192.168.0.5" if route else "has no route"
+    seen = doctor.blames("interface")["seen"]
+    assert seen == f"{RESOLVER} {how}; OpenVPN says: RESOLVE: Cannot resolve host address"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no DNS server longer than a moment."""
+    for module in ("device_checks", "path_checks"):
+        monkeypatch.setattr(
+            f"device_agent.{module}.query",
+            lambda server, name, **_more: dns.query(server, name, timeout=0.05),
+        )
+
+
+RECONNECTING = """\
+Initialization Sequence Completed
+[server] Inactivity timeout (--ping-restart), restarting
+SIGUSR1[soft,ping-restart] received, process restarting
+UDPv4 link remote: [AF_INET]203.0.113.9:443
+"""
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_tunnel_that_is_reconnecting_is_told_from_its_interface_that_stays(
+    doctor: Doctor, resolver: dict[str, list[str]]
+) -> None:
+    resolver.clear()
+    doctor.state["journal"] = RECONNECTING
     row = doctor.blames("interface")
-    assert row["seen"] in (f"there is no route to {RESOLVER}", f"{RESOLVER} is reached through wlan0 from 192.168.0.5")
+    assert row["seen"].endswith("but OpenVPN is reconnecting: UDPv4 link remote: [AF_INET]203.0.113.9:443")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_tunnel_that_has_reconnected_is_not_blamed_for_a_silent_resolver(
+    doctor: Doctor, resolver: dict[str, list[str]]
+) -> None:
+    resolver.clear()
+    doctor.state["addresses"] = socket.gaierror(-3, "Temporary failure in name resolution")
+    doctor.state["journal"] = f"{RECONNECTING}Initialization Sequence Completed\n"
+    doctor.blames("resolver")
+
+
+def test_a_home_network_without_a_default_route_is_blamed(doctor: Doctor) -> None:
+    doctor.state["default_route"] = "default dev tun0\n"
+    assert doctor.blames("home")["seen"] == "there is no default route besides the tunnel"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_home_network_without_dns_is_blamed_when_the_tunnel_is_dead_too(
+    doctor: Doctor, home: Home, resolver: dict[str, list[str]]
+) -> None:
+    home.answer = DnsError(f"{HOME_DNS} does not answer")
+    resolver.clear()
+    assert doctor.blames("home")["seen"] == f"lo is up, but its DNS fails: {HOME_DNS} does not answer"
+
+
+def test_a_home_network_without_dns_is_a_warning_while_the_tunnel_lives(doctor: Doctor, home: Home) -> None:
+    home.answer = DnsError(f"{HOME_DNS} does not answer")
+    code, rows = doctor()
+    assert (code, rows["home"]["result"], rows["echo"]["result"]) == (1, "warning", "ok")
+
+
+def test_a_client_vpn_endpoint_that_is_gone_is_blamed_on_the_bundle(doctor: Doctor, home: Home) -> None:
+    home.answer = []
+    row = doctor.blames("home")
+    assert ".cvpn-endpoint-0123456789abcdef0.prod.clientvpn.ap-northeast-1.amazonaws.com" in row["seen"]
 
 
 def test_a_resolver_that_is_not_asked_is_told_from_one_that_is_wrong(doctor: Doctor) -> None:
@@ -258,18 +353,28 @@ def test_a_missing_record_is_blamed_on_the_private_hosted_zone(
     assert doctor.blames("resolver")["remedy"].startswith("check the private hosted zone")
 
 
-def test_a_silent_resolver_is_blamed_on_the_authorization(
-    doctor: Doctor, resolver: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_a_silent_resolver_is_blamed_on_the_authorization(doctor: Doctor, resolver: dict[str, list[str]]) -> None:
     doctor.state["addresses"] = socket.gaierror(-3, "Temporary failure in name resolution")
     resolver.clear()
-    query = dns.query
-    monkeypatch.setattr(
-        "device_agent.path_checks.query", lambda server, name, **more: query(server, name, **{**more, "timeout": 0.05})
-    )
     row = doctor.blames("resolver")
     assert "asked directly: 127.0.0.2 does not answer" in row["seen"]
     assert "authorization rules" in row["remedy"]
+
+
+def test_a_resolver_whose_port_is_closed_is_told_from_a_silent_one(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor.state["addresses"] = socket.gaierror(-3, "Temporary failure in name resolution")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((RESOLVER, 0))
+        monkeypatch.setattr(dns, "PORT", free.getsockname()[1])
+    assert doctor.blames("resolver")["meaning"] == "the VPC's resolver can be reached, but does not serve"
+
+
+def test_a_busy_service_is_told_from_a_refusal(doctor: Doctor) -> None:
+    doctor.state["session"].refuse = {"connect": RefusedError("the service is unavailable", 0x88)}
+    assert doctor.blames("mqtt")["remedy"] == "wait and ask again"
 
 
 def test_a_closed_port_is_blamed_on_tcp(doctor: Doctor) -> None:
@@ -352,33 +457,22 @@ def test_a_running_agent_is_paused_for_the_examination(doctor: Doctor) -> None:
 
 
 class PublicWay:
-    """A home network whose DNS knows a public address of the endpoint."""
+    """The endpoint's public address, behind the home network."""
 
-    def __init__(self, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, doctor: Doctor) -> None:
         self.doctor = doctor
-        doctor.state["default_route"] = "default via 192.168.0.1 dev lo proto dhcp\ndefault dev tun0\n"
-        etc = doctor.pi.system.path("/etc/resolv.conf")
-        etc.write_text(f"nameserver 127.0.0.53\nnameserver {RESOLVER}\nnameserver 192.168.0.1\n")
-        self.asked: list[tuple[str, Any]] = []
-
-        def query(server: str, _name: str, *, interface: str | None = None) -> list[str]:
-            self.asked.append((server, interface))
-            return [PUBLIC]
-
-        monkeypatch.setattr("device_agent.path_checks.query", query)
 
     def examine(self, server: TlsServer | None) -> dict[str, str]:
         if server:
             server.listen(PUBLIC, self.doctor.port)
         code, rows = self.doctor()
-        assert self.asked == [("192.168.0.1", "lo")]
         assert code == {"ok": 0, "warning": 1, "failed": 2}[rows["public-way"]["result"]]
         return rows["public-way"]
 
 
 @pytest.fixture
-def public_way(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> PublicWay:
-    return PublicWay(doctor, monkeypatch)
+def public_way(doctor: Doctor) -> PublicWay:
+    return PublicWay(doctor)
 
 
 def test_a_refused_public_way_is_ok(public_way: PublicWay, serve: Callable[..., TlsServer]) -> None:
@@ -405,10 +499,10 @@ def test_something_else_on_the_public_way_is_a_warning(public_way: PublicWay, se
     assert row["result"] == "warning"
 
 
-def test_the_public_way_can_be_left_alone(public_way: PublicWay) -> None:
+def test_the_public_way_can_be_left_alone(public_way: PublicWay, home: Home) -> None:
     _code, rows = public_way.doctor("--no-public-way")
     assert "public-way" not in rows
-    assert public_way.asked == []
+    assert (HOME_DNS, ENDPOINT) not in home.asked
 
 
 def test_a_public_address_that_is_not_known_is_a_warning(public_way: PublicWay) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from device_agent.__main__ import main
-from device_agent._exceptions import ConnectionFailedError
+from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, Installation
 from device_agent.system import Completed
 
@@ -161,11 +161,27 @@ def test_a_new_bundle_without_an_echo_leaves_the_old_one_running(pi: Pi, step: s
     pi.system.state["session"].refuse = {step: ConnectionFailedError("AWS IoT refused the connection")}
     assert pi.install(second_bundle()) == 2
     assert pi.err == (
-        "device-agent: the new bundle did not pass its trial and was not installed: no echo over the path within 90 s:"
-        " AWS IoT refused the connection\n"
+        "waiting: AWS IoT refused the connection\n"
+        "device-agent: the new bundle did not pass its trial and was not installed: no echo over the path: AWS IoT"
+        " refused the connection\n"
     )
+    assert pi.system.monotonic() == 90
     assert pi.files == before
     assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+
+
+def test_a_plain_refusal_ends_the_trial_early(pi: Pi) -> None:
+    pi.install()
+    pi.system.state["session"].refuse = {"subscribe": RefusedError("refused", 0x87)}
+    assert pi.install(second_bundle()) == 2
+    assert pi.system.monotonic() == 15
+
+
+def test_a_service_that_is_only_busy_does_not_end_the_trial_early(pi: Pi) -> None:
+    pi.install()
+    pi.system.state["session"].refuse = {"connect": RefusedError("busy", 0x89)}
+    assert pi.install(second_bundle()) == 2
+    assert pi.system.monotonic() == 90
 
 
 def test_a_trial_whose_name_leads_outside_the_vpc_sends_nothing(pi: Pi) -> None:

@@ -1,0 +1,184 @@
+"""The doctor's checks beside the tunnel: the home network that carries it, and the public way, which has to be shut."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import ssl
+import struct
+from ipaddress import ip_address
+
+from device_agent.addresses import outside
+from device_agent.checks import Finding, Patient
+from device_agent.device_checks import is_tunnel
+from device_agent.dns import DnsError, query
+from device_agent.installation import OPENVPN_FILE
+from device_agent.openvpn_profile import parse_profile
+from device_agent.path_checks import PATIENCE, wrap_tls
+
+_RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
+
+
+def check_home(patient: Patient) -> Finding:
+    """See whether the home network is there and knows the Client VPN endpoint's name."""
+    device = _find_interface(patient)
+    if device is None:
+        return Finding(
+            "failed",
+            "there is no default route besides the tunnel",
+            "the device is not in a network that leads to the internet, which carries the tunnel",
+            "check the cable or the wireless network (`ip route`, `nmcli`)",
+        )
+    patient.home_interface = device
+    servers = _home_servers(patient)
+    if not servers:
+        return Finding("ok", f"{device} leads to the internet; its DNS servers are not known here")
+    name = _remote_name(patient)
+    silent = ""
+    for server in servers:
+        try:
+            answers = query(server, name, interface=device)
+        except DnsError as error:
+            silent = str(error)
+            continue
+        if answers:
+            return Finding("ok", f"{device} leads to the internet, and {server} knows the Client VPN endpoint")
+        return Finding(
+            "failed",
+            f"{server} knows no {name}",
+            "the Client VPN endpoint of this bundle does not exist, or its name is kept from this network",
+            "compare with `pulumi stack output clientVpnEndpointId`; install the stack's present bundle",
+        )
+    return _silent_home(patient, device, silent)
+
+
+def _silent_home(patient: Patient, device: str, silent: str) -> Finding:
+    """Judge a home network without DNS by whether a tunnel lives in it all the same."""
+    try:
+        query(str(patient.installation.dns_server), patient.installation.endpoint)
+    except DnsError:
+        return Finding(
+            "failed",
+            f"{device} is up, but its DNS fails: {silent}",
+            "the home network has no internet now, and the tunnel nothing to run over",
+            "check the router and its internet connection; the tunnel comes back by itself",
+        )
+    return Finding(
+        "warning",
+        f"{device} is up and the tunnel works, but the home network's DNS fails: {silent}",
+        "the tunnel lives until its next reconnect, which needs the Client VPN endpoint's name",
+        "check the router and its DNS",
+    )
+
+
+def _remote_name(patient: Patient) -> str:
+    profile = parse_profile(patient.system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
+    name = profile.directives["remote"][0][0]
+    # As remote-random-hostname does; the endpoint's name itself has no address.
+    return f"{secrets.token_hex(6)}.{name}" if "remote-random-hostname" in profile.directives else name
+
+
+def check_public_way(patient: Patient) -> Finding:
+    """Try the endpoint's public address outside the tunnel: AWS IoT has to refuse this device there."""
+    installation = patient.installation
+    device = patient.home_interface
+    addresses, asked = _public_addresses(patient, device)
+    if not addresses:
+        return Finding(
+            "warning",
+            f"no public address of {installation.endpoint} to try ({asked})",
+            "whether AWS IoT refuses this device on the public way is not known",
+            "ask again where the home network's DNS answers, or compare the IoT policy's aws:SourceVpce by hand",
+        )
+    address = addresses[0]
+    try:
+        answer = _connect_publicly(patient, address, device)
+    except ssl.SSLCertVerificationError as error:
+        return Finding(
+            "warning",
+            f"{address} through {device}, outside the tunnel: {error.verify_message}",
+            "something else than AWS IoT answers there, so whether AWS IoT refuses this device is not known",
+            "ask again from a network that does not intercept TLS",
+        )
+    except OSError as error:
+        return Finding("ok", f"{address} through {device}, outside the tunnel: {error.strerror or error}")
+    if answer[:1] == b"\x20" and len(answer) >= 4 and answer[3] == 0:
+        return Finding(
+            "failed",
+            f"{address} through {device}, outside the tunnel: connected",
+            "AWS IoT takes this device from the public internet: the path is not private",
+            f"bind every statement of the IoT policy to aws:SourceVpce {installation.vpc_endpoint_id}",
+        )
+    how = f"CONNACK 0x{answer[3]:02X}" if len(answer) >= 4 else "hung up"
+    return Finding("ok", f"{address} through {device}, outside the tunnel: refused ({how})")
+
+
+def _find_interface(patient: Patient) -> str | None:
+    """Find the default route's interface that is not the tunnel."""
+    done = patient.system.run(["ip", "route", "show", "default"])
+    for line in done.stdout.splitlines():
+        words = line.split()
+        if "dev" in words[:-1] and not is_tunnel(words[words.index("dev") + 1]):
+            return words[words.index("dev") + 1]
+    return None
+
+
+def _home_servers(patient: Patient) -> list[str]:
+    """List the home network's DNS servers: those that are neither systemd-resolved's own address nor in the VPC."""
+    servers: dict[str, None] = {}
+    for file in _RESOLV_CONF:
+        try:
+            lines = patient.system.path(file).read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            if words[:1] == ["nameserver"] and len(words) > 1 and _is_remote(words[1]):
+                servers[words[1]] = None
+    return outside(list(servers), patient.installation.vpc_cidr)
+
+
+def _is_remote(text: str) -> bool:
+    try:
+        return not ip_address(text.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _public_addresses(patient: Patient, device: str) -> tuple[list[str], str]:
+    """Ask the home network's DNS servers for the endpoint, past the tunnel."""
+    installation = patient.installation
+    asked = "no DNS server of the home network is known"
+    for server in _home_servers(patient):
+        try:
+            found = query(server, installation.endpoint, interface=device)
+        except DnsError as error:
+            asked = str(error)
+            continue
+        public = outside(found, installation.vpc_cidr)
+        if public:
+            return public, server
+        asked = f"{server} says {', '.join(found) or 'nothing'}"
+    return [], asked
+
+
+def _connect_publicly(patient: Patient, address: str, device: str) -> bytes:
+    """Offer an MQTT 5 CONNECT from the home interface and give the answer, empty if the server hangs up.
+
+    Raises:
+        OSError: The address cannot be reached, or TLS fails.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
+        connection.settimeout(PATIENCE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode("ascii") + b"\0")
+        connection.connect((address, patient.port))
+        with wrap_tls(patient, connection, verify=True) as channel:
+            client_id = patient.installation.client_id.encode("ascii")
+            # Protocol name and version 5, clean start, keep-alive 30 s, no properties, the client ID (MQTT 5, 3.1).
+            body = b"\0\4MQTT\5\2\0\x1e\0" + struct.pack(">H", len(client_id)) + client_id
+            length = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 + 128, len(body) // 128])
+            channel.sendall(b"\x10" + length + body)
+            try:
+                return channel.recv(64)
+            except (ConnectionError, ssl.SSLError):
+                return b""
