@@ -62,9 +62,11 @@ def whole_number(argument: str, value: object) -> int:
     Raises:
         ArgumentError: It is no whole number.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise ArgumentError(argument, value, "it must be a whole number", "write it without quotes and fractions")
-    return int(value)
+    return value
 
 
 def one_of(argument: str, value: Any, allowed: tuple[Any, ...], source: str) -> None:

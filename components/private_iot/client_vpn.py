@@ -115,6 +115,8 @@ class _Arguments:
         one_of("vpn_port", arguments.vpn_port, (443, 1194), _API)
         one_of("session_timeout_hours", arguments.session_timeout_hours, (8, 10, 12, 24), _API)
         one_of("log_retention_days", arguments.log_retention_days, _RETENTION_DAYS, "CloudWatch Logs")
+        if "subnet_ids" in values:
+            _check_subnet_ids(values["subnet_ids"])
         arguments._check_banner()
         arguments._check_validity()
         vpc = values.get("vpc_cidr_block")
@@ -157,6 +159,20 @@ class _Arguments:
                 f"a certificate ends with its authority, after {self.ca_validity_days} days",
                 "lower it or raise ca_validity_days",
             )
+
+
+def _check_subnet_ids(subnet_ids: object) -> None:
+    if not isinstance(subnet_ids, (list, tuple)):
+        raise ArgumentError(
+            "subnet_ids",
+            type(subnet_ids).__name__,
+            "it must be a plain list, since it decides how many associations there are",
+            "write [*network.subnet_ids]",
+        )
+    if not subnet_ids:
+        raise ArgumentError(
+            "subnet_ids", [], "without an association no client can connect", "pass a subnet of at least 1 zone"
+        )
 
 
 class ClientVpnAccess(pulumi.ComponentResource):
@@ -294,9 +310,9 @@ class ClientVpnAccess(pulumi.ComponentResource):
     def _associate_and_authorize(self, endpoint: aws.ec2clientvpn.Endpoint, vpc_cidr_block: pulumi.Output[str]) -> None:
         """Associate the subnets, then let every client reach the VPC.
 
-        The order is that of AWS's own guide ("Get started with AWS Client VPN"); rules that stay `authorizing` until the
-        provider gives up are a known complaint (terraform-provider-aws #16890). An association brings the VPC's route
-        itself.
+        The order is that of AWS's own guide ("Get started with AWS Client VPN"); rules that stay `authorizing` until
+        the provider gives up are a known complaint (terraform-provider-aws #16890). An association brings the VPC's
+        route itself.
         """
         associations = [
             aws.ec2clientvpn.NetworkAssociation(

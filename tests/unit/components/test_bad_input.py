@@ -142,6 +142,12 @@ VPN_ROWS: list[tuple[dict[str, Any], str]] = [
         {"ca_validity_days": 365, "certificate_validity_days": 366},
         "certificate_validity_days is 366: a certificate ends with its authority, after 365 days; lower it or raise",
     ),
+    ({"subnet_ids": []}, "subnet_ids is []: without an association no client can connect; pass a subnet of at least 1"),
+    (
+        {"subnet_ids": "subnet-1"},
+        "subnet_ids is 'str': it must be a plain list, since it decides how many associations",
+    ),
+    ({"vpn_port": float("inf")}, "vpn_port is inf: it must be a whole number"),
     ({"split_tunel": False}, "split_tunel is no argument of ClientVpnAccess: it takes ca_validity_days, "),
     ({"clients": None}, "clients is missing: ClientVpnAccess cannot do without it"),
 ]
@@ -175,6 +181,13 @@ def test_the_arguments_that_the_rows_start_from_are_accepted(component: str) -> 
     assert len(deployed.registrations) > 1
 
 
+def test_whole_numbers_may_come_as_floats_as_other_languages_send_them() -> None:
+    arguments: Any = {**VPN, "vpn_port": 1194.0, "session_timeout_hours": 8.0}
+    deployed = deploy(lambda: ClientVpnAccess("vpn", arguments))
+    endpoint = deployed.one("Endpoint").inputs
+    assert (endpoint["vpnPort"], endpoint["sessionTimeoutHours"]) == (1194, 8)
+
+
 @pytest.mark.parametrize("name", ["", "pi 1", "p" * 65])
 def test_a_components_name_that_is_no_device_name_is_refused_too(name: str) -> None:
     assert deploy(lambda: IotDevice(name, DEVICE), refused=ArgumentError).registrations == []
@@ -184,6 +197,14 @@ def test_an_unknown_argument_is_refused_without_its_value_which_may_be_a_secret(
     arguments: Any = {**DEVICE, "vpn_conf": "hush"}
     refused = deploy(lambda: IotDevice("pi-1", arguments), refused=TypeError)
     assert "hush" not in refused.logged[0]
+
+
+def test_a_policy_that_is_too_large_only_where_names_are_long_is_refused_there_and_accepted_elsewhere() -> None:
+    arguments: Any = {**LINK, "extra_topics": [f"fleet/topic-{number:02}" for number in range(8)] + ["x" * 75]}
+    refused = deploy(lambda: IotPrivateLink("link", arguments), region="ap-northeast-1", refused=ArgumentError)
+    assert refused.registrations == []
+    assert "AWS IoT takes 2048" in refused.logged[0]
+    assert len(deploy(lambda: IotPrivateLink("link", arguments), region="eu-west-1").of("Policy")) == 1
 
 
 def test_a_vpc_network_that_is_known_only_later_is_still_compared_with_the_clients() -> None:
