@@ -158,7 +158,9 @@ def document(
             },
             {
                 "Effect": "Allow",
-                "Action": ["iot:Publish", "iot:Receive"],
+                # A retained message, such as a device's status, needs RetainPublish beside Publish (AWS IoT developer
+                # guide, "AWS IoT Core policy actions").
+                "Action": ["iot:Publish", "iot:Receive", "iot:RetainPublish"],
                 "Resource": [f"{arn}:topic/{topic}" for topic in topics],
                 "Condition": through_endpoint,
             },

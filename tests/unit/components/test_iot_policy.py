@@ -44,7 +44,7 @@ def test_the_least_privilege_form_names_no_resource_but_the_things_own_and_the_e
     own = f"{prefix}/{iot_policy.THING}/*"
     assert [(as_list(one["Action"]), as_list(one["Resource"])) for one in found] == [
         (["iot:Connect"], [f"{arn}:client/{iot_policy.THING}"]),
-        (["iot:Publish", "iot:Receive"], [f"{arn}:topic/{topic}" for topic in [own, *extra]]),
+        (["iot:Publish", "iot:Receive", "iot:RetainPublish"], [f"{arn}:topic/{topic}" for topic in [own, *extra]]),
         (["iot:Subscribe"], [f"{arn}:topicfilter/{topic}" for topic in [own, *extra]]),
     ]
     assert found[0]["Condition"]["Bool"] == {"iot:Connection.Thing.IsAttached": "true"}
