@@ -41,24 +41,37 @@ def _filters(inputs: Inputs) -> list[dict[str, Any]]:
     return [{"Name": f"tag:{name}", "Values": [value]} for name, value in inputs["tags"].items()]
 
 
-def _tagged(operation: str, kind: str, identifier: str) -> Finder:
-    """Return the finder of an EC2 resource that its tags tell."""
+def _tagged(operation: str, kind: str, identifier: str, *, parent: str, at: str) -> Finder:
+    """Return the finder of an EC2 resource that its tags and its parent tell.
+
+    Args:
+        operation: boto3's paginated operation.
+        kind: The key of its answer.
+        identifier: The key of a resource's identifier.
+        parent: The input that names the parent; another environment's resources have another.
+        at: The key of the parent in the answer.
+    """
 
     def find(inputs: Inputs) -> Iterable[str]:
         for page in _client("ec2").get_paginator(operation).paginate(Filters=_filters(inputs)):
             for each in page[kind]:
-                state = each.get("State")
-                if not isinstance(state, str) or state.lower() not in {"deleting", "deleted"}:
+                state = each.get("State") or each.get("Status", {}).get("Code") or ""
+                if each.get(at) == inputs[parent] and state.lower() not in {"deleting", "deleted"}:
                     yield each[identifier]
 
     return find
 
 
-def _client_vpn_endpoint(inputs: Inputs) -> Iterable[str]:
-    for page in _client("ec2").get_paginator("describe_client_vpn_endpoints").paginate(Filters=_filters(inputs)):
-        for each in page["ClientVpnEndpoints"]:
-            if each["Status"]["Code"] not in {"deleting", "deleted"}:
-                yield each["ClientVpnEndpointId"]
+def _vpc(inputs: Inputs) -> Iterable[str]:
+    """Find a VPC without subnets: one whose identifier the engine never learnt cannot have any."""
+    for page in _client("ec2").get_paginator("describe_vpcs").paginate(Filters=_filters(inputs)):
+        for vpc in page["Vpcs"]:
+            inside = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+            if (
+                vpc["CidrBlock"] == inputs["cidrBlock"]
+                and not _client("ec2").describe_subnets(Filters=inside)["Subnets"]
+            ):
+                yield vpc["VpcId"]
 
 
 def _route_table_association(inputs: Inputs) -> Iterable[str]:
@@ -108,10 +121,9 @@ def _record(inputs: Inputs) -> Iterable[str]:
 def _acm_certificate(inputs: Inputs) -> Iterable[str]:
     for page in _client("acm").get_paginator("list_certificates").paginate():
         for each in page["CertificateSummaryList"]:
-            arn = each["CertificateArn"]
-            tags = _client("acm").list_tags_for_certificate(CertificateArn=arn)["Tags"]
-            if all({"Key": name, "Value": value} in tags for name, value in inputs["tags"].items()):
-                yield arn
+            body = _client("acm").get_certificate(CertificateArn=each["CertificateArn"])["Certificate"]
+            if body.strip() == inputs["certificateBody"].strip():
+                yield each["CertificateArn"]
 
 
 def _log_group(inputs: Inputs) -> Iterable[str]:
@@ -141,24 +153,38 @@ def _iot_certificate(inputs: Inputs) -> Iterable[str]:
 
 
 FINDERS: dict[str, Finder] = {
-    "aws:ec2/vpc:Vpc": _tagged("describe_vpcs", "Vpcs", "VpcId"),
-    "aws:ec2/subnet:Subnet": _tagged("describe_subnets", "Subnets", "SubnetId"),
-    "aws:ec2/routeTable:RouteTable": _tagged("describe_route_tables", "RouteTables", "RouteTableId"),
+    "aws:ec2/vpc:Vpc": _vpc,
+    "aws:ec2/subnet:Subnet": _tagged("describe_subnets", "Subnets", "SubnetId", parent="vpcId", at="VpcId"),
+    "aws:ec2/routeTable:RouteTable": _tagged(
+        "describe_route_tables", "RouteTables", "RouteTableId", parent="vpcId", at="VpcId"
+    ),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _route_table_association,
-    "aws:ec2/securityGroup:SecurityGroup": _tagged("describe_security_groups", "SecurityGroups", "GroupId"),
+    "aws:ec2/securityGroup:SecurityGroup": _tagged(
+        "describe_security_groups", "SecurityGroups", "GroupId", parent="vpcId", at="VpcId"
+    ),
     **dict.fromkeys(
         (
             "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
             "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
         ),
-        _tagged("describe_security_group_rules", "SecurityGroupRules", "SecurityGroupRuleId"),
+        _tagged(
+            "describe_security_group_rules",
+            "SecurityGroupRules",
+            "SecurityGroupRuleId",
+            parent="securityGroupId",
+            at="GroupId",
+        ),
     ),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _tagged("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _tagged(
+        "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", parent="vpcId", at="VpcId"
+    ),
     "aws:route53/zone:Zone": _zone,
     "aws:route53/record:Record": _record,
     "aws:acm/certificate:Certificate": _acm_certificate,
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
-    "aws:ec2clientvpn/endpoint:Endpoint": _client_vpn_endpoint,
+    "aws:ec2clientvpn/endpoint:Endpoint": _tagged(
+        "describe_client_vpn_endpoints", "ClientVpnEndpoints", "ClientVpnEndpointId", parent="vpcId", at="VpcId"
+    ),
     "aws:ec2clientvpn/networkAssociation:NetworkAssociation": _network_association,
     "aws:ec2clientvpn/authorizationRule:AuthorizationRule": _authorization_rule,
     "aws:iot/policy:Policy": _iot_policy,

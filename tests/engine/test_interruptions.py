@@ -22,15 +22,17 @@ CONFIG = {"private-iot:devices": ["pi-1"], "private-iot:availabilityZones": ["ap
 
 
 @pytest.fixture(scope="module")
-def complete(new_stack: StackFactory, cloud: Cloud) -> dict[str, int]:
-    """How many of each type an undisturbed up makes, and that a destroy takes them all."""
-    empty = cloud.inventory()
-    stack = new_stack(cloud, config=dict(CONFIG))
+def neighbour(new_stack: StackFactory, cloud: Cloud) -> Stack:
+    """Another environment in the module's cloud, with the same tags throughout: nobody may take its resources."""
+    stack = new_stack(cloud, "neighbour", config={**CONFIG, "private-iot:devices": ["press-1"]})
     stack.up()
-    counts = Counter(each["type"] for each in stack.resources())
-    stack.destroy()
-    assert cloud.inventory() == empty
-    return dict(counts)
+    return stack
+
+
+@pytest.fixture(scope="module")
+def complete(neighbour: Stack) -> dict[str, int]:
+    """How many of each type an undisturbed up makes."""
+    return dict(Counter(each["type"] for each in neighbour.resources()))
 
 
 def recover_as_the_runbook_says(stack: Stack) -> None:
@@ -66,12 +68,12 @@ def recover_as_the_runbook_says(stack: Stack) -> None:
     ],
 )
 def test_an_up_cut_off_after_this_call_is_finished_by_the_next_and_leaves_nothing_behind(
-    new_stack: StackFactory, own_cloud: Cloud, complete: dict[str, int], operation: str
+    new_stack: StackFactory, cloud: Cloud, complete: dict[str, int], operation: str
 ) -> None:
-    empty = own_cloud.inventory()
-    stack = new_stack(own_cloud, config=dict(CONFIG))
-    own_cloud.forget_calls()
-    stack.up_killed_when(own_cloud.called(operation))
+    before = cloud.inventory()
+    stack = new_stack(cloud, config=dict(CONFIG))
+    cloud.forget_calls()
+    stack.up_killed_when(cloud.called(operation))
     recover_as_the_runbook_says(stack)
     stack.up()
     assert Counter(each["type"] for each in stack.resources()) == complete
@@ -79,7 +81,7 @@ def test_an_up_cut_off_after_this_call_is_finished_by_the_next_and_leaves_nothin
     stack.preview("--expect-no-changes")
     stack.destroy()
     # Whatever the cut-off up had made beside the stack would still be here.
-    assert own_cloud.inventory() == empty
+    assert cloud.inventory() == before
 
 
 def test_without_recovery_the_next_up_names_every_resource_in_doubt(new_stack: StackFactory, own_cloud: Cloud) -> None:
