@@ -78,7 +78,7 @@ def test_many_puts_at_once_share_transactions(queue: Queue) -> None:
 
 
 def test_a_second_agent_on_the_same_queue_is_refused(queue: Queue, machine: Machine, path: Path) -> None:
-    with pytest.raises(DeviceAgentError, match="another agent has the queue in .*; stop it with"):
+    with pytest.raises(DeviceAgentError, match=r"another agent has the queue in .*; stop it with"):
         Queue(machine, path)
 
 
@@ -117,7 +117,7 @@ def test_a_full_queue_that_refuses_says_its_limit_and_takes_the_rest_of_the_grou
     try:
         for _ in range(7):
             put(queue, payload=b"x" * 131_072)
-        with pytest.raises(QueueFullError, match="the queue is full: 7 messages .* the limit is 1048576 bytes"):
+        with pytest.raises(QueueFullError, match=r"the queue is full: 7 messages .* the limit is 1048576 bytes"):
             put(queue, payload=b"x" * 131_072)
         put(queue, payload=b"small")
         assert queue.totals().depth == 8

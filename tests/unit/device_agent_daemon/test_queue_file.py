@@ -33,7 +33,7 @@ class Row:
     tries: int = 0
 
 
-class Abandoned(Exception):
+class AbandonedError(Exception):
     """Stands for a process that ends in the middle of a transaction."""
 
 
@@ -134,8 +134,8 @@ class QueueFileModel(RuleBasedStateMachine):
             with self.file.transaction():
                 self.file.put(Draft(topic="pi-1/t", payload=b"never", id="never"), 0.0)
                 self.file.expire()
-                raise Abandoned
-        except Abandoned:
+                raise AbandonedError
+        except AbandonedError:
             pass
 
     @rule()
