@@ -104,6 +104,10 @@ class BrokerLink(asyncio.Protocol):
                 publish = packets.read_publish(data, at, device.level)
                 self.write(packets.write_puback(publish.packet_id, device.level))
             return False
+        if at.kind == packets.DISCONNECT:  # the broker has its reasons; they are the last word to the device
+            self._forward(data, at.start, at.end)
+            device.close("the broker ended the connection")
+            return False
         if at.kind == packets.CONNACK:
             present, code, properties = packets.read_connack(data, at, device.level)
             device.connection_acknowledged(code, properties, session_present=present)

@@ -53,7 +53,6 @@ class DeviceConnection:
         self.pending_subacks: dict[int, list[int | None]] = {}
         self.exact_filters: set[bytes] = set()
         self.retain_as_published = False
-        self._predecessor: DeviceConnection | None = None
         self._opening: Opening | None = None
         self._opening_task: asyncio.Task[None] | None = None
         self._acknowledged = False
@@ -103,15 +102,12 @@ class DeviceConnection:
             "vpcEndpointId": self.listener.vpc_endpoint_id,
         }
 
-    def close(
-        self, reason: str, code: int | None = None, *, keep_broker: bool = False, event: str = "disconnected"
-    ) -> None:
+    def close(self, reason: str, code: int | None = None, *, event: str = "disconnected") -> None:
         """End the connection.
 
         Args:
             reason: for the log.
             code: reason code of the DISCONNECT that an MQTT 5 client is sent; MQTT 3.1.1 is only hung up on.
-            keep_broker: leave the broker's side to end by itself (a newer connection takes the session over).
             event: the log's name for it.
         """
         if self.closed:
@@ -124,15 +120,10 @@ class DeviceConnection:
             self._opening_task.cancel()
         if code is not None and self.level == V5 and self._acknowledged:
             self.stream.write(packets.write_disconnect(code))
-        if self._broker is not None and not keep_broker:
+        if self._broker is not None:
             self._broker.close()
         self.stream.close()
         self.gateway.journal.write(event, reason=reason, **self.details())
-
-    def abandon_broker(self) -> None:
-        """End the broker's side that ``keep_broker`` left."""
-        if self._broker is not None:
-            self._broker.close()
 
     def _deny(self, verdict: Verdict, **details: object) -> None:
         self.gateway.journal.denied(verdict.action, verdict.reason, **self.details(), **details)
@@ -223,7 +214,7 @@ class DeviceConnection:
         self.level = self._opening.connect.level
         self.client_id = self._opening.connect.client_id
         if self._authorize(self._opening):
-            self._predecessor = self.gateway.remember(self, self.client_id)
+            self.gateway.remember(self, self.client_id)
             self._opening_task = asyncio.get_running_loop().create_task(self._reach_broker(self._opening))
 
     def _refuse(self, reason: str, code: int, return_code: int | None = None) -> None:
@@ -271,9 +262,6 @@ class DeviceConnection:
 
     def connection_acknowledged(self, code: int, properties: list[Property], *, session_present: bool) -> None:
         """The broker has answered the CONNECT: tell the device in AWS IoT's words."""
-        if self._predecessor is not None:
-            self._predecessor.abandon_broker()
-            self._predecessor = None
         if code or self._opening is None:
             self._refuse(f"the broker refused the connection with code {code}", code, code)
             return

@@ -129,17 +129,16 @@ class Gateway:
             return peer, f"port {ALPN_PORT} without the ALPN protocol {MQTT_ALPN}"
         return peer, None
 
-    def remember(self, device: DeviceConnection, client_id: str) -> DeviceConnection | None:
-        """Make a device the one of its client ID; the older one is dropped and returned.
+    def remember(self, device: DeviceConnection, client_id: str) -> None:
+        """Make a device the one of its client ID; the older one is dropped.
 
         developerguide/mqtt.html: "the new client connection is accepted and the previously connected client is
         disconnected".
         """
         older = self._by_client_id.get(client_id)
         if older is not None:
-            older.close("duplicate client ID: session taken over", 0x8E, keep_broker=True)
+            older.close("duplicate client ID: session taken over", 0x8E)
         self._by_client_id[client_id] = device
-        return older
 
     def forget(self, device: DeviceConnection) -> None:
         """A device is gone."""

@@ -3,6 +3,7 @@
 What this cannot prove: that AWS IoT answers so where its pages are silent; docs/fidelity/gateway.md lists those places.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -139,6 +140,22 @@ def test_a_session_taken_over_keeps_its_subscriptions(stack: Stack, credential: 
             assert by_kind(newer, 2)[packets.PUBLISH].endswith(b"still here")
     with connected(stack, credential, level):
         pass  # a clean connection ends the session
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_packets_sent_before_the_connack_wait_for_it(stack: Stack, free: Credential, level: int) -> None:
+    assert stack.broker_process is not None
+    with RawClient(stack, stack.endpoint, free) as client:
+        stack.broker_process.send_signal(signal.SIGSTOP)
+        connect = packets.write_connect(Connect(level, "hasty", clean=True, keep_alive=60))
+        client.send(connect + packets.write_subscribe(Subscribe(1, (("hasty", 0),)), level))
+        stack.status()  # a turn of the gateway's loop
+        client.send(publish("hasty", b"now", level=level, packet_id=0))
+        stack.status()
+        stack.broker_process.send_signal(signal.SIGCONT)
+        client.expect(packets.CONNACK)
+        client.expect(packets.SUBACK)
+        assert client.expect(packets.PUBLISH).endswith(b"now")
 
 
 def test_nothing_but_connect_may_come_first(stack: Stack, credential: Credential) -> None:

@@ -122,6 +122,7 @@ def test_mqtt_3_loses_its_connection_by_a_denied_publish(
         private_way,
         credential,
         "pi-1",
+        reconnect_min_timeout_secs=1,
         on_connection_interrupted=lambda connection, error, **_: on_interrupted(error),
     )
     connection.connect().result(DEADLINE)

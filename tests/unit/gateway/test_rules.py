@@ -295,6 +295,13 @@ def test_a_policy_that_looks_at_the_clock_is_asked_every_time(monkeypatch: pytes
     assert found.verdict("publish", b"t") is not ALLOWED
 
 
+def test_the_verdicts_that_are_kept_are_bounded() -> None:
+    found = authorization(table(allow("*", "*")))
+    for number in range(5000):
+        assert found.verdict("publish", str(number).encode()) is ALLOWED
+    assert len(found._verdicts) <= 4096
+
+
 @given(st.lists(st.binary(min_size=1, max_size=3), min_size=1, max_size=50))
 def test_a_kept_verdict_is_the_verdict(topics: list[bytes]) -> None:
     found = authorization(table(allow("iot:Publish", f"{ARN}:topic/a*")))
