@@ -91,8 +91,8 @@ def _try() -> str | None:
         return None
     if user:
         remedy = (
-            "allow user namespaces (`sudo sysctl -w kernel.unprivileged_userns_clone=1`, user.max_user_namespaces above "
-            "0, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
+            "allow user namespaces (`sudo sysctl -w kernel.unprivileged_userns_clone=1`, user.max_user_namespaces "
+            "above 0, on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
         )
     else:
         remedy = (

@@ -96,10 +96,14 @@ def run_mqtt5(arguments: argparse.Namespace, outcome: Outcome) -> None:
         if not connected.done():
             connected.set_exception(data.exception)
 
+    def succeeded(_: mqtt5.LifecycleConnectSuccessData) -> None:
+        if not connected.done():
+            connected.set_result(None)
+
     client = mqtt5_client_builder.mtls_from_path(
         **_common(arguments),
         on_publish_received=lambda data: outcome.take(data.publish_packet.payload),
-        on_lifecycle_connection_success=lambda _: connected.done() or connected.set_result(None),
+        on_lifecycle_connection_success=succeeded,
         on_lifecycle_connection_failure=failed,
     )
     client.start()
