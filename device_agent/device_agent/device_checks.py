@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 
 from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import check_dates, date, read_certificates
 from device_agent.checks import Finding, Patient
-from device_agent.dns import DnsError, query
+from device_agent.dns import DnsError, DnsSilentError, query
 from device_agent.installation import (
     AGENT_UNIT,
     OPENVPN_DROP_IN,
@@ -92,22 +94,48 @@ def check_tunnel_service(patient: Patient) -> Finding:
 def check_interface(patient: Patient) -> Finding:
     """See whether the way to the VPC's resolver is the tunnel's interface, and OpenVPN is connected.
 
-    With `persist-tun` interface and routes stay while OpenVPN reconnects. A resolver that answers proves the tunnel; if
-    it is silent, OpenVPN's journal tells whose silence it is.
+    A dead tunnel looks alive until OpenVPN notices, after `ping-restart` seconds, and with `persist-tun` even longer. A
+    resolver that answers proves the tunnel. If it is silent, OpenVPN is given its time, and its journal tells whose
+    silence it is.
     """
     server = str(patient.installation.dns_server)
-    route = find_route(patient, server)
-    if route is None or not is_tunnel(route[0]):
-        how = f"is reached through {route[0]} from {route[1]}" if route else "has no route"
-        return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
-    seen = f"{server} is reached through {route[0]} from {route[1]}"
-    try:
-        query(server, patient.installation.endpoint, attempts=3)
-    except DnsError:
+    deadline = None
+    while True:
+        route = find_route(patient, server)
+        if route is None or not is_tunnel(route[0]):
+            how = f"is reached through {route[0]} from {route[1]}" if route else "has no route"
+            return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
+        seen = f"{server} is reached through {route[0]} from {route[1]}"
+        if not _is_silent(patient, server):
+            return Finding("ok", seen)
         lines = _journal(patient)
-        if _is_reconnecting(lines):
-            return _no_connection(f"{seen}, but OpenVPN is reconnecting: {_last_words(lines)}")
-    return Finding("ok", seen)
+        if not _is_connected(lines):
+            return _no_connection(f"{seen}, but OpenVPN is not connected: {_last_words(lines)}")
+        now = patient.system.monotonic()
+        if deadline is None:
+            patience = _ping_restart(lines) + 2
+            print(f"{server} is silent; OpenVPN gets {patience} s to notice a dead tunnel", file=sys.stderr, flush=True)
+            deadline = now + patience
+        if now >= deadline:
+            return Finding("ok", f"{seen}, and OpenVPN hears the far side")
+        patient.system.wait(1)
+
+
+def _is_silent(patient: Patient, server: str) -> bool:
+    """Tell whether the VPC's resolver leaves a question unanswered; that it refuses is an answer too."""
+    try:
+        query(server, patient.installation.endpoint)
+    except DnsSilentError:
+        return True
+    except DnsError:
+        return False
+    return False
+
+
+def _ping_restart(lines: list[str]) -> int:
+    """Read from OpenVPN's journal after how many seconds of silence it restarts; 60 at most are waited for."""
+    found = re.findall(r"ping-restart (\d{1,4})", "\n".join(lines))
+    return min(int(found[-1]), 60) if found else 10
 
 
 def _no_connection(seen: str) -> Finding:
@@ -129,14 +157,14 @@ def _last_words(lines: list[str]) -> str:
     return lines[-1].strip()[:200] if lines else "nothing"
 
 
-def _is_reconnecting(lines: list[str]) -> bool:
-    """Tell from OpenVPN's log whether a restart has not led to a connection yet."""
+def _is_connected(lines: list[str]) -> bool:
+    """Tell from OpenVPN's log whether its last start or restart has led to a connection."""
     for line in reversed(lines):
         if "Initialization Sequence Completed" in line:
-            return False
-        if "process restarting" in line or "Restart pause" in line:
             return True
-    return False
+        if re.match(r"OpenVPN \d", line) or "process restarting" in line or "Restart pause" in line:
+            return False
+    return True
 
 
 def find_route(patient: Patient, address: str) -> tuple[str, str] | None:

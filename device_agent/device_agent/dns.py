@@ -18,30 +18,33 @@ class DnsError(Exception):
     """The server did not answer, or not with an answer; the message says how."""
 
 
+class DnsSilentError(DnsError):
+    """The server did not answer at all."""
+
+
 def query(
     server: str,
     name: str,
     kind: str = "A",
     *,
     timeout: float = 2,
-    attempts: int = 2,
     interface: str | None = None,
 ) -> list[str]:
-    """Ask a server for a name's addresses (RFC 1035, over UDP).
+    """Ask a server for a name's addresses (RFC 1035, over UDP, twice at most).
 
     Args:
         server: The server's address.
         name: A host name.
         kind: `A` or `AAAA`.
         timeout: Seconds for each attempt.
-        attempts: How often to ask.
         interface: The network interface to send through, or None for the routing table's choice.
 
     Returns:
         The addresses; none if the name does not exist or has none of this kind.
 
     Raises:
-        DnsError: No answer, or a failure such as SERVFAIL or REFUSED.
+        DnsSilentError: No answer.
+        DnsError: A failure such as SERVFAIL or REFUSED, or no way to the server.
     """
     identifier = secrets.randbits(16)
     question = _question(name, kind)
@@ -53,7 +56,7 @@ def query(
             if interface:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode("ascii") + b"\0")
             connection.connect((server, PORT))
-            for _attempt in range(attempts):
+            for _attempt in range(2):
                 connection.send(packet)
                 try:
                     return parse_answer(connection.recv(4096), identifier, question, kind)
@@ -61,7 +64,7 @@ def query(
                     continue
         except OSError as error:
             raise DnsError(f"{server}: {error.strerror or error}") from error
-    raise DnsError(f"{server} does not answer")
+    raise DnsSilentError(f"{server} does not answer")
 
 
 def parse_answer(data: bytes, identifier: int, question: bytes, kind: str) -> list[str]:

@@ -279,7 +279,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 RECONNECTING = """\
-Initialization Sequence Completed
 [server] Inactivity timeout (--ping-restart), restarting
 SIGUSR1[soft,ping-restart] received, process restarting
 UDPv4 link remote: [AF_INET]203.0.113.9:443
@@ -287,13 +286,26 @@ UDPv4 link remote: [AF_INET]203.0.113.9:443
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("start", ["Initialization Sequence Completed\n", "OpenVPN 2.6.14 aarch64\n"])
 def test_a_tunnel_that_is_reconnecting_is_told_from_its_interface_that_stays(
+    doctor: Doctor, resolver: dict[str, list[str]], start: str
+) -> None:
+    resolver.clear()
+    doctor.state["journal"] = start + RECONNECTING if "OpenVPN" not in start else start + RECONNECTING.splitlines()[-1]
+    row = doctor.blames("interface")
+    assert row["seen"].endswith("but OpenVPN is not connected: UDPv4 link remote: [AF_INET]203.0.113.9:443")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_openvpn_gets_the_time_of_its_ping_restart_to_notice_a_dead_tunnel(
     doctor: Doctor, resolver: dict[str, list[str]]
 ) -> None:
     resolver.clear()
-    doctor.state["journal"] = RECONNECTING
-    row = doctor.blames("interface")
-    assert row["seen"].endswith("but OpenVPN is reconnecting: UDPv4 link remote: [AF_INET]203.0.113.9:443")
+    doctor.state["addresses"] = socket.gaierror(-3, "Temporary failure in name resolution")
+    doctor.state["journal"] = "Timers: ping 1, ping-restart 20\nInitialization Sequence Completed\n"
+    doctor.blames("resolver")
+    assert "OpenVPN gets 22 s to notice a dead tunnel" in doctor.pi.err
+    assert doctor.pi.system.monotonic() == 22
 
 
 @pytest.mark.usefixtures("impatient")
