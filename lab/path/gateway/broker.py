@@ -1,6 +1,5 @@
 """The configuration of the mosquitto behind the gateway."""
 
-import os
 from pathlib import Path
 
 from lab.path.gateway.limits import RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM
@@ -29,7 +28,6 @@ def mosquitto_configuration(socket_path: Path | str, *, log_types: tuple[str, ..
         "connection_messages false",
         "log_dest stderr",
         *(f"log_type {log_type}" for log_type in log_types),
+        "user root",  # inside a sandbox there is no other user to become; without root mosquitto does not look at it
     ]
-    if os.geteuid() == 0:
-        lines.append("user root")  # inside a sandbox there is no other user to become
     return "\n".join(lines) + "\n"
