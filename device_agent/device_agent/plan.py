@@ -33,6 +33,8 @@ from device_agent.installation import (
     OPENVPN_FILE,
     OPENVPN_SERVICE,
     STATE_DIRECTORY,
+    TRIAL_FILE,
+    TRIAL_SERVICE,
     TUNNEL_RULE,
     USER,
 )
@@ -108,7 +110,7 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
     """
     files = slot_files(bundle)
     slot = current_slot(system)
-    steps = []
+    steps = _leftovers(system, slot)
     if system.account(USER) is None:
         steps.append(Step(f"create the user {USER}", partial(_create_account, system)))
     for path, mode, owner in ((DIRECTORY, 0o755, None), (SLOTS, 0o755, None), (STATE_DIRECTORY, 0o700, USER)):
@@ -139,8 +141,30 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
     ]
     steps += _services(system, changed, promoted=promoted or bool(links))
     if promoted and slot is not None:
-        steps.append(Step(f"remove {slot_folder(slot)}", lambda _undo: remove(system, slot_folder(slot))))
+        steps.append(Step(f"remove {slot_folder(slot)}", partial(_drop, system, slot_folder(slot))))
     return steps
+
+
+def _leftovers(system: System, slot: str | None) -> list[Step]:
+    """Clear away what an installation left that was cut off by lost power or a kill."""
+    steps = []
+    if read_link(system, TRIAL_FILE) is not None:
+        steps.append(Step("end the trial that was cut off", partial(_end_trial, system)))
+    stale = slot_folder(other_slot(slot))
+    if system.path(stale).exists():
+        steps.append(
+            Step(f"remove {stale}, which an installation that was cut off left", partial(_drop, system, stale))
+        )
+    return steps
+
+
+def _end_trial(system: System, _undo: ExitStack) -> None:
+    systemctl(system, "stop", TRIAL_SERVICE)
+    remove(system, TRIAL_FILE)
+
+
+def _drop(system: System, path: str, _undo: ExitStack) -> None:
+    remove(system, path)
 
 
 def _replacement(system: System, files: dict[str, WantedFile], slot: str | None, *, verify: bool) -> list[Step]:
@@ -189,7 +213,6 @@ def _make_folder(system: System, path: str, mode: int, owner: str | None, undo: 
 
 def _fill(system: System, slot: str, files: dict[str, WantedFile], undo: ExitStack) -> None:
     folder = slot_folder(slot)
-    remove(system, folder)  # what an interrupted installation left
     undo.callback(remove, system, folder)
     make_folder(system, folder)
     for name, wanted in files.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,30 @@ def test_an_interrupted_installation_leaves_everything_as_it_was(pi: Pi, monkeyp
     monkeypatch.setattr("device_agent.plan._promote", interrupt)
     assert pi.install() == 130
     assert pi.files == before
+
+
+def test_an_installation_that_was_killed_in_its_trial_is_cleared_away_by_the_next(
+    pi: Pi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.install()
+    before = pi.files
+    root, state = pi.system.root, pi.system.state
+
+    def die(_topic: str, _payload: bytes) -> None:
+        # What is on disk when the power goes, before anything can be undone.
+        shutil.copytree(root, root.with_name("dead"), symlinks=True)
+        state["dead"] = set(state["active"])
+
+    monkeypatch.setattr(state["session"], "publish", die)
+    monkeypatch.setattr("device_agent.session.ACK_TIMEOUT", 0)
+    assert pi.install(second_bundle()) == 2
+    shutil.rmtree(root)
+    root.with_name("dead").rename(root)
+    state["active"] = state["dead"]
+    assert pi.files.keys() - before.keys() >= {"etc/openvpn/client/clientvpn_trial.conf", "etc/private-iot/slots/b"}
+    assert pi.install() == 0, pi.err
+    assert pi.files == before
+    assert state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
 
 
 def test_a_profile_that_somebody_made_by_hand_is_kept_beside_ours(pi: Pi) -> None:
