@@ -29,11 +29,13 @@ class LinkDns:
         servers: Addresses, asked in order.
         domains: Name and whether it only routes (``~name``); the root is the empty name.
         default_route: Explicit choice, or None for the automatic one.
+        interface: The link's name; its servers are asked through it alone.
     """
 
     servers: list[str] = field(default_factory=list)
     domains: list[tuple[str, bool]] = field(default_factory=list)
     default_route: bool | None = None
+    interface: str = ""
 
     @property
     def is_default(self) -> bool:
@@ -55,9 +57,10 @@ class Links:
         Raises:
             LookupError: There is no such link.
         """
-        if index not in dict(socket.if_nameindex()):
+        names = dict(socket.if_nameindex())
+        if index not in names:
             raise LookupError(f"Link {index} not known")
-        return self.by_index.setdefault(index, LinkDns())
+        return self.by_index.setdefault(index, LinkDns(interface=names[index]))
 
     def revert(self, index: int) -> None:
         """Forget a link's settings.
@@ -150,8 +153,16 @@ class _Upstream(asyncio.DatagramProtocol):
         self.answer.cancel()
 
 
-async def _ask(server: str, packet: bytes) -> bytes:
-    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(_Upstream, remote_addr=(server, 53))
+async def _ask(server: str, interface: str, packet: bytes) -> bytes:
+    """Ask a link's server through that link alone, as systemd-resolved does (IP_UNICAST_IF): never past a dead tunnel."""
+    asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        asking.connect((server, 53))
+    except OSError:
+        asking.close()
+        raise
+    transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(_Upstream, sock=asking)
     try:
         transport.sendto(packet)
         return await asyncio.wait_for(protocol.answer, _TIMEOUT)
@@ -162,7 +173,7 @@ async def _ask(server: str, packet: bytes) -> bytes:
 async def _ask_link(link: LinkDns, packet: bytes) -> bytes:
     for server in link.servers:
         with contextlib.suppress(OSError, TimeoutError):
-            return await _ask(server, packet)
+            return await _ask(server, link.interface, packet)
     return failure(packet)
 
 
