@@ -119,6 +119,12 @@ class Loop:
         if file in self._selector.get_map():
             self._selector.unregister(file)
 
+    def next_timer(self) -> float | None:
+        """Give the moment of the next timer on the monotonic clock, or None if there is none."""
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
     def run(self) -> None:
         """Turn until `stop`."""
         while not self._stopping:
@@ -130,8 +136,9 @@ class Loop:
         Args:
             longest: Seconds.
         """
-        if self._timers:
-            longest = min(longest, max(0.0, self._timers[0][0] - self._system.monotonic()))
+        upcoming = self.next_timer()
+        if upcoming is not None:
+            longest = min(longest, max(0.0, upcoming - self._system.monotonic()))
         for key, events in self._selector.select(0 if self._calls else longest):
             key.data(events)
         while self._calls:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from device_agent.loop import Loop
 from device_agent.messages import Draft
 from device_agent.queue import Queue, _Change
 from device_agent.system import System
@@ -62,3 +63,16 @@ def settle(queue: Queue) -> None:
     done = threading.Event()
     queue._changes.put(_Change(lambda _file: 0, lambda _answer: done.set()))
     assert done.wait(20), "the writer gave no answer"
+
+
+def advance(machine: Machine, loop: Loop, seconds: float) -> None:
+    """Let time pass, and have the loop do at each moment what is due then."""
+    end = machine.monotonic() + seconds
+    while True:
+        loop.turn(0)
+        upcoming = loop.next_timer()
+        if upcoming is None or upcoming > end:
+            break
+        machine.pass_time(max(0.0, upcoming - machine.monotonic()))
+    machine.pass_time(end - machine.monotonic())
+    loop.turn(0)
