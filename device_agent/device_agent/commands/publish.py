@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         raise UsageError("publish needs a topic, such as `device-agent publish telemetry 21.5`")
     if arguments.lines and (arguments.message is not None or arguments.id is not None):
         raise UsageError("--lines takes the messages from standard input: leave out the message and --id")
-    with Publisher(path, patience=10) as publisher:
+    # A pipe outlives the agent's restart, or the device's; a person does not want to wait.
+    with Publisher(path, patience=120 if arguments.lines else 10) as publisher:
         for group in _groups(arguments):
             receipts = publisher.publish_many(
                 [(arguments.topic, payload) for payload in group],

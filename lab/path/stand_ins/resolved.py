@@ -154,7 +154,7 @@ class _Upstream(asyncio.DatagramProtocol):
 
 
 async def _ask(server: str, interface: str, packet: bytes) -> bytes:
-    """Ask a link's server through that link alone, as systemd-resolved does (IP_UNICAST_IF): never past a dead tunnel."""
+    """Ask a link's server through that link alone, as systemd-resolved does (IP_UNICAST_IF)."""
     asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
         asking.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())

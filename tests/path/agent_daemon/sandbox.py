@@ -215,17 +215,19 @@ class Publishing:
 def capture(sandbox: Sandbox) -> Iterator[list[str]]:
     """Collect the packets that leave the device by its home network, but for the tunnel's own and the name lookups.
 
-    Whatever is neither UDP to the VPN's port nor DNS nor DHCP to the home network's router belongs inside the tunnel.
+    Whatever is neither UDP to the VPN's port, nor the kernel's word that such a datagram came too late, nor DNS to the
+    home network's router belongs inside the tunnel.
     """
     packets: list[str] = []
-    expression = "(tcp or udp or icmp) and not (udp port 443) and not (udp port 53 and dst net 192.168.0.0/16)"
+    home_dns = "(udp port 53 and dst net 192.168.0.0/16)"
+    expression = f"ip and not udp port 443 and not icmp[icmptype] == icmp-unreach and not {home_dns}"
     process = sandbox.start(DEVICE, "tcpdump", "-l", "-n", "-i", HOME_INTERFACE, "-Q", "out", expression)
     assert process.stderr is not None
     wait_for_line(process, "listening on")
 
     def read() -> None:
         assert process.stdout is not None
-        packets.extend(process.stdout)
+        packets.extend(line for line in process.stdout if line.strip())
 
     reader = threading.Thread(target=read)
     reader.start()
