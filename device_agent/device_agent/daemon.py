@@ -128,6 +128,7 @@ class Daemon:
             self._monitor.close()
             self._queue.close()
             self.loop.close()
+            self._notifier.close()
 
     # The path
 

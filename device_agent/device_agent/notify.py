@@ -42,6 +42,11 @@ class Notifier:
         """Give the sign of life that the watchdog waits for."""
         self._send("WATCHDOG=1")
 
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._socket is not None:
+            self._socket.close()
+
     def _send(self, text: str) -> None:
         if self._socket is not None:
             with suppress(OSError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from device_agent.installation import Installation
 from device_agent.loop import Loop
 from device_agent.messages import Draft
 from device_agent.queue import Queue, _Change
@@ -28,6 +30,23 @@ class Machine(System):
     def pass_time(self, seconds: float) -> None:
         self.clocks["wall"] += seconds
         self.clocks["monotonic"] += seconds
+
+    def tunnel_up(self) -> None:
+        """Have the VPC's addresses lead through tun0."""
+        (self.root / "sys/class/net/tun0").mkdir(parents=True, exist_ok=True)
+        (self.root / "sys/class/net/tun0/tun_flags").write_text("0x1001\n")
+        self._routes("tun0\t0000000A\t01001FAC\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0")
+
+    def tunnel_down(self) -> None:
+        """Leave nothing but the home network's default route."""
+        self._routes()
+
+    def _routes(self, *more: str) -> None:
+        file = self.root / "proc/net/route"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        header = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
+        home = "wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0"
+        file.write_text("\n".join((header, home, *more)) + "\n")
 
     def resolve(self, host: str) -> list[str]:
         if host not in self.answers:
@@ -76,3 +95,20 @@ def advance(machine: Machine, loop: Loop, seconds: float) -> None:
         machine.pass_time(max(0.0, upcoming - machine.monotonic()))
     machine.pass_time(end - machine.monotonic())
     loop.turn(0)
+
+
+def installation(root: Path, name: str = "pi-1") -> Installation:
+    """An identity whose files are not there: the client is played."""
+    return Installation(
+        name=name,
+        region="ap-northeast-1",
+        endpoint="a1b2c3d4e5f6g7-ats.iot.ap-northeast-1.amazonaws.com",
+        client_id=name,
+        certificate_file=root / "certificate.pem",
+        private_key_file=root / "private-key.pem",
+        root_ca_file=None,
+        vpc_cidr=IPv4Network("10.0.0.0/16"),
+        dns_server=IPv4Address("10.0.0.2"),
+        vpc_endpoint_id="vpce-0bae8fd9e8c2b2879",
+        topic_prefix=name,
+    )

@@ -1,0 +1,229 @@
+"""What systemd, people and programs are told: notifications, the certificate's end, the status, exit codes.
+
+It cannot prove what systemd makes of it: the path tier runs the unit in a stand-in, a Pi in systemd itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from device_agent.__main__ import main
+from device_agent.certificate_watch import validity
+from device_agent.commands.status import screen, troubles
+from device_agent.notify import Notifier
+from device_agent.queue import Queue
+
+from tests.path.gateway.authority import Authority
+from tests.unit.device_agent_daemon.machine import Machine, make_machine, put
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return make_machine(tmp_path)
+
+
+def listening(address: str) -> socket.socket:
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(address)
+    receiver.settimeout(5)
+    return receiver
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp())
+    yield made
+    shutil.rmtree(made)
+
+
+def test_systemd_is_told_of_readiness_status_life_and_the_end(folder: Path) -> None:
+    with listening(str(folder / "n")) as receiver:
+        notifier = Notifier({"NOTIFY_SOCKET": str(folder / "n"), "WATCHDOG_USEC": "60000000"})
+        notifier.ready()
+        notifier.status("two\nlines")
+        notifier.alive()
+        notifier.stopping()
+        assert [receiver.recv(100) for _ in range(4)] == [b"READY=1", b"STATUS=two lines", b"WATCHDOG=1", b"STOPPING=1"]
+        assert notifier.watchdog == 60
+        notifier.close()
+
+
+def test_an_abstract_socket_is_understood() -> None:
+    name = f"private-iot-test-{os.getpid()}"
+    with listening(f"\0{name}") as receiver:
+        notifier = Notifier({"NOTIFY_SOCKET": f"@{name}"})
+        notifier.ready()
+        notifier.close()
+        assert receiver.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nothing_is_sent_and_no_watchdog_is_due() -> None:
+    notifier = Notifier({})
+    notifier.ready()
+    assert notifier.watchdog is None
+
+
+def test_another_processs_watchdog_is_not_ours() -> None:
+    assert Notifier({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}).watchdog is None
+
+
+def test_a_systemd_that_has_gone_does_not_end_the_agent(folder: Path) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": str(folder / "gone")})
+    notifier.ready()
+    notifier.close()
+
+
+def test_the_writers_stall_is_seen_and_its_idleness_is_not_one(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    queue = Queue(machine, tmp_path / "state/queue.sqlite3")
+    try:
+        put(queue)
+        machine.pass_time(3600)
+        assert queue.stalled_for() == 0
+        stuck, go_on = threading.Event(), threading.Event()
+
+        def hold(_answer: object) -> None:
+            stuck.set()
+            go_on.wait(20)
+
+        queue.revive(hold)
+        assert stuck.wait(20)
+        machine.pass_time(45)
+        assert queue.stalled_for() == 45
+        go_on.set()
+    finally:
+        queue.close()
+    assert queue.stalled_for() == float("inf"), "a writer that has died looks alive"
+
+
+@pytest.mark.parametrize(
+    ("days", "left", "word"), [(300, 299, None), (31, 30, None), (30, 29, "has 29 days left"), (-1, -2, "expired on")]
+)
+def test_the_end_of_a_certificate_is_announced_thirty_days_ahead(
+    tmp_path: Path, days: int, left: int, word: str | None
+) -> None:
+    pem = Authority(tmp_path).issue("pi-1", days=days).pem
+    # A second later than the certificate was made, so that whole days are one fewer.
+    now = (datetime.now(UTC) + timedelta(seconds=60)).timestamp()
+    found = validity(pem, "/etc/private-iot/certificate.pem", now)
+    assert found.days_left == left
+    assert (found.warning is None) if word is None else (word in str(found.warning))
+
+
+def status_of_a_running_agent() -> dict[str, Any]:
+    return {
+        "running": True,
+        "device": "pi-1",
+        "startedAt": "2026-11-24T08:00:00+00:00",
+        "tunnel": {
+            "alive": True,
+            "reason": "through tun0, the VPC's resolver answers",
+            "since": "2026-11-24T08:00:01+00:00",
+            "interface": "tun0",
+            "address": "172.31.0.2",
+            "restarts": 1,
+            "error": None,
+        },
+        "connection": {
+            "connected": True,
+            "since": "2026-11-24T08:00:02+00:00",
+            "endpoint": "a-ats.iot.ap-northeast-1.amazonaws.com",
+            "vpcEndpointId": "vpce-1",
+            "addresses": ["10.0.1.105"],
+            "connections": 2,
+            "lastError": None,
+            "lastErrorAt": None,
+        },
+        "queue": {
+            "depth": 3,
+            "bytes": 300,
+            "inFlight": 2,
+            "sent": 40,
+            "refused": 1,
+            "deadLetters": 1,
+            "droppedBySize": 5,
+            "droppedByAge": 6,
+            "lastRefusal": "pi-1/x: not authorized",
+            "error": None,
+        },
+        "certificates": [
+            {"file": "/etc/private-iot/certificate.pem", "days_left": 29, "expires": "2026-12-23", "warning": "soon"}
+        ],
+    }
+
+
+def test_the_status_is_one_screen() -> None:
+    assert screen(status_of_a_running_agent()) == [
+        "device       pi-1, agent running since 2026-11-24T08:00:00+00:00",
+        "tunnel       up, tun0 172.31.0.2, since 2026-11-24T08:00:01+00:00",
+        "             through tun0, the VPC's resolver answers",
+        "             1 restart(s) by the agent",
+        "endpoint     a-ats.iot.ap-northeast-1.amazonaws.com through vpce-1",
+        "addresses    10.0.1.105",
+        "connected    since 2026-11-24T08:00:02+00:00, connection 2",
+        "queue        3 waiting (300 bytes), 2 of them in flight",
+        "sent         40",
+        "refused      1, 1 kept as dead letters",
+        "dropped      5 to make room, 6 for their age",
+        "last error   none",
+        "             pi-1/x: not authorized",
+        "certificate  29 days left (/etc/private-iot/certificate.pem, until 2026-12-23)",
+        "attention    soon",
+    ]
+
+
+def test_what_needs_attention_is_picked_out() -> None:
+    status = status_of_a_running_agent()
+    status["queue"]["error"] = "the disk is full"
+    status["tunnel"]["error"] = "it cannot be restarted"
+    assert troubles(status) == ["the disk is full", "it cannot be restarted", "soon"]
+
+
+def test_status_without_an_agent_ends_with_3_and_says_so(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"], machine) == 3
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"running": False, "certificates": []}
+    assert output.err.startswith("device-agent: no agent is running (")
+    assert main(["status"], machine) == 3
+    assert capsys.readouterr().out == "agent        not running\n"
+
+
+def test_run_without_an_installation_ends_with_2_and_one_line(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run"], machine) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["publish"], "publish needs a topic"),
+        (["publish", "t", "x", "--lines"], "--lines takes the messages from standard input"),
+    ],
+)
+def test_a_publish_that_makes_no_sense_is_refused_in_one_line(
+    machine: Machine, capsys: pytest.CaptureFixture[str], arguments: list[str], line: str
+) -> None:
+    assert main(arguments, machine) == 2
+    assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--queue-mib", "0"], ["--queue-days", "0"]])
+def test_a_limit_out_of_range_is_refused_before_anything_starts(
+    machine: Machine, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["run", *arguments], machine) == 2
+    assert "device-agent: max_" in capsys.readouterr().err
