@@ -15,16 +15,21 @@ from device_agent.client import Channel
 from device_agent.installation import AGENT_SERVICE, SOCKET_FILE
 from device_agent.system import System
 
+_MOMENTS = 6
 _PATIENCE = 20.0
 """Seconds for the agent's answer, and for the echo: its publish is tried again for a while."""
 
 
 def agent_is_connected(system: System) -> bool:
-    """Tell whether the agent runs and is connected to AWS IoT."""
+    """Tell whether the agent runs and is connected to AWS IoT; one that has just started gets a moment."""
     try:
-        return bool(_status(system)["connection"]["connected"])
+        for _moment in range(_MOMENTS):
+            if _status(system)["connection"]["connected"]:
+                return True
+            system.wait(0.5)
     except (DeviceAgentError, OSError, ValueError, LookupError, TypeError):
         return False
+    return False
 
 
 def check_agent_connection(patient: Patient) -> Finding:

@@ -1,0 +1,169 @@
+"""A whole lab with devices that nothing is installed on, and the agent run on them as a user would."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.cloud import server
+from lab.path import hosts, lifecycle
+from lab.path.read import Aws
+from lab.report import Report
+from lab.state import Lab
+from tests.path.walk_through_by_hand import DNS_SERVER, TOPIC_PREFIX, VPC_CIDR, WalkThrough, make
+
+REGION = "ap-northeast-1"
+AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
+
+# Every file of the device that the agent may touch: mode, owner, and content or target. Shadow files carry dates.
+_SNAPSHOT = r"""
+cd /
+find etc/private-iot etc/openvpn etc/systemd etc/polkit-1 etc/passwd etc/group var/lib/private-iot run/private-iot \( \
+  -type f -printf '%M %U %p ' -exec md5sum -b '{}' ';' -o -type l -printf '%M %U %p %l\n' -o -printf '%M %U %p\n' \
+\) 2>/dev/null | grep -v -e agent.sock -e queue.sqlite3 | sort
+"""
+
+
+@dataclass
+class Device:
+    """A device of the lab."""
+
+    house: House
+    name: str
+
+    def run(self, *argv: str, stdin: str | None = None, timeout: float = 200) -> subprocess.CompletedProcess[str]:
+        """Run a command on it as root."""
+        return hosts.run(self.house.lab, self.name, argv, input=stdin, timeout=timeout)
+
+    def agent(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the agent on it."""
+        return self.run("device-agent", *words, stdin=stdin)
+
+    def install(self, document: object = None, *words: str) -> subprocess.CompletedProcess[str]:
+        """Pipe a bundle into `install -`; the device's own by default."""
+        document = self.house.bundle(self.name) if document is None else document
+        return self.agent("install", "-", *words, stdin=json.dumps(document))
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a command that prints its process number first."""
+        words = ["sh", "-c", 'echo $$; exec "$@"', "sh", *argv]
+        return subprocess.Popen(
+            hosts.command(self.house.lab, self.name, words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def snapshot(self) -> str:
+        """Describe every file that the agent may touch."""
+        return self.run("sh", "-c", _SNAPSHOT).stdout
+
+    def units(self) -> dict[str, str]:
+        """Tell how the units are."""
+        return {unit: self.run("systemctl", "is-active", unit).stdout.strip() for unit in (AGENT, TUNNEL)}
+
+    def doctor(self) -> dict[str, dict[str, str]]:
+        """Examine, and give each check's row; the exit code has to fit them."""
+        done = self.agent("doctor", "--json")
+        rows = {row["check"]: row for row in json.loads(done.stdout)["checks"]}
+        results = {row["result"] for row in rows.values()}
+        assert done.returncode == (2 if "failed" in results else 1 if "warning" in results else 0), done
+        return rows
+
+    def wait_until_healthy(self, attempts: int = 20) -> dict[str, dict[str, str]]:
+        """Examine until nothing fails."""
+        for _attempt in range(attempts):
+            rows = self.doctor()
+            if all(row["result"] == "ok" for row in rows.values()):
+                return rows
+            self.house.pause()
+        raise AssertionError(rows)
+
+    def reset(self) -> None:
+        """Remove all of the agent."""
+        done = self.agent("uninstall", "--purge")
+        assert done.returncode == 0, done.stderr
+
+
+@dataclass
+class House:
+    """A running lab."""
+
+    lab: Lab
+    aws: Aws
+    made: WalkThrough
+    root_ca: str
+    _clock: threading.Event = field(default_factory=threading.Event)
+
+    def device(self, name: str) -> Device:
+        return Device(self, name)
+
+    def bundle(self, name: str) -> dict[str, Any]:
+        """Give a device's bundle, as the stack's output has it."""
+        device = self.made.devices[name]
+        return copy.deepcopy(
+            {
+                "version": 1,
+                "name": name,
+                "region": REGION,
+                "vpn": {"config": device.config},
+                "iot": {
+                    "endpoint": self.made.iot_endpoint,
+                    "clientId": name,
+                    "certificatePem": device.certificate_pem,
+                    "privateKeyPem": device.key_pem,
+                    "rootCaPem": self.root_ca,
+                },
+                "network": {
+                    "vpcCidr": VPC_CIDR,
+                    "dnsServer": DNS_SERVER,
+                    "vpcEndpointId": self.made.vpc_endpoint_id,
+                },
+                "topicPrefix": f"{TOPIC_PREFIX}/{name}",
+            }
+        )
+
+    def sync(self) -> list[str]:
+        """Bring the network up to date with the cloud."""
+        return lifecycle.sync(self.lab, Report(quiet=True))
+
+    @contextmanager
+    def fault(self, name: str) -> Iterator[None]:
+        """Break a hop while the block runs."""
+        lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": 280})
+        try:
+            yield
+        finally:
+            lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
+
+    def pause(self) -> None:
+        """Let a moment pass between two looks at what has no event to wait for."""
+        self._clock.wait(0.5)
+
+
+@contextmanager
+def running_house() -> Iterator[House]:
+    """Build the cloud and the network for one module, and remove all of it."""
+    directory = Path(tempfile.mkdtemp(prefix="lab-"))
+    lab = Lab("agent", directory / "lab")
+    lab.create()
+    try:
+        cloud = server.start(lab.cloud_directory)
+        aws = Aws(cloud.url, REGION)
+        made = make(aws, devices=("pi-1", "pi-2"))
+        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
+        yield House(lab, aws, made, (lab.cloud_directory / "authority" / "root-ca.pem").read_text())
+    finally:
+        lifecycle.down(lab)
+        server.stop(lab.cloud_directory)
+        shutil.rmtree(directory)

@@ -1,0 +1,225 @@
+"""install and uninstall on a device of the lab: what they leave on disk, and how a new bundle takes over.
+
+It cannot prove what a power cut does to a real disk; killing the process stands for it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.path.agent.house import AGENT, TUNNEL, Device, House
+
+pytestmark = [pytest.mark.path, pytest.mark.timeout(600)]
+UP = {AGENT: "active", TUNNEL: "active"}
+
+
+def fresh_bundle(house: House, name: str = "pi-1", *, active: bool = True) -> dict[str, Any]:
+    """Issue the device another certificate, as a rotation does."""
+    iot = house.aws.client("iot")
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    issued = iot.create_certificate_from_csr(
+        certificateSigningRequest=request.public_bytes(serialization.Encoding.PEM).decode(), setAsActive=active
+    )
+    iot.attach_policy(policyName=house.made.policy_name, target=issued["certificateArn"])
+    iot.attach_thing_principal(thingName=name, principal=issued["certificateArn"])
+    house.sync()
+    bundle = house.bundle(name)
+    bundle["iot"]["certificatePem"] = issued["certificatePem"]
+    bundle["iot"]["privateKeyPem"] = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return bundle
+
+
+def certificate(device: Device) -> str:
+    return device.run("cat", "/etc/private-iot/certificate.pem").stdout
+
+
+def test_a_second_time_changes_nothing_and_says_so(pi: Device) -> None:
+    assert pi.install().returncode == 0
+    before = pi.snapshot()
+    done = pi.install()
+    assert (done.returncode, done.stdout) == (0, "pi-1 is installed already; nothing changed\n")
+    assert pi.snapshot() == before
+
+
+def test_dry_run_changes_nothing(pi: Device) -> None:
+    before = pi.snapshot()
+    done = pi.install(None, "--dry-run")
+    assert done.returncode == 0
+    assert f"would start {TUNNEL} anew\n" in done.stdout
+    assert pi.snapshot() == before
+
+
+def test_uninstall_leaves_the_device_as_it_was(pi: Device) -> None:
+    before = pi.snapshot()
+    assert pi.install().returncode == 0
+    assert pi.snapshot() != before
+    assert pi.agent("uninstall", "--purge").returncode == 0
+    assert pi.snapshot() == before
+    assert pi.units() == {AGENT: "inactive", TUNNEL: "inactive"}
+
+
+def test_a_rotated_certificate_takes_over_after_its_echo(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    bundle = fresh_bundle(house)
+    done = pi.install(bundle)
+    assert done.returncode == 0, done.stderr
+    assert "try /etc/private-iot/slots/b: its tunnel, then an echo over it\n" in done.stdout
+    assert certificate(pi) == bundle["iot"]["certificatePem"]
+    assert "slots/a" not in pi.snapshot()
+    pi.wait_until_healthy()
+
+
+def test_a_first_bundle_can_be_tried_too(pi: Device) -> None:
+    done = pi.install(None, "--verify")
+    assert done.returncode == 0, done.stderr
+    assert "its tunnel, then an echo over it" in done.stdout
+    pi.wait_until_healthy()
+
+
+def test_a_bundle_with_an_inactive_certificate_leaves_the_old_one_at_work(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    pi.wait_until_healthy()
+    before = pi.snapshot()
+    done = pi.install(fresh_bundle(house, active=False))
+    assert done.returncode == 2
+    assert "the new bundle did not pass its trial and was not installed: no echo over the path" in done.stderr
+    assert pi.snapshot() == before
+    assert pi.units() == UP
+    pi.wait_until_healthy()
+
+
+def _start_trial(pi: Device, bundle: dict[str, Any]) -> tuple[Any, str]:
+    """Begin the installation of a bundle that cannot pass, and wait until its trial is under way."""
+    process = pi.start("device-agent", "install", "-")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    number = process.stdout.readline().strip()
+    process.stdin.write(json.dumps(bundle))
+    process.stdin.close()
+    process.stdin = None
+    while "its tunnel, then an echo" not in process.stdout.readline():
+        assert process.poll() is None
+    # The first reason to wait shows that the trial's tunnel has been started.
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("waiting: ")
+    return process, number
+
+
+def hopeless_bundle(house: House) -> dict[str, Any]:
+    bundle = house.bundle("pi-1")
+    bundle["vpn"]["config"] = bundle["vpn"]["config"].replace("443\n", "444\n", 1)
+    return bundle
+
+
+def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    before = pi.snapshot()
+    process, number = _start_trial(pi, hopeless_bundle(house))
+    pi.run("kill", "-TERM", number)
+    _out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (143, "device-agent: ended by SIGTERM\n")
+    assert pi.snapshot() == before
+    pi.wait_until_healthy()
+
+
+def test_a_killed_trial_boots_into_the_old_bundle_and_is_cleared_away_by_the_next(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    before = pi.snapshot()
+    process, number = _start_trial(pi, hopeless_bundle(house))
+    pi.run("kill", "-KILL", number)
+    process.communicate(timeout=60)
+    assert certificate(pi) == house.made.devices["pi-1"].certificate_pem
+    done = pi.install()
+    assert done.returncode == 0, done.stderr
+    assert "end the trial that was cut off\n" in done.stdout
+    assert pi.snapshot() == before
+    pi.wait_until_healthy()
+
+
+def broken(house: House, name: str) -> str:
+    """Make an input that has to be refused."""
+    bundle = house.bundle("pi-1")
+    whole = json.dumps(bundle)
+    config = bundle["vpn"]["config"]
+    profiles = {
+        "up /bin/sh": config.replace("up /etc/openvpn/update-systemd-resolved", "up /bin/sh"),
+        "plugin": f"{config}plugin /tmp/evil.so\n",
+        "management": f"{config}management 127.0.0.1 7505\n",
+        "config": f"{config}config /etc/shadow\n",
+        "a path with ..": f"{config}ca ../ca.pem\n",
+    }
+    if name in profiles:
+        bundle["vpn"]["config"] = profiles[name]
+        return json.dumps(bundle)
+    changes: dict[str, dict[str, Any]] = {
+        "another version": {"version": 2},
+        "a field too many": {"more": 1},
+        "a field too few": {"iot": {key: bundle["iot"][key] for key in ("endpoint", "clientId")}},
+        "another's key": {"iot": {**bundle["iot"], "privateKeyPem": house.made.devices["pi-2"].key_pem}},
+        "PEM of the wrong type": {"iot": {**bundle["iot"], "certificatePem": house.made.devices["pi-2"].key_pem}},
+        "another VPN authority": {
+            "vpn": {"config": config.replace(house.made.authority.pem.strip(), house.root_ca.strip())}
+        },
+        "an expired VPN certificate": {"vpn": {"config": _with_vpn_identity(house, config)}},
+    }
+    if name in changes:
+        return json.dumps({**bundle, **changes[name]})
+    return {"empty": "", "truncated": whole[:-50], "oversized": " " * (17 << 20), "not JSON": "hello"}[name]
+
+
+def _with_vpn_identity(house: House, config: str) -> str:
+    mine = house.made.devices["pi-1"].vpn
+    expired = house.made.authority.issue("pi-1.private-iot.internal", expired=True)
+    return config.replace(mine.pem.strip(), expired.pem.strip()).replace(mine.key_pem.strip(), expired.key_pem.strip())
+
+
+BROKEN = [
+    *("empty", "truncated", "oversized", "not JSON", "another version", "a field too many", "a field too few"),
+    *("another's key", "PEM of the wrong type", "another VPN authority", "an expired VPN certificate"),
+    *("up /bin/sh", "plugin", "management", "config", "a path with .."),
+]
+
+
+def test_bad_input_is_one_line_and_exit_2_and_changes_nothing(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    before, units = pi.snapshot(), pi.units()
+    for name in BROKEN:
+        done = pi.agent("install", "-", stdin=broken(house, name))
+        assert (name, done.returncode, done.stdout) == (name, 2, ""), done
+        assert done.stderr.startswith("device-agent: "), name
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "PRIVATE KEY-----" not in done.stderr
+    assert pi.install({"pi-1": house.bundle("pi-1")}, "--device", "pi-9").returncode == 2
+    assert pi.snapshot() == before
+    assert pi.units() == units
+
+
+def test_without_root_it_is_one_line_and_nothing_is_changed(pi: Device) -> None:
+    before = pi.snapshot()
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "device-agent", "install", "-"]
+    done = pi.run(*words, stdin="{}")
+    assert (done.returncode, done.stderr) == (2, "device-agent: install needs root; run it with sudo\n")
+    assert pi.snapshot() == before
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_changed(pi: Device) -> None:
+    pi.run("sh", "-ec", "mkdir /etc/private-iot; mount -t tmpfs -o size=8k,mode=755 tmpfs /etc/private-iot")
+    try:
+        before = pi.snapshot()
+        done = pi.install()
+        assert done.returncode == 2
+        assert done.stderr.endswith("cannot be written: No space left on device\n")
+        assert done.stderr.count("\n") == 1
+        assert pi.snapshot() == before
+    finally:
+        pi.run("sh", "-c", "umount /etc/private-iot; rmdir /etc/private-iot")
