@@ -47,10 +47,10 @@ class RefusedError(ConnectionFailedError):
     """AWS IoT answered, and the answer was no.
 
     Attributes:
-        reason_code: MQTT 5's reason code, 0x80 or more.
+        reason_code: MQTT 5's reason code, 0x80 or more; None if TLS already ended with a refusal.
     """
 
-    def __init__(self, message: str, reason_code: int) -> None:
+    def __init__(self, message: str, reason_code: int | None = None) -> None:
         super().__init__(message)
         self.reason_code = reason_code
 

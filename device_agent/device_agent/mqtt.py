@@ -12,7 +12,7 @@ from collections.abc import Callable
 from awscrt import io, mqtt5
 from awscrt.exceptions import AwsCrtError
 
-from device_agent._exceptions import InstallationError, RefusedError
+from device_agent._exceptions import ConnectionFailedError, InstallationError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.installation import Installation
 from device_agent.system import System
@@ -221,6 +221,25 @@ def explain_failure(data: mqtt5.LifecycleConnectFailureData) -> str:
     if connack is not None and connack.reason_code:
         return explain_reason(int(connack.reason_code), connack.reason_string)
     return explain_error(data.exception)
+
+
+def failure_of(endpoint: str, data: mqtt5.LifecycleConnectFailureData) -> ConnectionFailedError:
+    """Make the exception for a connection attempt that failed.
+
+    Args:
+        endpoint: Who was asked.
+        data: What the SDK says.
+
+    Returns:
+        A `RefusedError` if AWS IoT answered, by CONNACK or by ending TLS at the device's certificate.
+    """
+    message = f"{endpoint}: {explain_failure(data)}"
+    connack = data.connack_packet
+    if connack is not None and connack.reason_code:
+        return RefusedError(message, int(connack.reason_code))
+    if _CERTIFICATE_REFUSED in message:
+        return RefusedError(message)
+    return ConnectionFailedError(message)
 
 
 def check_reason(what: str, code: int, reason: str | None = None) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from awscrt import mqtt, mqtt5
 from awscrt.exceptions import AwsCrtError
 
-from device_agent._exceptions import ConnectionFailedError, RefusedError
+from device_agent._exceptions import ConnectionFailedError
 from device_agent.addresses import refuse_foreign_peers, resolve_inside
 from device_agent.installation import Installation
 from device_agent.mqtt import (
@@ -32,7 +32,7 @@ from device_agent.mqtt import (
     check_reason,
     client_bootstrap,
     explain_error,
-    explain_failure,
+    failure_of,
     tls_context,
 )
 from device_agent.system import System
@@ -127,11 +127,7 @@ class _Session5:
         except queue.Empty:
             raise ConnectionFailedError(f"{self._installation.endpoint} did not answer within {_PATIENCE} s") from None
         if failure is not None:
-            message = f"{self._installation.endpoint}: {explain_failure(failure)}"
-            connack = failure.connack_packet
-            if connack is not None and connack.reason_code:
-                raise RefusedError(message, int(connack.reason_code))
-            raise ConnectionFailedError(message)
+            raise failure_of(self._installation.endpoint, failure)
         return refuse_foreign_peers(self._installation, self._port)
 
     def subscribe(self, topic: str, on_message: OnMessage) -> None:
