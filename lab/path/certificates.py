@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from lab.path.plan import IotServer
+from lab.path.parts import IotServer
 
 _DAY = datetime.timedelta(days=1)
 

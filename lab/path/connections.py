@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.path import openvpn
+from lab.path import network, nftables, openvpn
 from lab.path.model import ClientVpnEndpoint
-from lab.path.plan import service_directory
+from lab.path.parts import service_directory
 
 if TYPE_CHECKING:
     from lab.path.sandbox import Sandbox
@@ -96,11 +96,45 @@ def connection_id(endpoint_id: str, server_start: float, client: openvpn.Client)
     return f"cvpn-connection-0{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
+class _Packets:
+    """Counts the packets of each connection: the filter counts by address, and a later client may have the same."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, str], int] = {}
+        self._totals: dict[tuple[str, str, str], int] = {}
+        self._before: dict[tuple[str, str], int] = {}
+
+    def count(self, endpoint_id: str) -> None:
+        """Read the filter's counters of an endpoint, which begin again at zero with every new filter."""
+        for name in (nftables.FROM_CLIENTS, nftables.TO_CLIENTS):
+            try:
+                text = network.command(
+                    [*network.enter(endpoint_id), "nft", "-j", "list", "set", "inet", "client_vpn", name]
+                )
+            except network.CommandError:
+                continue
+            for address, packets in nftables.packets(json.loads(text)).items():
+                key = (endpoint_id, name, address)
+                before = self._seen.get(key, 0)
+                step = packets - before if packets >= before else packets
+                self._totals[key] = self._totals.get(key, 0) + step
+                self._seen[key] = packets
+
+    def of(self, endpoint_id: str, connection: Connection) -> tuple[int, int]:
+        """Return the packets from and to a connection's client since it was first seen."""
+        counted = []
+        for name in (nftables.FROM_CLIENTS, nftables.TO_CLIENTS):
+            total = self._totals.get((endpoint_id, name, connection.client.address), 0)
+            counted.append(total - self._before.setdefault((connection.connection_id, name), total))
+        return counted[0], counted[1]
+
+
 class Connections:
     """The connections of every endpoint of a sandbox."""
 
     def __init__(self, sandbox: "Sandbox") -> None:
         self.sandbox = sandbox
+        self._packets = _Packets()
         self.active: dict[str, dict[str, Connection]] = {}
         self.error: str | None = None
         self._streams: dict[str, str] = {}
@@ -168,6 +202,11 @@ class Connections:
         if self.sandbox.aws is None or not (new or ended or due):
             return
         self._told = time.monotonic()
+        identifier = endpoint.client_vpn_endpoint_id
+        self._packets.count(identifier)
+        found = {key: replace(item, packets=self._packets.of(identifier, item)) for key, item in found.items()}
+        ended = [replace(item, packets=self._packets.of(identifier, item)) for item in ended]
+        self.active[identifier] = found
         body = {
             "region": self.sandbox.aws.region,
             "clientVpnEndpointId": endpoint.client_vpn_endpoint_id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
 from lab.path import hosts, network, nftables, packages
-from lab.path.plan import INTERNET
+from lab.path.parts import INTERNET
 from lab.path.stand_ins import systemd
 
 if TYPE_CHECKING:
@@ -174,16 +174,15 @@ class Faults:
 
     async def _skew_clocks(self) -> None:
         library = await asyncio.to_thread(packages.libfaketime)
-        await self._reboot(hosts.skewed_clock(library, CLOCK_SKEW))
+        for device in self.sandbox.devices.values():
+            await self._reboot(device, hosts.skew_clock(device.base, library, CLOCK_SKEW))
 
     async def _set_clocks(self) -> None:
-        await self._reboot({})
+        for device in self.sandbox.devices.values():
+            await self._reboot(device, {})
 
-    async def _reboot(self, extra: dict[str, str]) -> None:
-        """Start the units of every device anew with a changed environment: a clock is wrong from boot on."""
-        await asyncio.gather(*(self._reboot_device(device, extra) for device in self.sandbox.devices.values()))
-
-    async def _reboot_device(self, device: "Device", extra: dict[str, str]) -> None:
+    async def _reboot(self, device: "Device", extra: dict[str, str]) -> None:
+        """Start a device's units anew with a changed environment: a clock is wrong from boot on."""
         hosts.set_environment(device.base, extra)
         await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "environment", "environment": extra})
         units = await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "list"})

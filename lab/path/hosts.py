@@ -17,7 +17,7 @@ from lab.path import control, processes, sandbox_paths
 from lab.path.network import enter
 from lab.path.services import ROOT
 from lab.path.stand_ins import systemd
-from lab.path.stand_ins.systemd import many_users
+from lab.path.stand_ins.execution import many_users
 from lab.state import Lab
 
 STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
@@ -43,11 +43,7 @@ mount --bind "$base/sbin" /usr/local/sbin
 for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
-for directory in pts shm; do
-  [ -d "/dev/$directory" ] || continue
-  mkdir -p "$base/dev/$directory"
-  mount --rbind "/dev/$directory" "$base/dev/$directory"
-done
+if [ -d /dev/pts ]; then mkdir "$base/dev/pts"; mount --rbind /dev/pts "$base/dev/pts"; fi
 mount --rbind "$base/dev" /dev
 hostname "$1" 2>/dev/null || echo "$1" > /proc/sys/kernel/hostname; shift
 mount --bind "$base/run" /run
@@ -80,8 +76,9 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
         The folder that holds them.
     """
     base = sandbox_paths.HOSTS / name
-    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/local-sbin", "sbin", "dev", "dev/net"):
+    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/local-sbin", "sbin", "dev/net", "dev/shm"):
         (base / directory).mkdir(parents=True, exist_ok=True)
+    (base / "dev/shm").chmod(0o1777)
     _copy_etc(base / "etc")
     etc = base / "etc"
     _write(etc / "hostname", f"{name}\n")
@@ -136,14 +133,16 @@ def _write(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
 
 
-def skewed_clock(library: Path, offset: str) -> dict[str, str]:
-    """Return the variables that give a program another wall clock; the monotonic one stays right (faketime(1)).
+def skew_clock(base: Path, library: Path, offset: str) -> dict[str, str]:
+    """Return the variables that give a device's programs another wall clock; the monotonic one stays right.
 
     Args:
-        library: ``libfaketimeMT.so.1``.
-        offset: Such as ``-400d``.
+        base: From `prepare`.
+        library: From `lab.path.packages.libfaketime`; every user of the device can read the copy that is made of it.
+        offset: Such as ``-400d`` (faketime(1)).
     """
-    return {"LD_PRELOAD": str(library), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    shutil.copy(library, base / "run/wall-clock.so")
+    return {"LD_PRELOAD": "/run/wall-clock.so", "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def set_environment(base: Path, extra: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.path.plan import End, Link
+from lab.path.parts import End, Link
 
 NAMESPACES = Path("/run/netns")
 

@@ -12,6 +12,9 @@ from lab.path.model import SecurityGroup, SecurityGroupRule
 
 TUNNEL = "tun0"
 PUBLIC = "wan0"
+# Sets of a Client VPN endpoint that count each client's packets by its address.
+FROM_CLIENTS = "from_clients"
+TO_CLIENTS = "to_clients"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def client_vpn_table(
             "table inet client_vpn",
             "delete table inet client_vpn",
             "table inet client_vpn {",
+            *(f"  set {name} {{ type ipv4_addr; size 65535; flags dynamic; }}" for name in (FROM_CLIENTS, TO_CLIENTS)),
             "  chain input {",
             "    type filter hook input priority filter; policy drop;",
             '    iifname "lo" accept',
@@ -108,6 +112,8 @@ def client_vpn_table(
             "  }",
             "  chain forward {",
             "    type filter hook forward priority filter; policy drop;",
+            f'    iifname "{TUNNEL}" update @{FROM_CLIENTS} {{ ip saddr counter }}',
+            f'    oifname "{TUNNEL}" update @{TO_CLIENTS} {{ ip daddr counter }}',
             f'    iifname != "{TUNNEL}" ct state established,related accept',
             *rules,
             f'    iifname "{TUNNEL}" counter drop comment "no authorization rule"',
@@ -187,3 +193,18 @@ def _protocol(rule: SecurityGroupRule) -> str:
             return f"icmp type {rule.from_port}{code}"
         case number:
             return f"meta l4proto {number}"
+
+
+def packets(sets: Mapping[str, object]) -> dict[str, int]:
+    """Return the packets that a set has counted of each address.
+
+    Args:
+        sets: What ``nft -j list set`` prints.
+    """
+    counted = {}
+    listed = sets["nftables"]
+    assert isinstance(listed, list)  # noqa: S101 (libnftables-json(5))
+    for item in listed:
+        for element in item.get("set", {}).get("elem", ()):
+            counted[element["elem"]["val"]] = element["elem"]["counter"]["packets"]
+    return counted

@@ -56,18 +56,28 @@ def update_systemd_resolved() -> Path:
 
 
 def libfaketime() -> Path:
-    """Return the library that gives a program another clock.
+    """Return the library that gives a program another wall clock.
+
+    Its ``clock_nanosleep`` takes a moment of the monotonic clock for one of the wall clock, so that Python's
+    `time.sleep` fails (seen with 0.9.10); the copy that is returned leaves that function to libc.
 
     Raises:
-        LabError: It is neither installed nor can it be fetched.
+        LabError: It cannot be fetched, or is of a form that is not known here.
     """
-    roots = [Path("/"), *([cached] if (cached := cache_home() / "packages" / "libfaketime").is_dir() else [])]
-    for root in (*roots, None):
-        folder = (root or unpacked("libfaketime")) / "usr/lib"
-        found = sorted(folder.glob("*/faketime/libfaketimeMT.so.1"))
-        if found:
-            return found[0]
-    raise LabError("the package libfaketime has no libfaketimeMT.so.1 below /usr/lib")
+    libraries = sorted(unpacked("libfaketime").glob("usr/lib/*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        raise LabError("the package libfaketime has no libfaketimeMT.so.1 below /usr/lib")
+    content = libraries[0].read_bytes()
+    # The first one is the name under which the dynamic linker finds it; the second is what it asks libc for.
+    exported = b"\0clock_nanosleep\0"
+    if content.count(exported) != 2:
+        raise LabError(f"{libraries[0]} has another form than libfaketime 0.9: a skewed clock needs that version")
+    copy = cache_home() / "packages" / "libfaketime-wall-clock.so"
+    with tempfile.NamedTemporaryFile(dir=copy.parent, delete=False) as temporary:
+        temporary.write(content.replace(exported, b"\0_lock_nanosleep\0", 1))
+    Path(temporary.name).chmod(0o644)
+    Path(temporary.name).replace(copy)
+    return copy
 
 
 def _run(argv: list[str], package: str, directory: str) -> None:

@@ -1,127 +1,15 @@
-"""The plan of the network: a pure function of what the cloud says.
-
-A plan is a set of hosts (namespaces), links between them (veth pairs with addresses and routes), packet filters and
-services with their files. It says nothing of how these come to be; `lab.path.sandbox` compares two plans and does what
-differs.
-"""
+"""The plan of the network: a pure function of what the cloud says."""
 
 import ipaddress
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from lab.path import addresses, nftables, openvpn, resolver
 from lab.path.addresses import AddressError
 from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
 from lab.path.nftables import GroupedInterface
-
-INTERNET = "internet"
-IOT = "iot"
-# Inside the sandbox, on its own temporary file system.
-SERVICES = "/run/private-iot/services"
-
-Reload = Literal["restart", "hangup"]
-
-
-@dataclass(frozen=True)
-class Host:
-    """A network namespace.
-
-    Attributes:
-        name: Its name, which `exec --host` takes.
-        kind: A device has a file system and an init of its own; the others have a network alone.
-        nameserver: What its programs ask for names, or None.
-    """
-
-    name: str
-    kind: Literal["device", "internet", "vpc", "client-vpn", "iot"]
-    nameserver: str | None
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of a link: addresses with their prefix, and routes as the words of ``ip route add``."""
-
-    host: str
-    interface: str
-    addresses: tuple[str, ...] = ()
-    routes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Link:
-    """A pair of interfaces."""
-
-    a: End
-    b: End
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a service.
-
-    Attributes:
-        path: Absolute path inside the sandbox.
-        content: Its text, which may be a private key.
-        reload: What makes the service take up a change.
-    """
-
-    path: str
-    content: str = field(repr=False)
-    reload: Reload = "restart"
-
-
-@dataclass(frozen=True)
-class Service:
-    """A program that runs as long as the plan has it.
-
-    Attributes:
-        name: Unique, such as ``client-vpn cvpn-endpoint-…``.
-        host: Where it runs.
-        argv: Absolute words.
-        files: What it reads; they exist before it starts.
-        ready: Path that exists once it serves, or None.
-    """
-
-    name: str
-    host: str
-    argv: tuple[str, ...]
-    files: tuple[File, ...] = ()
-    ready: str | None = None
-
-
-@dataclass(frozen=True)
-class IotServer:
-    """What AWS IoT's front shows and trusts: the server's certificate and key, and the root of device certificates."""
-
-    certificate: str
-    private_key: str = field(repr=False)
-    device_roots: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The whole network.
-
-    Attributes:
-        loopback: Further addresses of hosts, with their prefix.
-        filters: The packet filter of hosts, as nftables' text.
-        notes: What the cloud has and the lab leaves out, for people to read.
-    """
-
-    hosts: tuple[Host, ...]
-    links: tuple[Link, ...]
-    loopback: tuple[tuple[str, tuple[str, ...]], ...]
-    filters: tuple[tuple[str, str], ...]
-    services: tuple[Service, ...]
-    notes: tuple[str, ...] = ()
-
-
-def service_directory(name: str) -> str:
-    """Return where a service keeps its files."""
-    return f"{SERVICES}/{name.replace(' ', '_')}"
+from lab.path.parts import INTERNET, IOT, End, File, Host, IotServer, Link, Plan, Service, service_directory
 
 
 def vpc_hosts(cloud: Cloud) -> dict[str, str]:

@@ -24,7 +24,8 @@ from lab.path.connections import Connections
 from lab.path.faults import Faults
 from lab.path.model import Cloud
 from lab.path.network import CommandError
-from lab.path.plan import Host, Link, Plan, Service, plan
+from lab.path.parts import Host, Link, Plan, Service
+from lab.path.plan import plan
 from lab.path.read import Aws, read
 from lab.path.services import Running, ServiceError
 from lab.path.stand_ins import resolved

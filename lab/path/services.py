@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.path import processes
 from lab.path.network import enter
-from lab.path.plan import File, Service
+from lab.path.parts import File, Service
 
 _RESTART_DELAY = 1.0
 _READY_TIMEOUT = 20.0

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lab.path import addresses, network, processes
 from lab.path.model import ClientVpnEndpoint, Cloud
 from lab.path.network import CommandError
-from lab.path.plan import IOT, association_address, resolver_address, service_directory, vpc_hosts
+from lab.path.parts import IOT, service_directory
+from lab.path.plan import association_address, resolver_address, vpc_hosts
 from lab.path.stand_ins import resolved, systemd
 from lab.path.stand_ins.ask import AskError
 

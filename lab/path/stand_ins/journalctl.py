@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from lab.path.stand_ins import systemd, unit_files
+from lab.path.stand_ins import journal, unit_files
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     parser.add_argument("-b", "--boot", action="store_true")
     parser.add_argument("-o", "--output")
     arguments = parser.parse_args()
-    path = systemd.unit_log(unit_files.full_name(arguments.unit)) if arguments.unit else systemd.JOURNAL
+    path = journal.unit_log(unit_files.full_name(arguments.unit)) if arguments.unit else journal.JOURNAL
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     print("\n".join(lines[-int(arguments.lines) :]) or "-- No entries --")
     return 0

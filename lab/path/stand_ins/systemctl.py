@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab.path.stand_ins import systemd, unit_files
+from lab.path.stand_ins import journal, systemd, unit_files
 from lab.path.stand_ins.ask import AskError, ask
 from lab.path.stand_ins.unit_files import Unit, UnitError
 
@@ -89,7 +89,7 @@ def _status(names: list[str]) -> int:
             print(f"   Main PID: {unit['MainPID']}")
         if unit["StatusText"]:
             print(f'     Status: "{unit["StatusText"]}"')
-        log = systemd.unit_log(unit["Id"])
+        log = journal.unit_log(unit["Id"])
         if log.is_file():
             print("\n" + "\n".join(log.read_text(errors="replace").splitlines()[-10:]))
         if unit["LoadState"] == "not-found":

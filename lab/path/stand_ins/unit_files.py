@@ -194,6 +194,19 @@ def _merge(sections: dict[str, dict[str, list[str]]], path: Path) -> None:
             values.clear()
 
 
+def enabled_state(name: str) -> str:
+    """Return what ``systemctl is-enabled`` prints."""
+    if (WANTS_DIRECTORY / name).resolve() == Path("/dev/null"):
+        return "masked"
+    if any(WANTS_DIRECTORY.glob(f"*.wants/{name}")) or any(WANTS_DIRECTORY.glob(f"*.requires/{name}")):
+        return "enabled"
+    try:
+        unit = load(name)
+    except UnitError:
+        return "not-found"
+    return "disabled" if "Install" in unit.sections else "static"
+
+
 def command(unit: Unit, line: str, environment: Mapping[str, str]) -> tuple[list[str], bool]:
     """Return the words of an ``Exec…=`` line, and whether its failure is ignored (systemd.service(5), "Command lines").
 

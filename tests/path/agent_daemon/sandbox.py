@@ -17,7 +17,7 @@ from typing import Any
 
 from lab.cloud import server
 from lab.path import hosts, lifecycle
-from lab.path.plan import service_directory
+from lab.path.parts import service_directory
 from lab.path.read import Aws
 from lab.report import Report
 from lab.state import Lab

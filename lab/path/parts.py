@@ -1,0 +1,113 @@
+"""What a network is made of: hosts, links, packet filters, services with their files.
+
+A plan says nothing of how these come to be; `lab.path.sandbox` compares what is there with it and does what differs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+INTERNET = "internet"
+IOT = "iot"
+# Inside the sandbox, on its own temporary file system.
+SERVICES = "/run/private-iot/services"
+
+Reload = Literal["restart", "hangup"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace.
+
+    Attributes:
+        name: Its name, which `exec --host` takes.
+        kind: A device has a file system and an init of its own; the others have a network alone.
+        nameserver: What its programs ask for names, or None.
+    """
+
+    name: str
+    kind: Literal["device", "internet", "vpc", "client-vpn", "iot"]
+    nameserver: str | None
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a link: addresses with their prefix, and routes as the words of ``ip route add``."""
+
+    host: str
+    interface: str
+    addresses: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link:
+    """A pair of interfaces."""
+
+    a: End
+    b: End
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a service.
+
+    Attributes:
+        path: Absolute path inside the sandbox.
+        content: Its text, which may be a private key.
+        reload: What makes the service take up a change.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    reload: Reload = "restart"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that runs as long as the plan has it.
+
+    Attributes:
+        name: Unique, such as ``client-vpn cvpn-endpoint-…``.
+        host: Where it runs.
+        argv: Absolute words.
+        files: What it reads; they exist before it starts.
+        ready: Path that exists once it serves, or None.
+    """
+
+    name: str
+    host: str
+    argv: tuple[str, ...]
+    files: tuple[File, ...] = ()
+    ready: str | None = None
+
+
+@dataclass(frozen=True)
+class IotServer:
+    """What AWS IoT's front shows and trusts: the server's certificate and key, and the root of device certificates."""
+
+    certificate: str
+    private_key: str = field(repr=False)
+    device_roots: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole network.
+
+    Attributes:
+        loopback: Further addresses of hosts, with their prefix.
+        filters: The packet filter of hosts, as nftables' text.
+        notes: What the cloud has and the lab leaves out, for people to read.
+    """
+
+    hosts: tuple[Host, ...]
+    links: tuple[Link, ...]
+    loopback: tuple[tuple[str, tuple[str, ...]], ...]
+    filters: tuple[tuple[str, str], ...]
+    services: tuple[Service, ...]
+    notes: tuple[str, ...] = ()
+
+
+def service_directory(name: str) -> str:
+    """Return where a service keeps its files."""
+    return f"{SERVICES}/{name.replace(' ', '_')}"
