@@ -8,12 +8,10 @@ living path back off with full jitter (https://aws.amazon.com/blogs/architecture
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from typing import Any
 
 from awscrt import mqtt5
@@ -26,6 +24,7 @@ from device_agent.installation import Installation
 from device_agent.loop import Loop, Timer
 from device_agent.messages import Message
 from device_agent.mqtt import CONNECT_TIMEOUT, PORT, build_client, explain_error, explain_failure, explain_reason
+from device_agent.packets import StatusMessage, explain_disconnection, outcome_of, publish_packet
 from device_agent.path_monitor import PathMonitor
 from device_agent.system import System
 
@@ -37,27 +36,13 @@ STEADY_AFTER = 30.0
 ATTEMPT_TIMEOUT = 2.5 * CONNECT_TIMEOUT
 """Seconds for everything from TCP to CONNACK; the SDK's own TLS time-out is longer."""
 GUARD_FIRST = 0.02
-GUARD_EVERY = 5.0
-"""Seconds between looks at the connection's peer, while it is made and when it stands."""
+GUARD_EVERY = 60.0
+"""Seconds between looks at the connection's peer, while it is made and when it stands: the peer of one that stands
+does not change, and the kernel's table takes milliseconds to read."""
 LATE = 2.0
 """Seconds without PUBACK after which the path is looked at."""
 PING_WITHIN = 3.0
 """Seconds for the answer to a ping."""
-_NO_FAULT_OF_A_MESSAGE = {0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F}
-"""DISCONNECT reasons (MQTT 5, 3.14.2.1) that no publish causes: busy, shutting down, keep-alive, taken over,
-administrative, moved, connection rate."""
-_QUOTA_EXCEEDED = 0x97
-_HANG_UPS = {"AWS_ERROR_MQTT_UNEXPECTED_HANGUP", "AWS_IO_SOCKET_CLOSED", "AWS_ERROR_MQTT_CONNECTION_CLOSED"}
-_LOST = {
-    "AWS_ERROR_MQTT5_OPERATION_FAILED_DUE_TO_OFFLINE_QUEUE_POLICY",
-    "AWS_ERROR_MQTT5_CLIENT_TERMINATED",
-    "AWS_ERROR_MQTT5_USER_REQUESTED_STOP",
-    "AWS_ERROR_MQTT_CONNECTION_CLOSED",
-    "AWS_ERROR_MQTT_CONNECTION_DESTROYED",
-    "AWS_ERROR_MQTT_CANCELLED_FOR_CLEAN_SESSION",
-}
-_LATE = {"AWS_ERROR_MQTT_TIMEOUT"}
-
 BuildClient = Callable[..., mqtt5.Client]
 OnMessage = Callable[[str, bytes, dict[str, str]], None]
 OnSubscribed = Callable[[str, str | None], None]
@@ -117,7 +102,7 @@ class Connection:
         self._stopping = False
         self._filters: dict[str, int] = {}
         self._pinging: Timer | None = None
-        self._will = 0
+        self._status = StatusMessage()
         self.connected = False
         self.since: float | None = None
         self.peers: list[str] = []
@@ -186,7 +171,7 @@ class Connection:
             # The client sends DISCONNECT on its own thread; without it the last will would be published.
             self._loop.call_later(0.3, done)
 
-        self._publish_status("offline", leave, reason="stopped")
+        self._publish(self._status.packet(self._installation, "offline", self._system.now(), reason="stopped"), leave)
 
     # Attempts
 
@@ -213,7 +198,7 @@ class Connection:
                 self._system,
                 self._installation,
                 port=self._port,
-                will=self._last_will(),
+                will=self._status.last_will(self._installation),
                 min_reconnect_delay=60,
                 max_reconnect_delay=60,
                 on_publish_received=hand_over(self._received),
@@ -273,7 +258,8 @@ class Connection:
         self._monitor.evidence()
         _log.info("connected to %s (%s)", self._installation.endpoint, ", ".join(self.peers))
         attempt = self._attempt
-        self._publish_status("online", lambda outcome: self._proven(attempt, outcome))
+        online = self._status.packet(self._installation, "online", self._system.now())
+        self._publish(online, lambda outcome: self._proven(attempt, outcome))
         for topic_filter in self._filters:
             self._subscribe(topic_filter)
         self._delivery.connected(self._send, data.negotiated_settings.receive_maximum_from_server or 65_535)
@@ -285,17 +271,11 @@ class Connection:
         if data.connack_packet is not None:
             self._monitor.evidence()
             # AWS IoT refuses CONNECT if the policy does not allow the will: ask for less of one next time.
-            self._will = (self._will + 1) % 3
+            self._status.ask_for_less()
         self._drop(explain_failure(data))
 
     def _disconnected(self, data: mqtt5.LifecycleDisconnectData) -> None:
-        packet = data.disconnect_packet
-        if packet is not None:
-            by_service = int(packet.reason_code) not in _NO_FAULT_OF_A_MESSAGE
-            reason = explain_reason(int(packet.reason_code), packet.reason_string)
-        else:
-            by_service = getattr(data.exception, "name", "") in _HANG_UPS
-            reason = explain_error(data.exception)
+        by_service, reason = explain_disconnection(data)
         self._drop(f"disconnected: {reason}", by_service=by_service)
 
     def _fail(self, reason: str) -> None:
@@ -331,20 +311,7 @@ class Connection:
     # Over the connection
 
     def _send(self, message: Message, done: Callable[[Outcome], None]) -> None:
-        properties = [
-            mqtt5.UserProperty("message-id", message.id),
-            mqtt5.UserProperty("sequence", str(message.sequence)),
-            mqtt5.UserProperty("queue-id", self._queue_id()),
-        ]
-        packet = mqtt5.PublishPacket(
-            topic=message.topic,
-            payload=message.payload,
-            qos=mqtt5.QoS.AT_LEAST_ONCE,
-            retain=message.retain,
-            content_type=message.content_type,
-            user_properties=properties,
-        )
-        self._publish(packet, done)
+        self._publish(publish_packet(message, self._queue_id()), done)
 
     def _publish(self, packet: mqtt5.PublishPacket, done: Callable[[Outcome], None]) -> None:
         if self._client is None:
@@ -356,23 +323,12 @@ class Connection:
             refused = Refused(explain_error(error))
             self._loop.hand_over(lambda: done(refused))
             return
-        future.add_done_callback(lambda done_future: self._loop.hand_over(lambda: done(self._outcome(done_future))))
+        future.add_done_callback(lambda done_future: self._loop.hand_over(lambda: self._answered(done_future, done)))
 
-    def _outcome(self, future: Future[mqtt5.PublishCompletionData]) -> Outcome:
-        error = future.exception()
-        if error is None:
+    def _answered(self, future: Future[mqtt5.PublishCompletionData], done: Callable[[Outcome], None]) -> None:
+        if future.exception() is None:
             self._monitor.evidence()
-            puback = future.result().puback
-            code = puback.reason_code
-            # The SDK gives None for a code that it does not know.
-            if code is not None and int(code) < 0x80:
-                return Accepted()
-            code = 0x80 if code is None else int(code)
-            return Refused(explain_reason(code, puback.reason_string), quota=code == _QUOTA_EXCEEDED)
-        name = getattr(error, "name", "")
-        if name in _LOST or name in _LATE:
-            return Lost(explain_error(error), connected=name in _LATE)
-        return Refused(explain_error(error))
+        done(outcome_of(future))
 
     def ping(self) -> None:
         """Ask AWS IoT for a sign of life now, and drop the connection if there is none.
@@ -442,33 +398,3 @@ class Connection:
         packet = data.publish_packet
         properties = {item.name: item.value for item in packet.user_properties or []}
         self._on_message(packet.topic, packet.payload or b"", properties)
-
-    # The status message and the last will
-
-    @property
-    def _status_topic(self) -> str:
-        return f"{self._installation.topic_prefix}/status"
-
-    def _status(self, status: str, **more: str) -> bytes:
-        return json.dumps({"status": status, "clientId": self._installation.client_id, **more}).encode()
-
-    def _last_will(self) -> mqtt5.PublishPacket | None:
-        """Give the will: retained at first, then (where the policy refuses that) plain, then none."""
-        if self._will == 2:
-            return None
-        return mqtt5.PublishPacket(
-            topic=self._status_topic,
-            payload=self._status("offline", reason="the connection was lost"),
-            qos=mqtt5.QoS.AT_LEAST_ONCE,
-            retain=self._will == 0,
-        )
-
-    def _publish_status(self, status: str, done: Callable[[Outcome], None], **more: str) -> None:
-        at = datetime.fromtimestamp(self._system.now(), UTC).isoformat(timespec="seconds")
-        packet = mqtt5.PublishPacket(
-            topic=self._status_topic,
-            payload=self._status(status, at=at, **more),
-            qos=mqtt5.QoS.AT_LEAST_ONCE,
-            retain=self._will == 0,
-        )
-        self._publish(packet, done)

@@ -28,6 +28,8 @@ from device_agent.tunnel import Tunnel
 FLUSH = 5.0
 GOODBYE = 3.0
 """Seconds, when told to end, for what is in flight and for the goodbye; systemd waits 30."""
+TELL_EVERY = 5.0
+"""Seconds between the lines that `systemctl status` shows."""
 DESPERATE_AFTER = 3
 """Failed attempts in a row after which the tunnel is restarted though nothing proves it dead."""
 
@@ -118,6 +120,7 @@ class Daemon:
         self._connection.start()
         self._certificates.start()
         self._second()
+        self._tell()
         if self._notifier.watchdog is not None:
             self._watchdog(self._notifier.watchdog)
         self._notifier.ready()
@@ -154,8 +157,11 @@ class Daemon:
             self._ping()
         if self._monitor.alive is None and self._connection.failures >= DESPERATE_AFTER and not self._stopping:
             self._tunnel.path_is_dead("no connection, and nothing proves the path", interface=self._monitor.interface)
-        self._notifier.status(self._line())
         self.loop.call_later(1.0, self._second)
+
+    def _tell(self) -> None:
+        self._notifier.status(self._line())
+        self.loop.call_later(TELL_EVERY, self._tell)
 
     def _use(self, installation: Installation) -> None:
         self._installation = installation
@@ -290,7 +296,8 @@ class Daemon:
 
     def _line(self) -> str:
         totals = self._queue.totals()
-        connected = "connected" if self._connection.connected else f"not connected: {self._connection.last_error}"
+        error = self._connection.last_error or "connecting for the first time"
+        connected = "connected" if self._connection.connected else f"not connected: {error}"
         if self._monitor.alive is False:
             connected = self._monitor.reason
         warnings = [certificate.warning for certificate in self._certificates.found if certificate.warning]

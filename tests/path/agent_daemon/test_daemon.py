@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from device_agent.client import Publisher, PublishRefusedError, subscribe
 
-from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, register, wait_until
-from tests.path.gateway.stack import ENDPOINT, Stack
+from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, register, running_device, wait_until
+from tests.path.gateway.stack import ENDPOINT, Stack, Tunnel, running_stack
 
 pytestmark = pytest.mark.path
 
@@ -320,3 +320,24 @@ def test_a_name_that_leads_outside_the_vpc_is_refused_before_anything_is_sent(st
     assert f"{ENDPOINT} resolves to {stack.endpoint}, outside the VPC's {stack.public}/32; nothing was sent" in error
     assert stack.connection(THING) is None
     assert not stack.events("connected", clientId=THING)
+
+
+def test_aws_quota_of_publishes_slows_the_agent_down_and_costs_no_message(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with (
+        running_stack(tmp_path_factory.mktemp("gateway"), "--publishes-per-second", "100") as stack,
+        running_device(stack) as device,
+    ):
+        way = Tunnel(stack.endpoint)
+        receiver = Receiver(stack, way)
+        device.start()
+        device.wait_connected()
+        with device.publisher() as publisher:
+            publisher.publish_many([("data", str(number)) for number in range(500)])
+        arrived = [int(item.payload) for item in receiver.collect(500, patience=30)]
+        device.wait_empty()
+        assert sorted(arrived) == list(range(500)), "a message is missing or came twice"
+        assert device.status()["queue"]["refused"] == 0
+        receiver.close()
+        way.close()
