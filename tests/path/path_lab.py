@@ -188,7 +188,8 @@ class PathLab:
 
     def resolve(self, host: str, name: str | None = None) -> list[str]:
         """Return the addresses that a host's resolver gives for a name, AWS IoT's by default."""
-        done = self.run(host, "getent", "ahostsv4", name or self.iot_endpoint)
+        patience = "RES_OPTIONS=timeout:3 attempts:1"
+        done = self.run(host, "env", patience, "getent", "ahostsv4", name or self.iot_endpoint)
         return sorted({line.split()[0] for line in done.stdout.splitlines()})
 
     def reaches(self, host: str, address: str, port: int = 8883, *, seconds: int = 3) -> bool:
