@@ -171,6 +171,17 @@ class Stack:
         ended = self.engine.run("cancel", "--yes", "--stack", self.name, cwd=self.project)
         assert ended.returncode == 0, ended.stderr
 
+    def remove_torn_metadata(self) -> None:
+        """Do what the runbook says for a state in files: remove the metadata that the kill left empty.
+
+        The file backend replaces the state itself by a rename, and writes `STACK.json.attrs` beside it in place; Pulumi
+        then refuses the stack with "failed to load checkpoint: EOF" (gocloud.dev, blob/fileblob/attrs.go).
+        """
+        assert self.engine.backend is not None
+        for file in self.engine.backend.glob(".pulumi/stacks/*/*.json.attrs"):
+            if file.stat().st_size == 0:
+                file.unlink()
+
     def up_killed_when(self, reached: Callable[[], bool]) -> None:
         """Start an up and kill the engine, its plugins and the program at once, as a power cut does.
 
