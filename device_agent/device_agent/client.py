@@ -251,6 +251,9 @@ class Publisher:
         for _request in requests:
             answer = self._channel.receive()
             if not answer["ok"]:
+                if answer["code"] == "stopping":
+                    # It will be back in a moment; so will we.
+                    raise ConnectionResetError(answer["error"])
                 self.close()
                 raise PublishRefusedError(answer["error"], answer["code"])
             receipts.append(Receipt(answer["id"], answer["sequence"], answer["topic"]))

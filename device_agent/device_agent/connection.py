@@ -19,6 +19,7 @@ from awscrt.exceptions import AwsCrtError
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.addresses import outside, peers
+from device_agent.binding import bind_connections
 from device_agent.delivery import Accepted, Delivery, Lost, Outcome, Refused
 from device_agent.installation import Installation
 from device_agent.loop import Loop, Timer
@@ -65,6 +66,7 @@ class Connection:
         on_subscribed: OnSubscribed,
         build: BuildClient = build_client,
         find_peers: Callable[[int], list[str]] = peers,
+        bind: Callable[[str], int] = bind_connections,
         port: int = PORT,
     ) -> None:
         """Prepare; `start` begins.
@@ -80,6 +82,7 @@ class Connection:
             on_subscribed: Called with a topic filter and None, or the reason that AWS IoT refused it.
             build: Builds a client.
             find_peers: Lists the addresses that this process is connected to on a port.
+            bind: Ties this process's connections to an interface.
             port: AWS IoT's port.
         """
         self._system = system
@@ -92,6 +95,8 @@ class Connection:
         self._on_subscribed = on_subscribed
         self._build = build
         self._find_peers = find_peers
+        self._bind = bind
+        self._cannot_bind = False
         self._port = port
         self._client: mqtt5.Client | None = None
         self._ending: dict[int, mqtt5.Client] = {}
@@ -236,7 +241,14 @@ class Connection:
         self._timers.append(self._loop.call_later(delay, look))
 
     def _guard(self) -> bool:
-        """Drop the connection if its peer is outside the VPC; tell whether it may stay."""
+        """Tie the connection to the tunnel, and drop it if its peer is outside the VPC; tell whether it may stay."""
+        if self._monitor.interface is not None:
+            try:
+                self._bind(self._monitor.interface)
+            except OSError as error:
+                if not self._cannot_bind:
+                    _log.warning("the connection cannot be bound to %s: %s", self._monitor.interface, error)
+                self._cannot_bind = True
         self.peers = self._find_peers(self._port)
         strangers = outside(self.peers, self._installation.vpc_cidr)
         if strangers:

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from device_agent.binding import bind_to
 from device_agent.installation import Installation
 from device_agent.loop import Loop
 from device_agent.routes import route_to
@@ -139,7 +140,7 @@ class PathMonitor:
         early = self._lost < self._options.losses
         urgent = self.alive is False or (early and (self._suspected or self._lost > 0 or self.alive is None))
         if urgent or now - max(self._sent_at, self._seen) >= self._options.probe_every:
-            self._probe()
+            self._probe(self.interface)
         if self.alive is False:
             self._on_dead(self.reason)
 
@@ -173,11 +174,12 @@ class PathMonitor:
 
     # The probe: one DNS query (RFC 1035, section 4), of which only the answer's identity matters
 
-    def _probe(self) -> None:
+    def _probe(self, interface: str) -> None:
         self._sent_at = self._system.monotonic()
         self._query_id = os.urandom(2)
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            bind_to(probe, interface)
             probe.connect((str(self._installation.dns_server), self._options.dns_port))
             probe.send(dns_query(self._installation.endpoint, self._query_id))
         except OSError:

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -187,11 +187,13 @@ class Publishing:
 
         def write() -> None:
             assert process.stdin is not None
-            while not over.wait(every):
-                process.stdin.write(f"{self.sent}\n")
-                process.stdin.flush()
-                self.sent += 1
-            process.stdin.close()
+            # A program that has ended is seen by its exit code and its last words.
+            with suppress(BrokenPipeError):
+                while not over.wait(every):
+                    process.stdin.write(f"{self.sent}\n")
+                    process.stdin.flush()
+                    self.sent += 1
+                process.stdin.close()
 
         def read() -> None:
             assert process.stdout is not None
@@ -206,8 +208,10 @@ class Publishing:
             over.set()
             for thread in threads:
                 thread.join(60)
+            assert process.stderr is not None
+            said = process.stderr.read()
             _reap(process)
-        assert process.returncode == 0
+        assert process.returncode == 0, said
         assert len(self.receipts) == self.sent
 
 

@@ -98,6 +98,8 @@ class Bench:
         self.queue = Queue(self.machine, root / "state/queue.sqlite3")
         self.clients: list[FakeClient] = []
         self.peers = [INSIDE]
+        self.bound: list[str] = []
+        self.unbindable = False
         self.refusal: Exception | None = None
         self.messages: list[tuple[str, bytes, dict[str, str]]] = []
         self.subscribed: list[tuple[str, str | None]] = []
@@ -116,7 +118,14 @@ class Bench:
             on_subscribed=lambda *answer: self.subscribed.append(answer),
             build=self._build,
             find_peers=lambda _port: self.peers,
+            bind=self._bind,
         )
+
+    def _bind(self, interface: str) -> int:
+        self.bound.append(interface)
+        if self.unbindable:
+            raise OSError(1, "Operation not permitted")
+        return 1
 
     def _unanswered(self, reason: str) -> None:
         self.connection.unanswered(reason)
@@ -236,6 +245,26 @@ def test_a_standing_connection_is_dropped_when_its_peer_is_outside(bench: Bench)
     bench.peers = [OUTSIDE]
     bench.pass_time(61)
     assert client.stopped
+
+
+def test_the_connection_is_tied_to_the_tunnel_while_it_is_being_made_and_at_connack(bench: Bench) -> None:
+    client = bench.start()
+    bench.pass_time(0.05)
+    assert set(bench.bound) == {"tun0"}
+    before = len(bench.bound)
+    client.accept()
+    bench.pass_time(0)
+    assert len(bench.bound) > before
+
+
+def test_a_kernel_that_ties_no_socket_is_told_of_once_and_the_connection_stands(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.unbindable = True
+    bench.connect()
+    bench.pass_time(300)
+    assert bench.connection.connected
+    assert caplog.text.count("cannot be bound to tun0") == 1
 
 
 def test_an_attempt_without_an_end_is_given_up(bench: Bench) -> None:

@@ -136,6 +136,16 @@ def test_a_refusal_is_raised_with_its_code(agent: Agent) -> None:
     assert refusal.value.code == "full"
 
 
+def test_an_agent_that_is_about_to_end_is_waited_for(agent: Agent) -> None:
+    agent.refuse = {"ok": False, "code": "stopping", "error": "the agent is about to end"}
+    with Publisher(str(agent.path), patience=20) as publisher:
+        timer = threading.Timer(0.3, lambda: setattr(agent, "refuse", None))
+        timer.start()
+        assert publisher.publish("t", b"x", id="same").id == "same"
+        timer.join()
+    assert {request["id"] for request in agent.requests} == {"same"}
+
+
 def test_a_publish_waits_for_an_agent_that_restarts_and_keeps_its_id(agent: Agent) -> None:
     path = agent.path.with_name("late.sock")
     started: list[Agent] = []

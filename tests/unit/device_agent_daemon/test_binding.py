@@ -1,0 +1,41 @@
+"""Sockets tied to an interface, on loopback. What a tunnel's end does to them is shown by the path tier's captures."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from device_agent.binding import bind_connections, bind_to
+
+
+def interface_of(tied: socket.socket) -> bytes:
+    return tied.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0")
+
+
+def test_every_tcp_connection_of_the_process_is_tied_and_still_works() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as far,
+    ):
+        assert bind_connections("lo") >= 2
+        assert bind_connections("lo") >= 2, "a second time is refused without privileges, and not needed"
+        assert interface_of(client) == b"lo"
+        assert interface_of(other) == b"", "a datagram socket was taken for a connection"
+        client.sendall(b"through")
+        assert far.recv(10) == b"through"
+
+
+def test_a_connection_that_is_being_made_is_tied_too() -> None:
+    with socket.socket() as connecting:
+        connecting.setblocking(False)
+        # TEST-NET-1 (RFC 5737) answers nothing.
+        connecting.connect_ex(("192.0.2.1", 9))
+        bind_connections("lo")
+        assert interface_of(connecting) == b"lo"
+
+
+def test_an_interface_that_is_not_there_is_an_error() -> None:
+    with socket.socket() as tied, pytest.raises(OSError, match="No such device"):
+        bind_to(tied, "tun99")
