@@ -38,8 +38,10 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system ## run every tier: unit, engine, path
-	$(BIN)/python -m pytest
+test: setup system ## run every tier, each in a process of its own, fastest first: unit, engine, path
+	$(BIN)/python -m pytest tests/unit examples
+	$(BIN)/python -m pytest tests/engine
+	$(BIN)/python -m pytest tests/path
 
 test-unit: setup ## run the unit tier alone, in seconds
 	$(BIN)/python -m pytest tests/unit examples

@@ -6,6 +6,7 @@ Cannot prove that the vendor's plugins judge alike; each description names the f
 import importlib
 import inspect
 import re
+import sys
 import warnings
 from types import ModuleType
 from typing import Any
@@ -54,11 +55,15 @@ UNSERVED = {
 
 def sdk_module(token: str) -> ModuleType:
     """The SDK's module of a type: `aws:ec2/vpcEndpoint:VpcEndpoint` is in pulumi_aws.ec2.vpc_endpoint."""
-    package, path, _ = token.split(":")
-    parts = [snake(part) for part in path.split("/") if part != "index"]
+    package, path, name = token.split(":")
+    module = importlib.import_module(f"pulumi_{package}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the SDK warns of its own deprecated types
-        return importlib.import_module(".".join((f"pulumi_{package}", *parts)))
+        # By attribute, as a program does: the SDK's modules are lazy, and an import of an inner one leaves them half
+        # made for every test that follows in the process.
+        for part in path.split("/")[:-1]:
+            module = module if part == "index" else getattr(module, snake(part))
+        return sys.modules[getattr(module, name).__module__]
 
 
 def snake(name: str) -> str:
