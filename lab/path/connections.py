@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lab.path.sandbox import Sandbox
 
 _INTERVAL = 1.0
+_STALE = 2.5
 # Counters alone are told less often: they change every second, since both sides ping.
 _COUNTERS_INTERVAL = 10.0
 
@@ -177,18 +178,31 @@ class Connections:
         running = self.sandbox.running.get(name)
         if running is None or not running.running:
             return {}
-        try:
-            text = self._file(endpoint, "status").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return None
-        clients = openvpn.parse_status(text, since=running.started)
-        if clients is None:
+        status = await self._status(endpoint)
+        # A file that was there before this server is its predecessor's.
+        if status is None or status.at < int(running.started):
             return None
         found = {}
-        for client in clients:
+        for client in status.clients:
             identifier = connection_id(endpoint.client_vpn_endpoint_id, running.started, client)
             found[identifier] = Connection(identifier, client)
         return found
+
+    async def _status(self, endpoint: ClientVpnEndpoint) -> openvpn.Status | None:
+        """Return what the server says of itself, or None where it does not answer.
+
+        It writes its file whenever it wakes up, which its clients make it do every second; the last one that goes
+        leaves it asleep, and then it has to be asked. Asking every time would fill its log.
+        """
+        try:
+            text = self._file(endpoint, "status").read_text(encoding="utf-8", errors="replace")
+            status = openvpn.parse_status(text)
+            if status and status.at < time.time() - _STALE and self.active.get(endpoint.client_vpn_endpoint_id):
+                socket = self._file(endpoint, "management.sock")
+                status = openvpn.parse_status(await asyncio.to_thread(openvpn.manage, socket, "status 3"))
+        except OSError:
+            return None
+        return status
 
     def _file(self, endpoint: ClientVpnEndpoint, name: str) -> Path:
         return Path(service_directory(f"client-vpn {endpoint.client_vpn_endpoint_id}"), name)

@@ -205,7 +205,7 @@ def command(lab: Lab, host: str, argv: Sequence[str]) -> list[str]:
     variables = [f"{key}={value}" for key, value in environment().items()]
     user = ["--user", "--preserve-credentials"] if os.geteuid() != 0 else []
     # The command ends with whoever asked for it.
-    rest = ["env", "-i", *variables, "setpriv", "--pdeathsig", "KILL", "--", *argv]
+    rest = ["env", "-i", *variables, "setpriv", "--pdeathsig", "TERM", "--", *argv]
     if hosts[host] == "device":
         folder = root / str(sandbox_paths.HOSTS / host / "run").lstrip("/")
         with control.connect(folder / "systemd", Path(systemd.SOCKET).name) as init:

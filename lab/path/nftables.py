@@ -146,6 +146,10 @@ def drop_table(*, devices: str | None = None, addresses: Sequence[str] = ()) -> 
             "    type filter hook prerouting priority raw; policy accept;",
             *matches,
             "  }",
+            "  chain postrouting {",
+            "    type filter hook postrouting priority raw; policy accept;",
+            *([f'    oifname "{devices}" counter drop'] if devices else []),
+            "  }",
             "}",
             "",
         ]

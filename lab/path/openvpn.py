@@ -100,32 +100,44 @@ class Client:
     since: int
 
 
-def parse_status(text: str, *, since: float) -> list[Client] | None:
-    """Return the clients in a status file of version 3.
+@dataclass(frozen=True)
+class Status:
+    """What a server said of itself.
+
+    Attributes:
+        at: When, in seconds since the epoch.
+        clients: Who was connected.
+    """
+
+    at: int
+    clients: tuple[Client, ...]
+
+
+def parse_status(text: str) -> Status | None:
+    """Return a server's status of version 3.
 
     Args:
         text: Tab-separated lines; ``TIME`` has the date and the epoch, ``CLIENT_LIST`` common name, real address,
             virtual address, virtual IPv6 address, bytes received, bytes sent, time, epoch, user name, client id, peer
             id, cipher (openvpn(8), "status-version").
-        since: Seconds since the epoch: a file that was written earlier is another server's.
 
     Returns:
-        The clients, or None where the file is not of this server, or is being written.
+        The status, or None where the file is just being written.
     """
     if not text.rstrip().endswith("END"):
         return None
-    clients = []
+    at, clients = 0, []
     for line in text.splitlines():
         fields = line.split("\t")
-        if fields[0] == "TIME" and int(fields[2]) < int(since):
-            return None
+        if fields[0] == "TIME":
+            at = int(fields[2])
         # A client that is still shaking hands has no address yet.
         if fields[0] == "CLIENT_LIST" and fields[3]:
             address = fields[2].removeprefix("udp4:").removeprefix("tcp4-server:")
             clients.append(
                 Client(int(fields[10]), fields[1], address, fields[3], int(fields[5]), int(fields[6]), int(fields[8]))
             )
-    return clients
+    return Status(at, tuple(clients))
 
 
 def manage(path: Path, command: str, *, timeout: float = 2) -> str:
@@ -133,7 +145,7 @@ def manage(path: Path, command: str, *, timeout: float = 2) -> str:
 
     Args:
         path: The socket.
-        command: Such as ``client-kill 0``.
+        command: Such as ``status 3`` or ``client-kill 0``.
         timeout: Seconds to wait for the answer.
 
     Raises:

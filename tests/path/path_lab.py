@@ -184,6 +184,8 @@ class PathLab:
         """Hold a tunnel that is up while the block runs."""
         with self.openvpn(host, *options) as output:
             output.wait_for(UP)
+            # The last line of a connection that has come about: what follows is news.
+            output.wait_for("Protocol options:")
             yield output
 
     def resolve(self, host: str, name: str | None = None) -> list[str]:
