@@ -68,10 +68,7 @@ def home_networks(names: Sequence[str], taken: Iterable[str]) -> Mapping[str, ip
     for candidate in map(ipaddress.IPv4Network, _HOME_CANDIDATES):
         if not any(candidate.overlaps(network) for network in used):
             networks = list(candidate.subnets(new_prefix=24))
-            # The first /24 is the one that half of all home routers have, as in the walk-through; one device gets it.
-            if len(names) == 1:
-                return {names[0]: networks[0]}
-            return {name: networks[1 + slot] for name, slot in slots(names, len(networks) - 1).items()}
+            return {name: networks[slot] for name, slot in slots(names, len(networks)).items()}
     raise AddressError(
         f"none of {', '.join(_HOME_CANDIDATES)} is free of the cloud's networks {', '.join(map(str, used))}"
     )
