@@ -22,7 +22,7 @@ says what.
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -79,6 +79,27 @@ def _route_table_association(inputs: Inputs) -> Iterable[str]:
     for association in (each for table in tables for each in table["Associations"]):
         if association.get("SubnetId") == inputs["subnetId"]:
             yield association["RouteTableAssociationId"]
+
+
+def _security_group_rule(inputs: Inputs, *, egress: bool) -> Iterable[str]:
+    """Find the rule by what it allows, of which a group has one: the provider tags a rule only after it made it."""
+    group = [{"Name": "group-id", "Values": [inputs["securityGroupId"]]}]
+    wanted = (
+        egress,
+        inputs["ipProtocol"],
+        *(inputs.get(key) for key in ("fromPort", "toPort", "cidrIpv4", "cidrIpv6", "prefixListId")),
+        inputs.get("referencedSecurityGroupId"),
+    )
+    for page in _client("ec2").get_paginator("describe_security_group_rules").paginate(Filters=group):
+        for each in page["SecurityGroupRules"]:
+            found = (
+                each["IsEgress"],
+                each["IpProtocol"],
+                *(each.get(key) for key in ("FromPort", "ToPort", "CidrIpv4", "CidrIpv6", "PrefixListId")),
+                each.get("ReferencedGroupInfo", {}).get("GroupId"),
+            )
+            if found == wanted:
+                yield each["SecurityGroupRuleId"]
 
 
 def _network_association(inputs: Inputs) -> Iterable[str]:
@@ -162,19 +183,8 @@ FINDERS: dict[str, Finder] = {
     "aws:ec2/securityGroup:SecurityGroup": _tagged(
         "describe_security_groups", "SecurityGroups", "GroupId", parent="vpcId", at="VpcId"
     ),
-    **dict.fromkeys(
-        (
-            "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-            "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
-        ),
-        _tagged(
-            "describe_security_group_rules",
-            "SecurityGroupRules",
-            "SecurityGroupRuleId",
-            parent="securityGroupId",
-            at="GroupId",
-        ),
-    ),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": partial(_security_group_rule, egress=False),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": partial(_security_group_rule, egress=True),
     "aws:ec2/vpcEndpoint:VpcEndpoint": _tagged(
         "describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId", parent="vpcId", at="VpcId"
     ),
