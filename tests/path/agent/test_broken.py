@@ -134,7 +134,7 @@ def test_a_fault_is_blamed_on_its_hop(house: House, installed: Device, fault: st
     with agent_stopped(installed):
         with house.fault(fault):
             # Without its clock the stand-in for the tunnel's service may not come back at all.
-            others = frozenset({"tunnel", "home", "public-way"} if fault == "clock-skew" else ())
+            others = frozenset({"tunnel", "interface", "home", "public-way"} if fault == "clock-skew" else ())
             row = blames(installed, FAULTS[fault], others=others)
             assert row["meaning"]
             assert row["remedy"]
