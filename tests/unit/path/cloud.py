@@ -1,7 +1,7 @@
 """A cloud made by hand: one VPC, one Client VPN endpoint, one interface endpoint, one device."""
 
 from lab.path import model
-from lab.path.plan import IotServer
+from lab.path.parts import IotServer
 
 ENDPOINT = "a1b2c3d4e5f6g7-ats.iot.ap-northeast-1.amazonaws.com"
 CLIENT_VPN = "cvpn-endpoint-1"

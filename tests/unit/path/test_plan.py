@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lab.path import addresses, model
-from lab.path.plan import Plan, Service, plan
+from lab.path.parts import Plan, Service
+from lab.path.plan import plan
 
 from .cloud import CLIENT_VPN, CLIENT_VPN_ENDPOINT, CLOUD, ENDPOINT, SERVER, VPC_ENDPOINT
 
