@@ -52,7 +52,7 @@ DANGEROUS = [
     "askpass /etc/shadow",
     "ca /etc/openvpn/ca.crt",
     "cert ../x.crt",
-    "key /root/x.key",
+    "key /srv/x.key",
     "http-proxy 10.0.0.1 80",
     "ignore-unknown-option up",
     "dev tap",
