@@ -198,9 +198,24 @@ class IotCertificate:
     """A certificate that is registered with AWS IoT, with what is attached to it."""
 
     certificate_id: str
+    pem: str
     status: str
     policies: tuple[str, ...]
     things: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing of the registry, with what the policy variables of things read.
+
+    Attributes:
+        thing_type_name: None where it has no type.
+        attributes: Names and values.
+    """
+
+    name: str
+    thing_type_name: str | None
+    attributes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -209,7 +224,7 @@ class Iot:
 
     endpoint: str
     account_id: str
-    things: tuple[str, ...]
+    things: tuple[Thing, ...]
     certificates: tuple[IotCertificate, ...]
     policies: tuple[tuple[str, Any], ...]
 

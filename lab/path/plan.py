@@ -117,7 +117,7 @@ class _Planner:
     def _homes(self) -> dict[str, ipaddress.IPv4Network]:
         reserved = {INTERNET, IOT, *self.vpc_hosts.values(), *self.public}
         names = []
-        for thing in self.cloud.iot.things:
+        for thing in (thing.name for thing in self.cloud.iot.things):
             if thing in reserved:
                 self.notes.append(f"thing {thing} has the name of another host of the lab: it gets no host")
             else:
@@ -201,8 +201,13 @@ class _Planner:
                     "status": item.status,
                     "policies": list(item.policies),
                     "things": list(item.things),
+                    "certificatePem": item.pem,
                 }
                 for item in iot.certificates
+            },
+            "things": {
+                thing.name: {"thingTypeName": thing.thing_type_name, "attributes": dict(thing.attributes)}
+                for thing in iot.things
             },
             "policies": dict(iot.policies),
         }

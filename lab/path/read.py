@@ -32,6 +32,7 @@ from lab.path.model import (
     SecurityGroup,
     SecurityGroupRule,
     Subnet,
+    Thing,
     Vpc,
     VpcEndpoint,
 )
@@ -316,6 +317,9 @@ def _iot(aws: Aws) -> Iot:
         certificates.append(
             IotCertificate(
                 entry["certificateId"],
+                iot.describe_certificate(certificateId=entry["certificateId"])["certificateDescription"][
+                    "certificatePem"
+                ],
                 entry["status"],
                 tuple(
                     sorted(
@@ -333,7 +337,10 @@ def _iot(aws: Aws) -> Iot:
     return Iot(
         endpoint=iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"],
         account_id=aws.client("sts").get_caller_identity()["Account"],
-        things=tuple(sorted(thing["thingName"] for thing in aws.pages("iot", "list_things", "things"))),
+        things=tuple(
+            Thing(thing["thingName"], thing.get("thingTypeName"), tuple(sorted(thing.get("attributes", {}).items())))
+            for thing in sorted(aws.pages("iot", "list_things", "things"), key=lambda thing: str(thing["thingName"]))
+        ),
         certificates=tuple(sorted(certificates, key=lambda certificate: certificate.certificate_id)),
         policies=tuple(sorted(policies, key=lambda policy: policy[0])),
     )

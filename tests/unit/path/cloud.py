@@ -67,8 +67,8 @@ CLOUD = model.Cloud(
     iot=model.Iot(
         ENDPOINT,
         "123456789012",
-        ("pi-1",),
-        (model.IotCertificate("ab" * 32, "ACTIVE", ("policy",), ("pi-1",)),),
+        (model.Thing("pi-1", "pi", (("room", "1"),)),),
+        (model.IotCertificate("ab" * 32, "device certificate", "ACTIVE", ("policy",), ("pi-1",)),),
         (("policy", {"Version": "2012-10-17", "Statement": []}),),
     ),
 )

@@ -154,13 +154,22 @@ def test_the_gateway_listens_for_the_endpoint_and_for_the_public() -> None:
 
 def test_the_gateway_knows_each_certificate_with_its_status_policies_and_things() -> None:
     read = table(planned())
-    assert read["certificates"] == {"ab" * 32: {"status": "ACTIVE", "policies": ["policy"], "things": ["pi-1"]}}
+    assert read["certificates"] == {
+        "ab" * 32: {
+            "status": "ACTIVE",
+            "policies": ["policy"],
+            "things": ["pi-1"],
+            "certificatePem": "device certificate",
+        }
+    }
+    assert read["things"] == {"pi-1": {"thingTypeName": "pi", "attributes": {"room": "1"}}}
     assert read["policies"] == {"policy": {"Version": "2012-10-17", "Statement": []}}
 
 
 def test_another_device_moves_nothing_of_the_first() -> None:
     before = planned()
-    after = planned(replace(CLOUD, iot=replace(CLOUD.iot, things=("pi-1", "pi-2"))))
+    another = model.Thing("pi-2", None, ())
+    after = planned(replace(CLOUD, iot=replace(CLOUD.iot, things=(*CLOUD.iot.things, another))))
     assert set(before.hosts) < set(after.hosts)
     assert set(before.links) < set(after.links)
     assert before.filters == after.filters
