@@ -17,6 +17,7 @@ from device_agent.certificates import (
     check_private_key,
     read_certificates,
 )
+from device_agent.messages import MAX_TOPIC
 from device_agent.openvpn_profile import Profile, parse_profile
 
 VERSION = 1
@@ -282,11 +283,13 @@ def _check_authorities(pem: str, now: float, path: str) -> None:
 
 
 def _topic_prefix(document: Mapping[str, Any]) -> str:
-    value = _text(document, "topicPrefix", limit=200)
-    if value.startswith(("/", "$")) or value.endswith("/") or re.search(r"[+#\s\x00-\x1f\x7f]", value):
+    value = _text(document, "topicPrefix", limit=1024)
+    if value.startswith(("/", "$")) or value.endswith("/") or re.search(r"[+#\s]", value) or not value.isprintable():
         _refuse("topicPrefix", value, "it may not hold '+', '#' or blanks, begin with '/' or '$', or end with '/'")
-    # Topics have 7 slashes at most; one is for what follows:
+    # A topic has 256 bytes and 7 slashes at most, and the longest that the agent itself puts under it is /status:
     # https://docs.aws.amazon.com/general/latest/gr/iot-core.html#message-broker-limits
+    if len(value.encode()) > MAX_TOPIC - len("/status"):
+        _refuse("topicPrefix", value, f"AWS IoT allows {MAX_TOPIC} bytes in a topic, so 249 here")
     if value.count("/") > 6:
         _refuse("topicPrefix", value, "AWS IoT allows 7 slashes in a topic, so 6 here")
     return value

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from device_agent._exceptions import ConnectionFailedError, UsageError
 from device_agent.installation import Installation
+from device_agent.messages import MessageError, check_topic
 from device_agent.service import agent_paused
 from device_agent.system import System
 
 HELP = "publish messages to yourself over the private path and print what comes back"
 _PATIENCE = 10
-_TOPIC_LIMIT = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--count", type=_count, default=10, help="how many messages (10)")
     parser.add_argument("--message", default="Hello World!", help="their text (Hello World!)")
-    parser.add_argument("--topic", help="the topic (test/topic under the device's prefix)")
+    parser.add_argument("--topic", help="the topic (test/topic under the device's prefix, or test under a deep one)")
     parser.add_argument("--port", type=int, choices=(8883, 443), default=8883, help="8883, or 443 with ALPN (8883)")
     parser.add_argument("--mqtt3", action="store_true", help="MQTT 3.1.1 in place of MQTT 5")
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         DeviceAgentError: The installation cannot be used, or AWS IoT refused a step.
     """
     installation = Installation.load(system)
-    topic = _topic(arguments.topic or f"{installation.topic_prefix}/test/topic")
+    topic = _topic(arguments.topic) if arguments.topic is not None else _default_topic(installation.topic_prefix)
     received: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     with agent_paused(system):
         session = system.open_session(installation, mqtt3=arguments.mqtt3, port=arguments.port)
@@ -97,6 +97,18 @@ def _count(text: str) -> int:
 
 
 def _topic(topic: str) -> str:
-    if not topic or set(topic) & set("+#\0") or len(topic.encode("utf-8")) > _TOPIC_LIMIT:
-        raise UsageError(f"--topic {topic[:80]!r}: 1 to {_TOPIC_LIMIT} bytes without '+' and '#'")
+    try:
+        check_topic(topic)
+    except MessageError as error:
+        raise UsageError(f"--topic: {error}") from error
+    return topic
+
+
+def _default_topic(prefix: str) -> str:
+    """Give the walk-through's topic under the prefix, or a shorter one where AWS IoT has no room for it."""
+    topic = f"{prefix}/test/topic"
+    try:
+        check_topic(topic)
+    except MessageError:
+        return f"{prefix}/test"
     return topic

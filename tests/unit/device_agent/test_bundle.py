@@ -185,7 +185,9 @@ def test_a_field_that_the_agent_does_not_know_is_named(path: str) -> None:
         ("topicPrefix", "pi-1/#", "it may not hold '+', '#'"),
         ("topicPrefix", "pi-1/", "or end with '/'"),
         ("topicPrefix", "$aws/things", "begin with '/' or '$'"),
+        ("topicPrefix", "pi-1\ud800", "it may not hold '+', '#'"),
         ("topicPrefix", "a/b/c/d/e/f/g/h", "so 6 here"),
+        ("topicPrefix", "ü" * 125, "so 249 here"),
     ],
 )
 def test_a_value_outside_its_limit_is_named_with_the_limit(path: str, value: str, message: str) -> None:

@@ -13,7 +13,7 @@ from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError
 from device_agent.installation import AGENT_SERVICE
 
-from .material import ENDPOINT, FakeSystem
+from .material import ENDPOINT, FakeSystem, bundle
 from .test_install import Pi, pi
 
 __all__ = ["pi"]
@@ -79,11 +79,29 @@ def test_a_running_agent_is_paused_and_started_again_even_after_a_refusal(instal
     assert AGENT_SERVICE in state["active"]
 
 
-@pytest.mark.parametrize("topic", ["", "#", "pi-1/+", "x" * 257])
+@pytest.mark.parametrize("topic", ["", "#", "pi-1/+", "x" * 257, "1/2/3/4/5/6/7/8/9", "a\nb"])
 def test_a_topic_that_cannot_be_published_to_is_refused(installed: Pi, topic: str) -> None:
-    code = installed("pubsub", "--topic", topic) if topic else 2
-    assert code == 2
+    assert installed("pubsub", "--topic", topic) == 2
+    assert installed.err.startswith("device-agent: --topic: the topic ")
+    assert installed.err.count("\n") == 1
     assert installed.system.state["session"].calls == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "topic"),
+    [
+        ("1/2/3/4/5/pi-1", "1/2/3/4/5/pi-1/test/topic"),
+        ("1/2/3/4/5/6/pi-1", "1/2/3/4/5/6/pi-1/test"),
+        (f"{'x' * 240}/pi-1", f"{'x' * 240}/pi-1/test/topic"),
+        (f"{'x' * 244}/pi-1", f"{'x' * 244}/pi-1/test"),
+    ],
+)
+def test_the_default_topic_fits_under_every_prefix_that_install_accepts(pi: Pi, prefix: str, topic: str) -> None:
+    """AWS IoT takes 7 slashes and 256 bytes in a topic; a prefix may have 6 and 249."""
+    assert pi.install(bundle(topicPrefix=prefix)) == 0, pi.err
+    pi.system.state["active"].discard(AGENT_SERVICE)
+    assert pi("pubsub") == 0
+    assert pi.out == transcript(10, topic)
 
 
 SLOT = "/etc/private-iot/slots/a"
