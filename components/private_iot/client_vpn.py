@@ -220,12 +220,12 @@ class ClientVpnAccess(pulumi.ComponentResource):
         self._associate_and_authorize(endpoint, vpc.apply(str))
         self.client_vpn_endpoint_id = endpoint.id
         self.client_configs = self._profiles(endpoint, issued)
+        # Without the profiles: the state would keep each secret once more, and it is written again after every step.
         self.register_outputs(
             {
                 "clientVpnEndpointId": self.client_vpn_endpoint_id,
                 "dnsServers": self.dns_servers,
                 "serverCertificateArn": self.server_certificate_arn,
-                "clientConfigs": self.client_configs,
             }
         )
 

@@ -93,12 +93,12 @@ class IotDevice(pulumi.ComponentResource):
         self.certificate_arn = certificate.arn
         self.certificate_id = certificate.id
         self.bundle = _bundle(thing_name, args, certificate.certificate_pem, key.private_key_pem_pkcs8)
+        # Without the bundle: the state would keep each secret once more, and it is written again after every step.
         self.register_outputs(
             {
                 "thingName": self.thing_name,
                 "certificateArn": self.certificate_arn,
                 "certificateId": self.certificate_id,
-                "bundle": self.bundle,
             }
         )
 

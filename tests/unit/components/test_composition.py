@@ -122,7 +122,7 @@ def test_given_tags_are_on_every_resource_that_takes_them() -> None:
             assert plain(one.inputs)["tags"] == {**tags, "Name": one.name}
 
 
-def test_every_component_registers_its_outputs_once_and_completely(deployed: Deployment) -> None:
+def test_every_component_registers_its_outputs_once_and_those_with_keys_never(deployed: Deployment) -> None:
     outputs = {
         one.type.rsplit(":", 1)[1]: deployed.component_outputs[one.urn]
         for one in deployed.registrations
@@ -146,8 +146,8 @@ def test_every_component_registers_its_outputs_once_and_completely(deployed: Dep
             "topicPrefix",
             "vpcEndpointId",
         ],
-        "ClientVpnAccess": ["clientConfigs", "clientVpnEndpointId", "dnsServers", "serverCertificateArn"],
-        "IotDevice": ["bundle", "certificateArn", "certificateId", "thingName"],
+        "ClientVpnAccess": ["clientVpnEndpointId", "dnsServers", "serverCertificateArn"],
+        "IotDevice": ["certificateArn", "certificateId", "thingName"],
     }
 
 
@@ -163,7 +163,7 @@ def test_no_private_key_stands_in_a_plain_input_or_output(deployed: Deployment) 
     for place, values in places_of_keys(deployed):
         assert not [text for text in exposed_texts(values) if PRIVATE_KEY_MARK in text], place
         seen += sum(PRIVATE_KEY_MARK in text for text in exposed_texts(plain(values)))
-    assert seen > 20, "the keys do travel; otherwise this test would prove nothing"
+    assert seen > 12, "the keys do travel; otherwise this test would prove nothing"
 
 
 def test_the_private_outputs_of_the_keys_are_secrets_to_the_engine(deployed: Deployment) -> None:
