@@ -15,6 +15,7 @@ from lab.commands import up
 from lab.demo import picture, plain_client
 from lab.engine import STACK, Engine, find_or_build
 from lab.errors import LabError
+from lab.invocation import typed
 from lab.path import hosts, lifecycle
 from lab.report import Report
 from lab.state import Lab
@@ -158,12 +159,11 @@ def _summary(show: _Demonstration, lab: Lab, report: Report, *, as_json: bool) -
     for title, seconds in show.seconds.items():
         report.say(f"  {seconds:6.1f} s  {title}")
     report.say(f"  {sum(show.seconds.values()):6.1f} s  in all")
-    name = "" if lab.name == "default" else f" --lab {lab.name}"
     report.say("\nThe lab goes on. Try next:")
-    report.say(f"  python -m lab exec{name} --host {DEVICE} -- device-agent status")
-    report.say(f"  python -m lab fault{name} vpn-killed --for 20")
-    report.say(f"  python -m lab status{name}")
-    report.say("and `make demo-down` removes it.")
+    report.say("  " + typed(lab, "exec", "--host", DEVICE, "--", "device-agent", "status"))
+    report.say("  " + typed(lab, "fault", "vpn-killed", "--for", "20"))
+    report.say("  " + typed(lab, "status"))
+    report.say(f"and `{typed(lab, 'down')}` removes it, as `make demo-down` does with the default lab.")
     if as_json:
         json.dump(show.seconds, sys.stdout, indent=2)
         print()

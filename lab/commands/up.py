@@ -8,6 +8,7 @@ from lab.cloud import server
 from lab.cloud.server import CloudServer, CloudServerError
 from lab.engine import STACK, Engine, PluginSource, find_or_build
 from lab.errors import LabError
+from lab.invocation import typed
 from lab.path import lifecycle, preflight
 from lab.report import Report
 from lab.state import Lab
@@ -67,12 +68,11 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
                     raise LabError(f"`pulumi up` ended with {code}; what it said is above")
         if arguments.only is None:
             lifecycle.up(lab, engine.region, cloud.url, report)
-    name = "" if lab.name == "default" else f" --lab {lab.name}"
     report.say(f"ready in {time.monotonic() - started:.1f} s")
     if arguments.only is None:
-        report.say(f"next: python -m lab demo{name}, or python -m lab exec{name} -- COMMAND on a device's host")
+        report.say(f"next: {typed(lab, 'demo')}, or {typed(lab, 'exec', '--', 'COMMAND')} on a device's host")
     else:
-        report.say(f'next: eval "$(python -m lab env{name})" && pulumi up --stack {STACK}')
+        report.say(f'next: eval "$({typed(lab, "env")})" && pulumi up --stack {STACK}')
     return 0
 
 
