@@ -1,0 +1,102 @@
+"""Which fault begins when and how long it lasts: the same for the same seed."""
+
+import math
+import random
+from dataclasses import dataclass
+
+from lab.path import faults
+
+AGENT_RESTARTED, AGENT_KILLED = "agent-restarted", "agent-killed"
+AGENT_FAULTS = {
+    AGENT_RESTARTED: "`systemctl restart` of the agent's unit",
+    AGENT_KILLED: "`kill -9` of the agent's process",
+}
+"""Faults of one device's agent; they take a moment and have no duration."""
+NAMES = {**faults.NAMES, **AGENT_FAULTS}
+
+SHORTEST_RUN = 30.0
+"""Seconds: less has no room for faults and for a quiet end."""
+SHORTEST = 2.0
+APART = 10.0
+"""Seconds between the end of a fault and the next one of its kind, which the lab refuses while the first is under way:
+a fault that takes units along, such as `clock-skew`, ends later than planned."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault to come.
+
+    Attributes:
+        start: Seconds after the first message.
+        name: One of `NAMES`.
+        duration: Seconds; 0 for what happens in a moment.
+        device: Number of the device whose agent is meant; None where the path of all of them breaks.
+    """
+
+    start: float
+    name: str
+    duration: float
+    device: int | None = None
+
+    @property
+    def end(self) -> float:
+        """Seconds after the first message."""
+        return self.start + self.duration
+
+
+def quiet_end(seconds: float) -> float:
+    """Return how many seconds before a run's end the last fault is over, so that the agent finds back meanwhile.
+
+    Args:
+        seconds: How long the run lasts.
+    """
+    return min(max(seconds / 6, 8.0), 45.0)
+
+
+def longest_fault(seconds: float) -> float:
+    """Return the most seconds that a fault of a run lasts: longer in a longer run.
+
+    Args:
+        seconds: How long the run lasts.
+    """
+    return min(max(seconds / 30, 3.0), 60.0)
+
+
+def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
+    """Draw the faults of a run.
+
+    Kinds are dealt like cards, so that each comes once before one comes twice. A fault begins half to two and a half
+    times the longest duration after the one before it: some overlap, and between others the path is whole for a while.
+
+    Args:
+        seed: The same seed gives the same faults.
+        seconds: How long the run lasts, at least `SHORTEST_RUN`.
+        devices: How many devices there are.
+
+    Returns:
+        The faults in the order of their start.
+    """
+    rng = random.Random(seed)  # noqa: S311 - it has to be repeatable, not secret
+    longest, end = longest_fault(seconds), seconds - quiet_end(seconds)
+    free_from: dict[str, float] = {}
+    cards: list[str] = []
+    drawn: list[Fault] = []
+    start = rng.uniform(0.5, 1.5) * longest
+    while start + SHORTEST <= end:
+        if not cards:
+            cards = rng.sample(sorted(NAMES), len(NAMES))
+        name = next((card for card in cards if free_from.get(card, 0) <= start), None)
+        if name is not None:
+            cards.remove(name)
+            of_agent = name in AGENT_FAULTS
+            duration = 0.0 if of_agent else _tenths(rng.uniform(SHORTEST, min(longest, end - start)))
+            fault = Fault(_tenths(start), name, duration, rng.randrange(devices) if of_agent else None)
+            if fault.end <= end:
+                drawn.append(fault)
+                free_from[name] = fault.end + APART
+        start += rng.uniform(0.5, 2.5) * longest
+    return drawn
+
+
+def _tenths(seconds: float) -> float:
+    return math.floor(seconds * 10) / 10

@@ -1,0 +1,215 @@
+"""The lab of a long run: made by the project's own program, its devices installed, taken down whatever happens."""
+
+import argparse
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from lab.cloud import server
+from lab.commands import down
+from lab.engine import STACK, Engine, PluginSource, find_or_build
+from lab.engine.engine import CHECKOUT
+from lab.path import hosts, lifecycle, preflight
+from lab.report import Report
+from lab.state import Lab
+from soak.errors import SoakError
+from soak.schedule import AGENT_KILLED
+
+AGENT = "private-iot-agent.service"
+HOME_INTERFACE = "wlan0"
+_COMMAND_TIMEOUT = 120.0
+_CONNECT_PATIENCE = 90.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of the lab.
+
+    Attributes:
+        name: Its host.
+        topic_prefix: What its topics begin with.
+        router: Address of its home network's router, which is its DNS server as well.
+    """
+
+    name: str
+    topic_prefix: str
+    router: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running lab.
+
+    Attributes:
+        lab: The lab.
+        devices: Its devices, each with the agent installed and connected.
+        servers: Public addresses of the Client VPN endpoints.
+        iot_address: AWS IoT's public address.
+    """
+
+    lab: Lab
+    devices: tuple[Device, ...]
+    servers: tuple[str, ...]
+    iot_address: str
+
+    def run(self, host: str, *argv: str) -> str:
+        """Run a command in a host and return what it printed.
+
+        Raises:
+            SoakError: It failed.
+        """
+        return _run(self.lab, host, argv)
+
+    def connections(self) -> int:
+        """Return how many MQTT connections AWS IoT's front has accepted since the lab began."""
+        hop = _hop(lifecycle.status(self.lab), "iot")
+        return int(hop["status"]["counters"]["accepted"])
+
+    def break_agent(self, device: Device, name: str) -> None:
+        """Restart or kill a device's agent.
+
+        Args:
+            device: The device.
+            name: One of `soak.schedule.AGENT_FAULTS`.
+        """
+        if name == AGENT_KILLED:
+            shown = self.run(device.name, "systemctl", "show", "-p", "MainPID", AGENT)
+            number = int(shown.strip().partition("=")[2])
+            # 0: another fault has it restarting just now, so that it is away already.
+            if number:
+                self.run(device.name, "sh", "-c", f"kill -9 {number} || true")
+        else:
+            self.run(device.name, "systemctl", "restart", AGENT)
+
+    def begin_fault(self, name: str, seconds: float) -> None:
+        """Break the path; the lab ends it by itself."""
+        lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": seconds})
+
+    def faults(self) -> dict[str, float]:
+        """Return the faults that are under way, with the seconds left of each."""
+        answer: dict[str, float] = lifecycle.ask(self.lab, {"command": "faults"})
+        return answer
+
+    def end_faults(self) -> None:
+        """End all faults."""
+        for name in self.faults():
+            lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
+
+
+@contextmanager
+def running_site(lab: Lab, devices: int, report: Report) -> Iterator[Site]:
+    """Bring a lab up, and take it down after the block.
+
+    Args:
+        lab: A lab that does not exist yet.
+        devices: How many devices it gets, ``pi-1`` and following.
+        report: Takes the progress.
+
+    Raises:
+        SoakError: The lab exists, or a device does not connect.
+        LabError: The lab cannot be brought up.
+    """
+    if lab.directory.exists():
+        raise SoakError(
+            f"lab {lab.name!r} exists already: remove it with `python -m lab down --lab {lab.name}`,"
+            " or take another one with --lab NAME"
+        )
+    preflight.require(lab)
+    lab.create()
+    try:
+        yield _build(lab, [f"pi-{number + 1}" for number in range(devices)], report)
+    finally:
+        # A second Ctrl-C must not leave half a lab behind; this takes seconds.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            down.run(argparse.Namespace(), lab, report)
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _build(lab: Lab, names: Sequence[str], report: Report) -> Site:
+    with lab.locked():
+        pulumi = find_or_build(report)
+        with report.step("starting the cloud"):
+            cloud = server.start(lab.cloud_directory)
+        engine = Engine(lab, pulumi, cloud.url)
+        with report.step(f"pulumi up with {len(names)} device(s)"):
+            engine.prepare(PluginSource.STANDIN, report)
+            outputs = _deploy(engine, names)
+        lifecycle.up(lab, engine.region, cloud.url, report)
+    with report.step("installing the agent"):
+        for name in names:
+            bundles = json.dumps(outputs["devices"])
+            _run(lab, name, ("device-agent", "install", "-", "--device", name), text=bundles)
+        for name in names:
+            _wait_until_connected(lab, name)
+    status = lifecycle.status(lab)
+    return Site(
+        lab=lab,
+        devices=tuple(
+            Device(name, outputs["devices"][name]["topicPrefix"], _router(_run(lab, name, ("ip", "-j", "route"))))
+            for name in names
+        ),
+        servers=tuple(
+            address.partition(":")[0]
+            for hop in status["hops"]
+            if hop["hop"] == "client-vpn"
+            for address in hop["addresses"]
+        ),
+        iot_address=_hop(status, "iot")["addresses"][0],
+    )
+
+
+def _deploy(engine: Engine, names: Sequence[str]) -> dict[str, Any]:
+    """Run `pulumi up` for the devices, with a stack file of the lab's own: the checkout's is not written to."""
+    file = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
+    shutil.copy(CHECKOUT / file.name, file)
+    stack = ("--stack", STACK, "--config-file", str(file))
+    for number, name in enumerate(names):
+        _pulumi(engine, "config", "set", "--path", f"private-iot:devices[{number}]", name, *stack)
+    _pulumi(engine, "up", "--yes", "--skip-preview", *stack)
+    outputs: dict[str, Any] = json.loads(
+        _pulumi(engine, "stack", "output", "--stack", STACK, "--json", "--show-secrets")
+    )
+    return outputs
+
+
+def _pulumi(engine: Engine, *words: str) -> str:
+    done = engine.run(*words)
+    if done.returncode != 0:
+        raise SoakError(f"`pulumi {' '.join(words[:2])}` ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _run(lab: Lab, host: str, argv: Sequence[str], text: str | None = None) -> str:
+    done = hosts.run(lab, host, argv, input=text, timeout=_COMMAND_TIMEOUT)
+    if done.returncode != 0:
+        raise SoakError(f"`{' '.join(argv)}` ended with {done.returncode} on {host}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _wait_until_connected(lab: Lab, name: str) -> None:
+    deadline = time.monotonic() + _CONNECT_PATIENCE
+    while True:
+        # 0: connected and well.
+        done = hosts.run(lab, name, ("device-agent", "status"), timeout=_COMMAND_TIMEOUT)
+        if done.returncode == 0:
+            return
+        if time.monotonic() > deadline:
+            raise SoakError(f"{name} did not connect within {_CONNECT_PATIENCE:.0f} s: {done.stdout}{done.stderr}")
+        time.sleep(0.5)
+
+
+def _hop(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    hop: dict[str, Any] = next(hop for hop in status["hops"] if hop["hop"] == kind)
+    return hop
+
+
+def _router(shown: str) -> str:
+    routes = json.loads(shown)
+    return str(next(route["gateway"] for route in routes if route["dst"] == "default"))

@@ -1,0 +1,67 @@
+"""The faults of a long run, drawn from a seed. Cannot prove that the lab can make each of them; the path tests do."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.path import faults
+from soak.schedule import AGENT_FAULTS, APART, NAMES, SHORTEST_RUN, longest_fault, quiet_end, schedule
+
+SEEDS = st.integers(0, 2**32 - 1)
+SECONDS = st.floats(SHORTEST_RUN, 7200)
+DEVICES = st.integers(1, 8)
+
+
+@given(SEEDS, SECONDS, DEVICES)
+def test_the_same_seed_draws_the_same_faults(seed: int, seconds: float, devices: int) -> None:
+    assert schedule(seed, seconds, devices) == schedule(seed, seconds, devices)
+
+
+@given(SEEDS, SECONDS, DEVICES)
+def test_every_fault_is_known_and_lies_within_the_run_with_a_quiet_end(seed: int, seconds: float, devices: int) -> None:
+    drawn = schedule(seed, seconds, devices)
+    assert [fault.start for fault in drawn] == sorted(fault.start for fault in drawn)
+    for fault in drawn:
+        assert fault.name in NAMES
+        assert 0 < fault.start <= fault.end <= seconds - quiet_end(seconds)
+        if fault.name in AGENT_FAULTS:
+            assert fault.device in range(devices)
+            assert fault.duration == 0
+        else:
+            assert fault.name in faults.NAMES
+            assert fault.device is None
+            assert 0 < fault.duration <= longest_fault(seconds)
+
+
+@given(SEEDS, SECONDS)
+def test_no_fault_begins_while_one_of_its_kind_may_be_under_way(seed: int, seconds: float) -> None:
+    free_from: dict[str, float] = {}
+    for fault in schedule(seed, seconds):
+        assert fault.start >= free_from.get(fault.name, 0)
+        free_from[fault.name] = fault.end + APART - 0.2  # the times are rounded down
+
+
+@given(SEEDS)
+def test_ten_minutes_have_room_for_nearly_every_kind(seed: int) -> None:
+    drawn = schedule(seed, 600)
+    assert len(drawn) >= 9
+    assert len({fault.name for fault in drawn}) >= 8
+
+
+@pytest.mark.parametrize("seconds", [SHORTEST_RUN, 40.0])
+def test_even_a_short_run_has_a_fault(seconds: float) -> None:
+    assert all(schedule(seed, seconds) for seed in range(500))
+
+
+def test_some_faults_overlap_and_others_do_not() -> None:
+    overlaps = [
+        later.start < earlier.end for seed in range(20) for earlier, later in itertools.pairwise(schedule(seed, 600))
+    ]
+    assert any(overlaps)
+    assert not all(overlaps)
+
+
+def test_another_seed_draws_other_faults() -> None:
+    assert len({tuple(schedule(seed, 600)) for seed in range(50)}) == 50
