@@ -44,9 +44,11 @@ class System:
 
     Attributes:
         root: A prefix for every file that the agent reads or writes; `/` outside tests.
+        inherited: Descriptors that the programs it runs keep open, such as a lock that has to outlive this process.
     """
 
     root: Path = Path("/")
+    inherited: tuple[int, ...] = ()
 
     def path(self, absolute: str) -> Path:
         """Place a file under the root.
@@ -80,6 +82,7 @@ class System:
                 errors="replace",
                 timeout=timeout,
                 check=False,
+                pass_fds=self.inherited,
             )
         except subprocess.TimeoutExpired:
             return Completed(124, "", f"{argv[0]} did not end within {timeout:g} s")

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
+from device_agent.guard import start_guard
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
 from device_agent.service import is_active, systemctl
 from device_agent.session import echo
@@ -23,13 +24,16 @@ REFUSALS = 15
 def stop_services(system: System, undo: ExitStack) -> None:
     """Stop the tunnel and the agent where they run; undoing starts them again.
 
+    Should this process be killed, the guard starts them again.
+
     Args:
-        system: The machine.
+        system: The machine, whose services are held.
         undo: Where to note how it is undone.
 
     Raises:
         DeviceAgentError: A service cannot be stopped.
     """
+    start_guard(system, (OPENVPN_SERVICE, AGENT_SERVICE))
     for unit in (OPENVPN_SERVICE, AGENT_SERVICE):
         if is_active(system, unit):
             undo.callback(system.run, ["systemctl", "restart", unit], timeout=PATIENCE)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from device_agent._exceptions import UsageError
 from device_agent.bundle import INPUT_LIMIT, Bundle, parse_bundle
 from device_agent.files import reporting
+from device_agent.guard import services_held
 from device_agent.plan import Step, check_machine, make_plan
 from device_agent.system import System
 
@@ -62,9 +63,10 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         raise UsageError("install needs root; run it with sudo")
     bundle = parse_bundle(_read(arguments.source), device=arguments.device, now=system.now())
     check_machine(system, bundle, sys.executable)
-    steps = make_plan(system, bundle, verify=arguments.verify, python=sys.executable)
-    if not arguments.dry_run:
-        _apply(steps, quiet=arguments.json)
+    with nullcontext(system) if arguments.dry_run else services_held(system) as held:
+        steps = make_plan(held, bundle, verify=arguments.verify, python=sys.executable)
+        if not arguments.dry_run:
+            _apply(steps, quiet=arguments.json)
     _report(bundle, steps, arguments)
     return 0
 

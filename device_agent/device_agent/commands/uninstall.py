@@ -12,6 +12,7 @@ from device_agent.installation import (
     AGENT_SERVICE,
     AGENT_UNIT,
     DIRECTORY,
+    GUARD_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
     OPENVPN_SERVICE,
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 def _files(system: System, *, purge: bool) -> list[str]:
     """List what is there to be removed. A profile that somebody put in place of ours is not ours."""
     drop_in_folder = str(Path(OPENVPN_DROP_IN).parent)
-    candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, RUNTIME_DIRECTORY]
+    candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, GUARD_UNIT, RUNTIME_DIRECTORY]
     if purge:
         candidates.append(STATE_DIRECTORY)
     found = [path for path in candidates if os.path.lexists(system.path(path))]

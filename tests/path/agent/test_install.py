@@ -6,12 +6,15 @@ It cannot prove what a power cut does to a real disk; killing the process stands
 from __future__ import annotations
 
 import json
+import random
+import sys
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from device_agent.installation import GUARD_UNIT, TRIAL_FILE, TRIAL_SERVICE
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
 
@@ -99,7 +102,7 @@ def test_a_bundle_with_an_inactive_certificate_leaves_the_old_one_at_work(house:
 
 
 def _start_trial(pi: Device, bundle: dict[str, Any]) -> tuple[Any, str]:
-    """Begin the installation of a bundle that cannot pass, and wait until its trial is under way."""
+    """Begin the installation of a bundle, and go on when its trial begins."""
     process = pi.start("device-agent", "install", "-")
     assert process.stdin is not None
     assert process.stdout is not None
@@ -109,10 +112,12 @@ def _start_trial(pi: Device, bundle: dict[str, Any]) -> tuple[Any, str]:
     process.stdin = None
     while "its tunnel, then an echo" not in process.stdout.readline():
         assert process.poll() is None
-    # The first reason to wait shows that the trial's tunnel has been started.
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("waiting: ")
     return process, number
+
+
+def _wait_until_tunnel(process: Any) -> None:
+    """The first reason to wait shows that the trial's tunnel has been started."""
+    assert process.stderr.readline().startswith("waiting: ")
 
 
 def hopeless_bundle(house: House) -> dict[str, Any]:
@@ -125,6 +130,7 @@ def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: De
     assert pi.install().returncode == 0
     before = pi.snapshot()
     process, number = _start_trial(pi, hopeless_bundle(house))
+    _wait_until_tunnel(process)
     pi.run("kill", "-TERM", number)
     _out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (143, "device-agent: ended by SIGTERM\n")
@@ -132,18 +138,78 @@ def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: De
     pi.wait_until_healthy()
 
 
-def test_a_killed_trial_boots_into_the_old_bundle_and_is_cleared_away_by_the_next(house: House, pi: Device) -> None:
+def _wait_until_guarded(pi: Device) -> None:
+    """Wait until the guard has put everything back and is gone; nobody else does anything."""
+    done = pi.run(
+        *("timeout", "60", "sh", "-c"),
+        f"until ! test -e {GUARD_UNIT} && systemctl is-active -q {AGENT} && systemctl is-active -q {TUNNEL}; do"
+        " sleep 0.1; done",
+    )
+    assert done.returncode == 0, pi.run("systemctl", "status", AGENT, TUNNEL, "private-iot-guard").stdout
+    assert pi.units() == UP
+    assert pi.run("systemctl", "is-active", TRIAL_SERVICE).stdout == "inactive\n"
+    assert pi.run("test", "-L", TRIAL_FILE).returncode == 1
+
+
+def test_a_trial_that_is_killed_at_any_point_lets_the_old_bundle_go_on_by_itself(
+    house: House, pi: Device, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert pi.install().returncode == 0
-    before = pi.snapshot()
-    process, number = _start_trial(pi, hopeless_bundle(house))
-    pi.run("kill", "-KILL", number)
-    process.communicate(timeout=60)
-    assert certificate(pi) == house.made.devices["pi-1"].certificate_pem
+    before, old = pi.snapshot(), certificate(pi)
+    seed = random.randrange(1_000_000)  # noqa: S311 - no secret
+    with capsys.disabled():
+        sys.stdout.write(f"\nkilling with seed {seed}\n")
+    moments = random.Random(seed)  # noqa: S311 - no secret
+    for delay in (0.0, *(moments.uniform(0.0, 1.5) for _kill in range(3)), None):
+        process, number = _start_trial(pi, hopeless_bundle(house))
+        if delay is None:
+            _wait_until_tunnel(process)
+        pi.run("sh", "-c", f"sleep {delay or 0:f}; kill -KILL {number}")
+        process.communicate(timeout=60)
+        _wait_until_guarded(pi)
+        assert certificate(pi) == old
+    pi.wait_until_healthy()
     done = pi.install()
     assert done.returncode == 0, done.stderr
-    assert "end the trial that was cut off\n" in done.stdout
+    assert "remove /etc/private-iot/slots/b, which an installation that was cut off left\n" in done.stdout
     assert pi.snapshot() == before
+
+
+def test_an_installation_that_is_killed_as_it_promotes_leaves_either_bundle_at_work(house: House, pi: Device) -> None:
+    assert pi.install().returncode == 0
+    old, bundle = certificate(pi), fresh_bundle(house)
+    process, number = _start_trial(pi, bundle)
+    while "promote" not in process.stdout.readline():
+        assert process.poll() is None
+    pi.run("kill", "-KILL", number)
+    process.communicate(timeout=60)
+    _wait_until_guarded(pi)
+    assert certificate(pi) in (old, bundle["iot"]["certificatePem"])
     pi.wait_until_healthy()
+    assert pi.install(bundle).returncode == 0
+    assert certificate(pi) == bundle["iot"]["certificatePem"]
+
+
+@pytest.mark.parametrize("command", ["pubsub", "doctor"])
+def test_a_test_that_is_killed_while_the_agent_is_paused_for_it_lets_it_go_on_by_itself(
+    house: House, pi: Device, command: str
+) -> None:
+    assert pi.install().returncode == 0
+    pi.wait_until_healthy()
+    with house.fault("broker-down"):
+        # The agent that is not connected is paused for doctor too.
+        pi.run("systemctl", "restart", AGENT)
+        process = pi.start("device-agent", command)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        number = process.stdout.readline().strip()
+        assert process.stderr.readline() == f"{AGENT} is paused for this test\n"
+        process.stdout.readline()
+        assert pi.units()[AGENT] == "inactive"
+        pi.run("kill", "-KILL", number)
+        process.communicate(timeout=60)
+        _wait_until_guarded(pi)
+    pi.wait_until_healthy(60)
 
 
 def broken(house: House, name: str) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_agent._exceptions import DeviceAgentError
-from device_agent.installation import Installation
+from device_agent.installation import GUARD_SERVICE, Installation
 from device_agent.system import Completed, System
 
 NOW = datetime.datetime(2026, 11, 24, 7, 0, tzinfo=datetime.UTC)
@@ -231,7 +231,7 @@ class FakeSystem(System):
 
     @classmethod
     def make(cls, root: Path) -> FakeSystem:
-        for folder in ("etc/openvpn/client", "etc/systemd/system", "usr/sbin", "var/lib", "run"):
+        for folder in ("etc/openvpn/client", "etc/systemd/system", "usr/sbin", "var/lib", "run/systemd/system"):
             (root / folder).mkdir(parents=True)
         (root / "usr/sbin/openvpn").touch()
         script = root / "etc/openvpn/update-systemd-resolved"
@@ -288,7 +288,8 @@ class FakeSystem(System):
         if verb in ("enable", "disable"):
             (enabled.update if verb == "enable" else enabled.difference_update)(units)
         if verb in ("start", "restart"):
-            active.update(units)
+            # The guard waits for the end of this very process.
+            active.update(set(units) - {GUARD_SERVICE})
         if verb == "stop" or "--now" in words:
             active.difference_update(units)
         return Completed(0, "", "")

@@ -5,8 +5,10 @@ It cannot prove that systemd, OpenVPN and AWS IoT do what the fakes say; the pat
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 import pytest
 from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError, RefusedError
-from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, Installation
+from device_agent.guard import guard_unit
+from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, GUARD_UNIT, OPENVPN_SERVICE, Installation
 from device_agent.system import Completed
 
 from device_agent import files
@@ -305,6 +308,49 @@ def test_an_installation_that_was_killed_in_its_trial_is_cleared_away_by_the_nex
     assert pi.install() == 0, pi.err
     assert pi.files == before
     assert state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+
+
+def test_the_guard_is_started_before_anything_is_stopped_and_is_gone_at_the_end(pi: Pi) -> None:
+    pi.install()
+    before = len(pi.system.state["commands"])
+    assert pi.install(second_bundle()) == 0
+    commands = pi.system.state["commands"][before:]
+    started, stopped = (
+        commands.index(["systemctl", *words]) for words in (["restart", GUARD_SERVICE], ["stop", AGENT_SERVICE])
+    )
+    assert started < stopped
+    assert not pi.system.path(GUARD_UNIT).exists()
+
+
+def test_a_guard_that_cannot_be_started_leaves_everything_running(pi: Pi) -> None:
+    pi.install()
+    before = pi.files
+    pi.system.state["fail"] = {f"systemctl restart {GUARD_SERVICE}": Completed(1, "", "Job failed.\n")}
+    assert pi.install(second_bundle()) == 2
+    assert pi.err == f"device-agent: `systemctl restart {GUARD_SERVICE}` failed: Job failed.\n"
+    assert ["systemctl", "stop", AGENT_SERVICE] not in pi.system.state["commands"]
+    assert pi.files == before
+    assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
+
+
+def test_two_installations_at_once_are_refused_after_a_while(pi: Pi) -> None:
+    before = pi.files
+    lock = os.open(pi.system.path("/etc/openvpn/client"), os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert pi.install() == 2
+    finally:
+        os.close(lock)
+    assert pi.err == (
+        "device-agent: another device-agent command has stopped services and has not ended; wait for it\n"
+    )
+    assert pi.files == before
+    assert pi.install() == 0
+
+
+def test_the_guard_starts_only_what_ran() -> None:
+    assert "systemctl --no-block start a.service b.service;" in guard_unit(["a.service", "b.service"])
+    assert "systemctl --no-block start" not in guard_unit([])
 
 
 def test_a_profile_that_somebody_made_by_hand_is_kept_beside_ours(pi: Pi) -> None:
