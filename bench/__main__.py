@@ -1,38 +1,179 @@
-"""Run the benchmarks: `python -m bench [--devices 1,10,100] [--json FILE]`."""
+"""Measure the program, the lab and the device agent, each against something else in the same run.
+
+Every figure is a ratio of two things on the same machine in the same run: absolute times say more about the machine
+than about this project. docs/performance.md tells what each figure is and what limits it.
+"""
 
 import argparse
-import json
+import contextlib
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench import engine
+from bench import engine, footprint, lab_up, laboratory, messages, recovery, results
+from bench.errors import BenchError
+from bench.tables import TABLES
+from lab.errors import LabError
 from lab.report import Report
 
-_COLUMNS = ("devices", "resources", "resources_a_device", "seconds", "empty_seconds", "ratio", "growth", "state_bytes")
+SECTIONS = {
+    "engine": "`pulumi preview` and `up` against as many empty resources, by the number of devices, with the growth",
+    "lab-up": "`python -m lab up` from nothing, stage by stage, and the memory it holds",
+    "messages": "the agent, awsiotsdk, paho-mqtt and a mosquitto bridge through one tunnel: rate and latency",
+    "recovery": "after an outage of the tunnel: the agent beside plain awsiotsdk, under the same fault",
+    "footprint": "import time, memory, idle processor time and a backlog of each peer",
+}
+_IN_ONE_LAB = ("messages", "recovery", "footprint")
+_EPILOG = """\
+sections:
+{sections}
+
+examples:
+  python -m bench                                  everything; an hour or more, most of it 1000 devices and 600 s
+  python -m bench engine --devices 1,10            two sizes of the program alone
+  python -m bench messages --messages 1000         a quick look at the peers
+  python -m bench recovery --outages 5,60 --json recovery.json
+
+The tables on standard output are Markdown; progress goes to standard error. Each run also writes its figures to
+bench/results/, with the versions and the machine's size. The network sections need what `python -m lab up` needs, and
+the network once, to install the peers. Let nothing else run meanwhile.
+
+exit codes: 0 all was measured, 1 a section could not be (the others are), 2 the arguments are wrong"""
 
 
-def main() -> int:
-    """Measure `pulumi up` against as many empty resources and print a row for each number of devices.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure the sections that are asked for and print a table or two for each.
+
+    Args:
+        argv: The arguments; the process's own by default.
 
     Returns:
-        0.
+        0, or 1 where a section could not be measured.
     """
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "--devices",
-        type=lambda text: tuple(int(number) for number in text.split(",")),
-        default=engine.DEVICES,
-        help="numbers of devices, with commas (default: 1,10,100)",
+    arguments = parse(argv)
+    report = Report()
+    path = results.default_path()
+    found: dict[str, Any] = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": results.machine(),
+        "versions": results.versions(),
+        "sections": {},
+    }
+    failed = False
+    with contextlib.ExitStack() as stack:
+        work = _work(arguments, report, stack)
+        for section in arguments.sections:
+            try:
+                measured = work[section]()
+            except (BenchError, LabError) as error:
+                report.warn(f"{section} could not be measured: {error}")
+                failed = True
+                # Whatever the lab has been through, the next section gets another.
+                stack.close()
+                continue
+            found["sections"][section] = measured
+            for file in filter(None, (path, arguments.json)):
+                results.write(file, found)
+            for title, text in TABLES[section](measured):
+                print(f"\n### {title}\n\n{text}", flush=True)
+    report.say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    return 1 if failed else 0
+
+
+def _work(
+    arguments: argparse.Namespace, report: Report, stack: contextlib.ExitStack
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return what measures each section; three of them share one lab, which starts with the first of them."""
+    shared: list[laboratory.Laboratory] = []
+
+    def lab() -> laboratory.Laboratory:
+        if not shared:
+            shared.append(stack.enter_context(laboratory.running(report)))
+            stack.callback(shared.clear)
+        return shared[0]
+
+    return {
+        "engine": lambda: engine.measure(report, arguments.devices, arguments.limit),
+        "lab-up": lambda: lab_up.measure(report, arguments.repeat),
+        "messages": lambda: messages.measure(report, lab(), arguments.messages, arguments.repeat),
+        "recovery": lambda: recovery.measure(report, lab(), arguments.outages),
+        "footprint": lambda: footprint.measure(report, lab(), arguments.idle),
+    }
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the arguments.
+
+    Args:
+        argv: The arguments; the process's own by default.
+
+    Returns:
+        ``sections`` in the order of `SECTIONS`, and the options.
+
+    Raises:
+        SystemExit: They are wrong; 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG.format(sections="\n".join(f"  {name:<10} {text}" for name, text in SECTIONS.items())),
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
-    arguments = parser.parse_args()
-    rows = engine.measure(Report(), arguments.devices)
-    print("  ".join(f"{column:>18}" for column in _COLUMNS))
-    for row in rows:
-        print("  ".join(f"{row.get(column, ''):>18}" for column in _COLUMNS))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
-    return 0
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure (default: everything)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument(
+        "--devices", type=_list(_whole), default=engine.DEVICES, help="engine: numbers of devices (1,10,100,1000)"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_positive,
+        default=engine.LIMIT,
+        metavar="SECONDS",
+        help=f"engine: stop a run of Pulumi after so long ({engine.LIMIT:g})",
+    )
+    parser.add_argument("--messages", type=_whole, default=5000, metavar="N", help="messages: of each burst (5000)")
+    parser.add_argument(
+        "--repeat", type=_whole, default=3, metavar="N", help="lab-up, messages: repetitions, for the medians (3)"
+    )
+    parser.add_argument(
+        "--outages", type=_list(_positive), default=recovery.OUTAGES, help="recovery: seconds of each (5,60,600)"
+    )
+    parser.add_argument(
+        "--idle", type=_positive, default=footprint.IDLE, metavar="SECONDS", help="footprint: time of idling (60)"
+    )
+    arguments = parser.parse_args(argv)
+    unknown = sorted(set(arguments.sections) - set(SECTIONS))
+    if unknown:
+        parser.error(f"no section is named {', '.join(unknown)}: choose from {', '.join(SECTIONS)}")
+    arguments.sections = [name for name in SECTIONS if name in (arguments.sections or SECTIONS)]
+    if arguments.json and not arguments.json.absolute().parent.is_dir():
+        parser.error(f"--json {arguments.json}: its folder does not exist")
+    return arguments
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r}: use a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r}: use more than 0 and at most 86400 seconds")
+    return value
+
+
+def _list(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    def read(text: str) -> tuple[Any, ...]:
+        return tuple(sorted({of(part) for part in text.split(",")}))
+
+    return read
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
-"""What `pulumi up` costs: this program against a program of as many empty resources, by the number of devices.
+"""What the engine's work costs: this program against a program of as many empty resources, by the number of devices.
 
 The empty program has the same language host, the same number of resources, and a plugin that answers at once, so its
 time is the engine's own. The rest is what the stand-in plugins, the lab's cloud and the keys cost.
 """
 
 import json
-import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import empty_provider
+from bench import empty_provider, laboratory
+from bench.pulumi import Outcome, run
+from bench.summary import growth, ratio
 from lab.cloud import server
-from lab.engine import Engine, PluginSource, find_or_build
+from lab.engine import CHECKOUT, STACK, Engine, PluginSource, find_or_build
 from lab.report import Report
 from lab.state import Lab
 
-DEVICES = (1, 10, 100)
-TIMEOUT = 3600.0
+DEVICES = (1, 10, 100, 1000)
+LIMIT = 900.0
 
 _EMPTY_PROGRAM = """\
 import pulumi
@@ -33,73 +34,78 @@ for number in range(pulumi.Config().require_int("resources")):
 _EMPTY_PROJECT = "name: empty\nruntime: python\n"
 
 
-@dataclass(frozen=True)
-class Run:
-    """One `pulumi up`.
-
-    Attributes:
-        seconds: Its wall time.
-        resources: How many resources the state has afterwards, the stack and the providers left out.
-        state_bytes: Size of the state file.
-    """
-
-    seconds: float
-    resources: int
-    state_bytes: int
-
-
-def measure(report: Report, devices: tuple[int, ...] = DEVICES) -> list[dict[str, Any]]:
-    """Run both programs for each number of devices.
+def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIMIT) -> dict[str, Any]:
+    """Run both programs for each number of devices, `pulumi preview` first and then `pulumi up`.
 
     Args:
         report: Where progress goes.
-        devices: Numbers of devices.
+        devices: Numbers of devices, in rising order.
+        limit: Seconds after which a run of Pulumi is stopped, and said to be.
 
     Returns:
-        A row for each number: devices, resources, resources a device, seconds of both, their ratio, state size.
+        ``rows``, one for each number; what was stopped or failed is None, with the reason in its ``notes``.
     """
     pulumi = find_or_build(report)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for count in devices:
-        with TemporaryDirectory(prefix="private-iot-bench-") as folder:
-            lab = Lab("bench", Path(folder))
-            lab.create()
-            cloud = server.start(lab.cloud_directory)
-            try:
-                engine = Engine(lab, pulumi, cloud.url)
-                (lab.engine_directory / "state").mkdir(mode=0o700)
-                engine.prepare(PluginSource.STANDIN, report, stack="bench-lab")
-                with report.step(f"pulumi up for {count} devices"):
-                    ours = _program(engine, lab, count)
-                with report.step(f"pulumi up of {ours.resources} empty resources"):
-                    empty = _empty_program(engine, Path(folder) / "empty", ours.resources)
-            finally:
-                server.stop(lab.cloud_directory)
-        rows.append(
-            {
-                "devices": count,
-                "resources": ours.resources,
-                "seconds": round(ours.seconds, 2),
-                "empty_seconds": round(empty.seconds, 2),
-                "ratio": round(ours.seconds / empty.seconds, 2),
-                "state_bytes": ours.state_bytes,
-            }
-        )
+        rows.append(_row(report, pulumi, count, limit, rows))
+    for key, name in (("up_seconds", "growth"), ("preview_seconds", "preview_growth")):
+        for row, grown in zip(rows, growth(rows, key), strict=True):
+            row[name] = grown
+    for row, grown in zip(rows, growth(rows, "empty_up_seconds"), strict=True):
+        row["growth_over_empty"] = ratio(row["growth"], grown)
     for row, before in zip(rows[1:], rows, strict=False):
-        row["growth"] = round((row["seconds"] / before["seconds"]) / (row["devices"] / before["devices"]), 2)
-        row["resources_a_device"] = (row["resources"] - before["resources"]) / (row["devices"] - before["devices"])
-    return rows
+        if row["resources"] and before["resources"]:
+            further = row["devices"] - before["devices"]
+            row["resources_a_device"] = (row["resources"] - before["resources"]) / further
+    return {"limit_seconds": limit, "rows": rows}
 
 
-def _program(engine: Engine, lab: Lab, devices: int) -> Run:
-    """Run this project's program with so many devices."""
-    config = lab.engine_directory / "Pulumi.bench.yaml"
-    names = [f"pi-{number}" for number in range(1, devices + 1)]
-    config.write_text(json.dumps({"config": {"aws:region": engine.region, "private-iot:devices": names}}))
-    return _up(engine, engine_stack="bench", options=["--config-file", str(config)])
+def _row(report: Report, pulumi: Path, count: int, limit: float, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    with TemporaryDirectory(prefix="private-iot-bench-") as folder:
+        lab = Lab("bench", Path(folder))
+        lab.create()
+        cloud = server.start(lab.cloud_directory)
+        try:
+            engine = Engine(lab, pulumi, cloud.url)
+            engine.prepare(PluginSource.STANDIN, report)
+            names = [f"pi-{number}" for number in range(1, count + 1)]
+            options = ["--stack", STACK, "--config-file", str(laboratory.stack_file(engine, names))]
+            with report.step(f"pulumi preview and up for {count} device{'s' * (count > 1)}"):
+                preview, up = _both(engine, options, limit, CHECKOUT)
+            state = _state(engine, STACK, CHECKOUT) if up.done else ""
+            resources = _count(state) if state else predict(before, count)
+            empty_preview = empty_up = Outcome(None, "not tried: nobody knows how many resources it would be")
+            if resources:
+                with report.step(f"the same of {resources} empty resources"):
+                    empty_preview, empty_up = _empty(engine, Path(folder) / "empty", resources, limit)
+        finally:
+            server.stop(lab.cloud_directory)
+    outcomes = {
+        "preview_seconds": preview,
+        "up_seconds": up,
+        "empty_preview_seconds": empty_preview,
+        "empty_up_seconds": empty_up,
+    }
+    return {
+        "devices": count,
+        "resources": resources,
+        **{key: outcome.seconds for key, outcome in outcomes.items()},
+        "preview_ratio": ratio(preview.seconds, empty_preview.seconds),
+        "up_ratio": ratio(up.seconds, empty_up.seconds),
+        "state_bytes": len(state.encode()) or None,
+        "notes": {key: outcome.note for key, outcome in outcomes.items() if outcome.note},
+    }
 
 
-def _empty_program(engine: Engine, folder: Path, resources: int) -> Run:
+def _both(engine: Engine, options: list[str], limit: float, cwd: Path) -> tuple[Outcome, Outcome]:
+    preview = run(engine, ["preview", *options], limit=limit, cwd=cwd)
+    if not preview.done:
+        return preview, Outcome(None, "not tried: the preview did not end")
+    return preview, run(engine, ["up", "--yes", "--skip-preview", *options], limit=limit, cwd=cwd)
+
+
+def _empty(engine: Engine, folder: Path, resources: int, limit: float) -> tuple[Outcome, Outcome]:
     """Run a program of so many empty resources."""
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text(_EMPTY_PROJECT)
@@ -107,22 +113,35 @@ def _empty_program(engine: Engine, folder: Path, resources: int) -> Run:
     empty_provider.install(engine.home)
     config = folder / "Pulumi.empty.yaml"
     config.write_text(json.dumps({"config": {"empty:resources": resources}}))
-    return _up(engine, engine_stack="empty", options=["--config-file", str(config)], cwd=folder)
+    made = engine.run("stack", "init", "empty", cwd=folder)
+    if made.returncode != 0:
+        failed = Outcome(None, "failed: its stack could not be made")
+        return failed, failed
+    return _both(engine, ["--stack", "empty", "--config-file", str(config)], limit, folder)
 
 
-def _up(engine: Engine, *, engine_stack: str, options: list[str], **where: Any) -> Run:
-    _checked(engine, "stack", "init", engine_stack, **where)
-    started = time.monotonic()
-    _checked(engine, "up", "--stack", engine_stack, "--yes", "--skip-preview", *options, **where)
-    seconds = time.monotonic() - started
-    state = _checked(engine, "stack", "export", "--stack", engine_stack, **where)
+def _state(engine: Engine, stack: str, cwd: Path) -> str:
+    return engine.run("stack", "export", "--stack", stack, cwd=cwd).stdout
+
+
+def _count(state: str) -> int:
+    """Return how many resources a state has, the stack and the providers left out."""
     resources = json.loads(state)["deployment"]["resources"]
-    counted = [r for r in resources if not r["type"].startswith(("pulumi:providers:", "pulumi:pulumi:"))]
-    return Run(seconds, len(counted), len(state.encode()))
+    return sum(1 for item in resources if not item["type"].startswith(("pulumi:providers:", "pulumi:pulumi:")))
 
 
-def _checked(engine: Engine, *arguments: str, **where: Any) -> str:
-    done = engine.run(*arguments, timeout=TIMEOUT, **where)
-    if done.returncode != 0:
-        raise SystemExit(f"bench: pulumi {arguments[0]} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+def predict(rows: Sequence[dict[str, Any]], devices: int) -> int | None:
+    """Return how many resources so many devices have, from two smaller programs: each further device has as many.
+
+    Args:
+        rows: With ``devices`` and ``resources``.
+        devices: The number to predict for.
+
+    Returns:
+        The number, or None where fewer than two rows know theirs.
+    """
+    known = [(row["devices"], row["resources"]) for row in rows if row["resources"]]
+    if len(known) < 2:
+        return None
+    (fewer, less), (more, greater) = known[-2:]
+    return round(greater + (devices - more) * (greater - less) / (more - fewer))

@@ -1,0 +1,84 @@
+"""Pulumi with a time limit: a run that takes too long is stopped with all that it started, and said to be."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.engine import Engine
+
+_GRACE = 30.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        seconds: Its wall time; None where it did not end well.
+        note: Why it did not.
+    """
+
+    seconds: float | None
+    note: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended well."""
+        return self.seconds is not None
+
+
+def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) -> Outcome:
+    """Run Pulumi, for so long at most.
+
+    Args:
+        engine: Whose environment.
+        arguments: The words after `pulumi`.
+        limit: Seconds.
+        cwd: The project's directory.
+    """
+    words = [str(engine.pulumi), "--non-interactive", "--color", "never", *arguments]
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=engine.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Its plugins have process groups of their own; the session is what they share.
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limit)
+            seconds = time.monotonic() - started
+        except BaseException as error:
+            _stop(process)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return Outcome(None, f"stopped after {limit:g} s")
+        if code != 0:
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()
+            said = next((line.strip() for line in lines if "error:" in line), "")
+            return Outcome(None, f"failed with {code}{': ' * bool(said)}{said[:120]}")
+    return Outcome(seconds)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask for the end as Ctrl-C does, and end all that is left of the session."""
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The fourth field after the command's name is the session (proc(5)).
+            if int(stat.read_text().rpartition(")")[2].split()[3]) == process.pid:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+    process.wait()

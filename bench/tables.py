@@ -1,0 +1,117 @@
+"""The tables of each section."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bench.results import Column, number, table, times
+
+Tables = list[tuple[str, str]]
+_MIB = float(2**20)
+
+
+def _engine(measured: dict[str, Any]) -> Tables:
+    rows = measured["rows"]
+    seconds = number(1)
+    return [
+        (
+            "Engine: `pulumi up` against as many empty resources",
+            table(
+                [
+                    Column("devices", "devices"),
+                    Column("resources", "resources"),
+                    Column("up_seconds", "up, s", seconds),
+                    Column("empty_up_seconds", "empty, s", seconds),
+                    Column("up_ratio", "ratio", times),
+                    Column("growth", "growth a device", times),
+                    Column("growth_over_empty", "over the empty one's", times),
+                    Column("state_bytes", "state, MiB", number(2, _MIB)),
+                ],
+                rows,
+            ),
+        ),
+        (
+            "Engine: `pulumi preview` against as many empty resources",
+            table(
+                [
+                    Column("devices", "devices"),
+                    Column("preview_seconds", "preview, s", seconds),
+                    Column("empty_preview_seconds", "empty, s", seconds),
+                    Column("preview_ratio", "ratio", times),
+                    Column("preview_growth", "growth a device", times),
+                ],
+                rows,
+            ),
+        ),
+    ]
+
+
+def _lab_up(measured: dict[str, Any]) -> Tables:
+    stages = [Column("stage", "stage"), Column("seconds", "s", number(2)), Column("share", "share", "{:.0%}".format)]
+    memory = [
+        Column("what", "what"),
+        Column("bytes", "MiB (PSS)", number(1, _MIB)),
+        Column("share", "share", "{:.0%}".format),
+    ]
+    return [
+        ("`python -m lab up` from nothing, one device", table(stages, measured["rows"])),
+        ("Memory of a lab with one device", table(memory, measured["memory"])),
+    ]
+
+
+def _messages(measured: dict[str, Any]) -> Tables:
+    columns = [
+        Column("peer", "peer"),
+        Column("messages_per_second", "messages/s arrived", number()),
+        Column("rate_ratio", "ratio", times),
+        Column("accepted_per_second", "messages/s accepted", number()),
+        Column("accepted_p50_ms", "accepted p50, ms", number(2)),
+        Column("accepted_p99_ms", "p99, ms", number(2)),
+        Column("arrival_p50_ms", "arrived p50, ms", number(2)),
+        Column("arrival_p99_ms", "p99, ms", number(2)),
+        Column("arrival_ratio", "ratio of p50", times),
+    ]
+    title = f"{measured['count']:,} messages of {measured['payload_bytes']} bytes, QoS 1, through one tunnel"
+    disk = f"The disk makes {measured['fsyncs_per_second']:,.0f} small writes a second durable, one by one."
+    return [(title, f"{table(columns, measured['rows'])}\n\n{disk}")]
+
+
+def _recovery(measured: dict[str, Any]) -> Tables:
+    bound = f"not within {measured['bound_seconds']:g} s"
+    rows = [{**row, "notes": {"seconds": bound, "silence": "to the end"}} for row in measured["rows"]]
+    columns = [
+        Column("peer", "peer"),
+        Column("outage", "outage, s", number()),
+        Column("seconds", "back after, s", number(1)),
+        Column("ratio", "ratio", times),
+        Column("silence", "silence, s", number(1)),
+        Column("published", "published", number()),
+        Column("arrived", "arrived", number()),
+        Column("lost", "lost", number()),
+        Column("twice", "twice", number()),
+        Column("tunnel_unit", "tunnel's unit"),
+    ]
+    return [("From the end of an outage to the first message", table(columns, rows))]
+
+
+def _footprint(measured: dict[str, Any]) -> Tables:
+    columns = [
+        Column("peer", "peer"),
+        Column("import_ms", "import, ms", number()),
+        Column("import_ms_ratio", "ratio", times),
+        Column("idle_bytes", "idle, MiB", number(1, _MIB)),
+        Column("idle_bytes_ratio", "ratio", times),
+        Column("idle_cpu_ms", "CPU ms a minute", number(1)),
+        Column("idle_cpu_ms_ratio", "ratio", times),
+        Column("backlog_bytes", f"{measured['backlog']:,} waiting, MiB", number(1, _MIB)),
+        Column("backlog_bytes_ratio", "ratio", times),
+    ]
+    return [("Connected and idle, and with a backlog", table(columns, measured["rows"]))]
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], Tables]] = {
+    "engine": _engine,
+    "lab-up": _lab_up,
+    "messages": _messages,
+    "recovery": _recovery,
+    "footprint": _footprint,
+}
