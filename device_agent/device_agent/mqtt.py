@@ -152,10 +152,11 @@ def build_client(
     )
 
 
+_HUNG_UP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 _CERTIFICATE_REFUSED = "AWS IoT refused the device's certificate: it is not registered, not active or revoked"
 _MEANINGS = {
-    "AWS_ERROR_MQTT_UNEXPECTED_HANGUP": "AWS IoT hung up: the IoT policy does not allow this client ID or topic over"
-    " this VPC endpoint, or another client uses the same client ID",
+    _HUNG_UP: "AWS IoT hung up: the certificate is not active, the IoT policy does not allow this client ID or topic"
+    " over this VPC endpoint, or another client uses the same client ID",
     "AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED": "AWS IoT refused the connection",
     "AWS_ERROR_MQTT_CONNECTION_CLOSED": "the connection was closed",
     "AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT": "the path went dead: no answer to a ping",
@@ -231,13 +232,15 @@ def failure_of(endpoint: str, data: mqtt5.LifecycleConnectFailureData) -> Connec
         data: What the SDK says.
 
     Returns:
-        A `RefusedError` if AWS IoT answered, by CONNACK or by ending TLS at the device's certificate.
+        A `RefusedError` if AWS IoT answered: by CONNACK, or by ending TLS at the device's certificate. In TLS 1.3
+        the handshake is over for the client before the server has judged that (RFC 8446, section 2), so that it
+        looks like hanging up in place of CONNACK.
     """
     message = f"{endpoint}: {explain_failure(data)}"
     connack = data.connack_packet
     if connack is not None and connack.reason_code:
         return RefusedError(message, int(connack.reason_code))
-    if _CERTIFICATE_REFUSED in message:
+    if _CERTIFICATE_REFUSED in message or getattr(data.exception, "name", "") == _HUNG_UP:
         return RefusedError(message)
     return ConnectionFailedError(message)
 
