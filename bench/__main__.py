@@ -6,6 +6,7 @@ than about this project. docs/performance.md tells what each figure is and what 
 
 import argparse
 import contextlib
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 from bench import engine, footprint, lab_up, laboratory, messages, recovery, results
 from bench.errors import BenchError
 from bench.tables import TABLES
+from lab.cloud.server import CloudServerError
 from lab.errors import LabError
 from lab.report import Report
 
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for section in arguments.sections:
             try:
                 measured = work[section]()
-            except (BenchError, LabError) as error:
+            except (BenchError, LabError, CloudServerError, subprocess.SubprocessError) as error:
                 report.warn(f"{section} could not be measured: {error}")
                 failed = True
                 # Whatever the lab has been through, the next section gets another.
@@ -177,4 +179,8 @@ def _list(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # As a shell has it for a command that Ctrl-C ended.
+        sys.exit(130)

@@ -87,6 +87,11 @@ def _row(report: Report, pulumi: Path, count: int, limit: float, before: Sequenc
         "empty_preview_seconds": empty_preview,
         "empty_up_seconds": empty_up,
     }
+    for key, outcome in outcomes.items():
+        if outcome.note:
+            report.warn(
+                f"{count} devices, {key.removesuffix('_seconds')}: {outcome.note}{outcome.said and ': '}{outcome.said}"
+            )
     return {
         "devices": count,
         "resources": resources,
@@ -144,4 +149,5 @@ def predict(rows: Sequence[dict[str, Any]], devices: int) -> int | None:
     if len(known) < 2:
         return None
     (fewer, less), (more, greater) = known[-2:]
-    return round(greater + (devices - more) * (greater - less) / (more - fewer))
+    predicted: int = round(greater + (devices - more) * (greater - less) / (more - fewer))
+    return predicted

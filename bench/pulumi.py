@@ -22,10 +22,12 @@ class Outcome:
     Attributes:
         seconds: Its wall time; None where it did not end well.
         note: Why it did not.
+        said: What Pulumi said to that.
     """
 
     seconds: float | None
     note: str = ""
+    said: str = ""
 
     @property
     def done(self) -> bool:
@@ -67,7 +69,7 @@ def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) ->
             output.seek(0)
             lines = output.read().decode(errors="replace").splitlines()
             said = next((line.strip() for line in lines if "error:" in line), "")
-            return Outcome(None, f"failed with {code}{': ' * bool(said)}{said[:120]}")
+            return Outcome(None, f"failed with {code}", said)
     return Outcome(seconds)
 
 

@@ -1,7 +1,7 @@
 """Plain awsiotsdk: its MQTT 5 client as its documentation has it, with the SDK's defaults unless told otherwise.
 
 Its one argument is a JSON object: `endpoint`, `certificate`, `key`, `client_id`, `topic`, `flow_control` (`default`, or
-`none` for the client without its own limit of 100 publishes a second).
+`none` for the client without its own limit of 100 publishes a second), and perhaps `keep_alive` in seconds.
 """
 
 import json
@@ -21,15 +21,15 @@ TIMEOUT = 60.0
 class Sdk(program.Peer):
     """Publishes by one client and connects before anything else."""
 
-    def __init__(self, options: dict[str, str]) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         self.topic = options["topic"]
         connected = threading.Event()
-        limits = mqtt5.ExtendedValidationAndFlowControlOptions
-        further = (
-            {}
-            if options["flow_control"] == "default"
-            else {"extended_validation_and_flow_control_options": limits.NONE}
-        )
+        # What is not among the options is left to the SDK.
+        further: dict[str, Any] = {}
+        if options["flow_control"] == "none":
+            further["extended_validation_and_flow_control_options"] = mqtt5.ExtendedValidationAndFlowControlOptions.NONE
+        if "keep_alive" in options:
+            further["keep_alive_interval_sec"] = options["keep_alive"]
         self.client = mqtt5_client_builder.mtls_from_path(
             endpoint=options["endpoint"],
             cert_filepath=options["certificate"],
