@@ -81,10 +81,12 @@ def running(laboratory: Laboratory, device: str, saving: tuple[str, ...]) -> Ite
         stderr=subprocess.DEVNULL,
         text=True,
     )
+    pid = int(process.stdout.readline() if process.stdout else 0)
     try:
-        yield int(process.stdout.readline() if process.stdout else 0)
+        yield pid
     finally:
-        process.terminate()
+        # It writes its database before it ends, and holds its port until then.
+        hosts.run(laboratory.lab, device, ["kill", str(pid)])
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import fcntl
 import json
 import queue
 import subprocess
@@ -21,7 +22,7 @@ from lab.engine import CHECKOUT, STACK, Engine, PluginSource, find_or_build
 from lab.path import hosts, lifecycle, preflight, processes
 from lab.path.parts import IOT, service_directory
 from lab.report import Report
-from lab.state import Lab
+from lab.state import Lab, cache_home
 
 NAME = "bench"
 DEVICES = ("pi-1", "pi-2", "pi-3", "pi-4")
@@ -119,13 +120,16 @@ class Program:
         return " / ".join(self._errors.read().split("\n")[-4:]).strip(" /") or "it said nothing"
 
     def close(self) -> None:
-        """End it."""
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
+        """End it: it ends itself with its input, and is ended where it does not."""
+        with contextlib.suppress(BrokenPipeError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        for end in (self._process.terminate, self._process.kill, lambda: None):
+            try:
+                self._process.wait(5)
+                break
+            except subprocess.TimeoutExpired:
+                end()
         self._reader.join(10)
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:
@@ -280,23 +284,37 @@ def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Labora
         The lab.
 
     Raises:
-        LabError: The machine lacks something, or another benchmark is under way.
-        BenchError: `pulumi up` failed.
+        LabError: The machine lacks something.
+        BenchError: `pulumi up` failed, or another benchmark is under way.
     """
     lab = Lab.named(NAME)
     preflight.require(lab)
     pulumi = find_or_build(report)
     quiet = Report(report.stream, quiet=True)
-    if lab.exists:
-        report.say("removing what an earlier, interrupted run left")
-        down.run(argparse.Namespace(), lab, quiet)
-    lab.create()
-    try:
-        with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
-            laboratory = _start(lab, pulumi, quiet, devices)
-        yield laboratory
-    finally:
-        down.run(argparse.Namespace(), lab, quiet)
+    with _alone():
+        if lab.exists:
+            report.say("removing what an earlier, interrupted run left")
+            down.run(argparse.Namespace(), lab, quiet)
+        lab.create()
+        try:
+            with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
+                laboratory = _start(lab, pulumi, quiet, devices)
+            yield laboratory
+        finally:
+            down.run(argparse.Namespace(), lab, quiet)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse a second benchmark: it would remove the first one's lab, and both would measure each other."""
+    path = cache_home() / "bench.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError("another benchmark is under way: wait for its end, or end it") from None
+        yield
 
 
 def _start(lab: Lab, pulumi: Path, report: Report, devices: Sequence[str]) -> Laboratory:

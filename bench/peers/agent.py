@@ -27,10 +27,6 @@ class Agent(program.Peer):
         """Return when all are durable."""
         self.publisher.publish_many([(TOPIC, payload) for payload in payloads])
 
-    def queue_all(self, payloads: Sequence[bytes]) -> None:
-        """The same: the daemon's queue is on disk, and nothing is left to wait for."""
-        self.publish_all(payloads)
-
 
 if __name__ == "__main__":
     program.serve(Agent())

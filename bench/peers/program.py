@@ -55,7 +55,7 @@ class Peer(ABC):
             future.result(PATIENCE)
 
     def queue_all(self, payloads: Sequence[bytes]) -> None:
-        """Hand messages over and wait for none."""
+        """Hand messages over and wait for none: what a client without a queue on disk holds during an outage."""
         # The futures are the caller's to keep, as in any program that wants to know what became of its messages.
         self.kept = [self.publish(payload) for payload in payloads]
 
