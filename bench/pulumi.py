@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import tempfile
@@ -82,5 +83,15 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(OSError):
             # The fourth field after the command's name is the session (proc(5)).
             if int(stat.read_text().rpartition(")")[2].split()[3]) == process.pid:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+                _kill(int(stat.parent.name))
     process.wait()
+
+
+def _kill(pid: int) -> None:
+    """End a process and return when it has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], _GRACE)
+    finally:
+        os.close(descriptor)

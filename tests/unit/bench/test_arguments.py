@@ -1,0 +1,59 @@
+"""The benchmark's command line. Runs no benchmark."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import SECTIONS, parse
+from bench.tables import TABLES
+
+
+def test_everything_is_measured_where_no_section_is_named() -> None:
+    arguments = parse([])
+    assert arguments.sections == list(SECTIONS)
+    assert arguments.devices == (1, 10, 100, 1000)
+    assert arguments.outages == (5.0, 60.0, 600.0)
+
+
+def test_sections_run_in_their_own_order_and_once() -> None:
+    assert parse(["footprint", "lab-up", "footprint"]).sections == ["lab-up", "footprint"]
+
+
+def test_every_section_has_tables() -> None:
+    assert set(TABLES) == set(SECTIONS)
+
+
+def test_lists_are_sorted_so_that_growth_makes_sense() -> None:
+    assert parse(["--devices", "100,1,10,1"]).devices == (1, 10, 100)
+    assert parse(["--outages", "60,5.5"]).outages == (5.5, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["engines"], "no section is named engines: choose from engine, lab-up, messages, recovery, footprint"),
+        (["--devices", "1,x"], "'x': use a whole number from 1 to 1000000"),
+        (["--devices", ""], "'': use a whole number"),
+        (["--messages", "0"], "'0': use a whole number"),
+        (["--outages", "5,-1"], "'-1': use more than 0"),
+        (["--limit", "nan"], "'nan': use more than 0"),
+        (["--json", "no/such/folder/out.json"], "its folder does not exist"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        parse(argv)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_names_every_section_and_tells_what_it_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for section, text in SECTIONS.items():
+        assert f"  {section:<10} {text}" in said

@@ -1,0 +1,44 @@
+"""A run with a time limit, with a script in Pulumi's place. Cannot prove how the real one ends its plugins."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import pulumi
+from lab.engine import Engine
+from lab.state import Lab
+
+
+def engine(directory: Path, script: str) -> Engine:
+    command = directory / "pulumi"
+    command.write_text(f"#!/bin/bash\n{script}\n")
+    command.chmod(0o755)
+    return Engine(Lab("bench", directory / "lab"), command, "http://127.0.0.1:1")
+
+
+def test_a_run_that_ends_well_has_its_time(tmp_path: Path) -> None:
+    outcome = pulumi.run(engine(tmp_path, "exit 0"), ["up"], limit=60, cwd=tmp_path)
+    assert outcome.done
+    assert not outcome.note
+
+
+def test_a_run_that_fails_says_what_pulumi_said(tmp_path: Path) -> None:
+    script = "echo 'Updating'; echo 'error: no such stack' >&2; exit 255"
+    outcome = pulumi.run(engine(tmp_path, script), ["up"], limit=60, cwd=tmp_path)
+    assert outcome == pulumi.Outcome(None, "failed with 255", "error: no such stack")
+
+
+def test_a_run_over_its_limit_is_stopped_with_plugins_that_have_a_group_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi, "_GRACE", 1.0)
+    script = """\
+trap '' INT
+set -m
+sleep 300 &
+echo $! > plugin
+wait"""
+    outcome = pulumi.run(engine(tmp_path, script), ["up"], limit=2, cwd=tmp_path)
+    assert outcome == pulumi.Outcome(None, "stopped after 2 s")
+    plugin = Path(f"/proc/{(tmp_path / 'plugin').read_text().strip()}/stat")
+    assert not plugin.exists() or plugin.read_text().rpartition(")")[2].split()[0] == "Z"
