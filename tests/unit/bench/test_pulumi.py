@@ -1,5 +1,7 @@
 """A run with a time limit, with a script in Pulumi's place. Cannot prove how the real one ends its plugins."""
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,17 +30,21 @@ def test_a_run_that_fails_says_what_pulumi_said(tmp_path: Path) -> None:
     assert outcome == pulumi.Outcome(None, "failed with 255", "error: no such stack")
 
 
-def test_a_run_over_its_limit_is_stopped_with_plugins_that_have_a_group_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_over_its_limit_is_stopped_and_said_to_be(tmp_path: Path) -> None:
+    outcome = pulumi.run(engine(tmp_path, "exec sleep 300"), ["up"], limit=0.2, cwd=tmp_path)
+    assert outcome == pulumi.Outcome(None, "stopped after 0.2 s")
+
+
+def test_what_is_stopped_takes_its_plugins_along_though_they_have_groups_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pulumi, "_GRACE", 1.0)
-    script = """\
-trap '' INT
-set -m
-sleep 300 &
-echo $! > plugin
-wait"""
-    outcome = pulumi.run(engine(tmp_path, script), ["up"], limit=2, cwd=tmp_path)
-    assert outcome == pulumi.Outcome(None, "stopped after 2 s")
-    plugin = Path(f"/proc/{(tmp_path / 'plugin').read_text().strip()}/stat")
+    script = "trap '' INT; set -m; sleep 300 & echo $!; wait"
+    with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        plugin = Path(f"/proc/{int(process.stdout.readline())}/stat")
+        assert plugin.exists()
+        pulumi._stop(process)
+    assert process.returncode == -signal.SIGKILL
+    # A process that has ended stays as a zombie until whoever inherited it looks.
     assert not plugin.exists() or plugin.read_text().rpartition(")")[2].split()[0] == "Z"
