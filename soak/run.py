@@ -103,7 +103,7 @@ class _Faults:
         if fault.device is None:
             self._site.begin_fault(fault.name, fault.duration)
         else:
-            self._site.break_agent(self._site.devices[fault.device], fault.name)
+            self._site.break_device(self._site.devices[fault.device], fault.name)
 
     def _title(self, fault: Fault) -> str:
         return fault.name if fault.device is None else f"{fault.name} on {self._site.devices[fault.device].name}"

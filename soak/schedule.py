@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from lab.path import faults
 
-AGENT_RESTARTED, AGENT_KILLED = "agent-restarted", "agent-killed"
-AGENT_FAULTS = {
+AGENT_RESTARTED, AGENT_KILLED, HUNG_UP = "agent-restarted", "agent-killed", "hung-up"
+DEVICE_FAULTS = {
     AGENT_RESTARTED: "`systemctl restart` of the agent's unit",
     AGENT_KILLED: "`kill -9` of the agent's process",
+    HUNG_UP: "AWS IoT hangs up on the device",
 }
-"""Faults of one device's agent; they take a moment and have no duration."""
-NAMES = {**faults.NAMES, **AGENT_FAULTS}
+"""Faults of one device; they take a moment and have no duration."""
+NAMES = {**faults.NAMES, **DEVICE_FAULTS}
+OUTLIVED = frozenset({"certificate-expired", "dns-down"})
+"""Faults that a connection outlives: only a new one meets them, so that AWS IoT hangs up once they have begun."""
 
 SHORTEST_RUN = 30.0
 """Seconds: less has no room for faults and for a quiet end."""
 SHORTEST = 2.0
+# From one fault's start to the next one's, in shares of the longest duration.
+_AFTER = (0.4, 1.8)
 APART = 10.0
 """Seconds between the end of a fault and the next one of its kind, which the lab refuses while the first is under way:
 a fault that takes units along, such as `clock-skew`, ends later than planned."""
@@ -30,7 +35,7 @@ class Fault:
         start: Seconds after the first message.
         name: One of `NAMES`.
         duration: Seconds; 0 for what happens in a moment.
-        device: Number of the device whose agent is meant; None where the path of all of them breaks.
+        device: Number of the device that is meant; None where the path of all of them breaks.
     """
 
     start: float
@@ -65,8 +70,8 @@ def longest_fault(seconds: float) -> float:
 def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
     """Draw the faults of a run.
 
-    Kinds are dealt like cards, so that each comes once before one comes twice. A fault begins half to two and a half
-    times the longest duration after the one before it: some overlap, and between others the path is whole for a while.
+    Kinds are dealt like cards, so that each comes once before one comes twice. A fault begins some time after the one
+    before it began, by the longest duration on average: some overlap, and between others the path is whole for a while.
 
     Args:
         seed: The same seed gives the same faults.
@@ -88,13 +93,13 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
         name = next((card for card in cards if free_from.get(card, 0) <= start), None)
         if name is not None:
             cards.remove(name)
-            of_agent = name in AGENT_FAULTS
-            duration = 0.0 if of_agent else _tenths(rng.uniform(SHORTEST, min(longest, end - start)))
-            fault = Fault(_tenths(start), name, duration, rng.randrange(devices) if of_agent else None)
+            of_device = name in DEVICE_FAULTS
+            duration = 0.0 if of_device else _tenths(rng.uniform(SHORTEST, min(longest, end - start)))
+            fault = Fault(_tenths(start), name, duration, rng.randrange(devices) if of_device else None)
             if fault.end <= end:
                 drawn.append(fault)
                 free_from[name] = fault.end + APART
-        start += rng.uniform(0.5, 2.5) * longest
+        start += rng.uniform(*_AFTER) * longest
     return drawn
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from lab.commands import down
 from lab.engine import STACK, Engine, PluginSource, find_or_build
 from lab.engine.engine import CHECKOUT
 from lab.path import hosts, lifecycle, preflight
+from lab.path.parts import IOT, service_directory
+from lab.path.services import ROOT
 from lab.report import Report
 from lab.state import Lab
 from soak.errors import SoakError
-from soak.schedule import AGENT_KILLED
+from soak.schedule import AGENT_KILLED, HUNG_UP, OUTLIVED
 
 AGENT = "private-iot-agent.service"
 HOME_INTERFACE = "wlan0"
@@ -32,11 +35,13 @@ class Device:
 
     Attributes:
         name: Its host.
+        client_id: Its MQTT client ID.
         topic_prefix: What its topics begin with.
         router: Address of its home network's router, which is its DNS server as well.
     """
 
     name: str
+    client_id: str
     topic_prefix: str
     router: str
 
@@ -70,14 +75,16 @@ class Site:
         hop = _hop(lifecycle.status(self.lab), "iot")
         return int(hop["status"]["counters"]["accepted"])
 
-    def break_agent(self, device: Device, name: str) -> None:
-        """Restart or kill a device's agent.
+    def break_device(self, device: Device, name: str) -> None:
+        """Restart or kill a device's agent, or hang up on it.
 
         Args:
             device: The device.
-            name: One of `soak.schedule.AGENT_FAULTS`.
+            name: One of `soak.schedule.DEVICE_FAULTS`.
         """
-        if name == AGENT_KILLED:
+        if name == HUNG_UP:
+            self.hang_up(device)
+        elif name == AGENT_KILLED:
             shown = self.run(device.name, "systemctl", "show", "-p", "MainPID", AGENT)
             number = int(shown.strip().partition("=")[2])
             # 0: another fault has it restarting just now, so that it is away already.
@@ -86,9 +93,16 @@ class Site:
         else:
             self.run(device.name, "systemctl", "restart", AGENT)
 
+    def hang_up(self, *devices: Device) -> None:
+        """Have AWS IoT's front end the connections of devices; nothing happens to those that have none."""
+        names = [device.client_id for device in devices]
+        self.run(IOT, *module("hang_up", f"{service_directory('gateway')}/control.sock", *names))
+
     def begin_fault(self, name: str, seconds: float) -> None:
         """Break the path; the lab ends it by itself."""
         lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": seconds})
+        if name in OUTLIVED:
+            self.hang_up(*self.devices)
 
     def faults(self) -> dict[str, float]:
         """Return the faults that are under way, with the seconds left of each."""
@@ -99,6 +113,11 @@ class Site:
         """End all faults."""
         for name in self.faults():
             lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
+
+
+def module(name: str, *words: str) -> list[str]:
+    """Return the command that runs one of `soak.programs` in a host."""
+    return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", f"soak.programs.{name}", *words]
 
 
 @contextmanager
@@ -151,10 +170,7 @@ def _build(lab: Lab, names: Sequence[str], report: Report) -> Site:
     status = lifecycle.status(lab)
     return Site(
         lab=lab,
-        devices=tuple(
-            Device(name, outputs["devices"][name]["topicPrefix"], _router(_run(lab, name, ("ip", "-j", "route"))))
-            for name in names
-        ),
+        devices=tuple(_device(lab, name, outputs["devices"][name]) for name in names),
         servers=tuple(
             address.partition(":")[0]
             for hop in status["hops"]
@@ -163,6 +179,12 @@ def _build(lab: Lab, names: Sequence[str], report: Report) -> Site:
         ),
         iot_address=_hop(status, "iot")["addresses"][0],
     )
+
+
+def _device(lab: Lab, name: str, bundle: dict[str, Any]) -> Device:
+    routes = json.loads(_run(lab, name, ("ip", "-j", "route")))
+    router = next(route["gateway"] for route in routes if route["dst"] == "default")
+    return Device(name, bundle["iot"]["clientId"], bundle["topicPrefix"], router)
 
 
 def _deploy(engine: Engine, names: Sequence[str]) -> dict[str, Any]:
@@ -208,8 +230,3 @@ def _wait_until_connected(lab: Lab, name: str) -> None:
 def _hop(status: dict[str, Any], kind: str) -> dict[str, Any]:
     hop: dict[str, Any] = next(hop for hop in status["hops"] if hop["hop"] == kind)
     return hop
-
-
-def _router(shown: str) -> str:
-    routes = json.loads(shown)
-    return str(next(route["gateway"] for route in routes if route["dst"] == "default"))

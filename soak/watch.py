@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -13,10 +12,9 @@ from typing import Any
 
 from lab.path import hosts
 from lab.path.parts import IOT, service_directory
-from lab.path.services import ROOT
 from soak.accounting import Arrival, Sample, outside
 from soak.errors import SoakError
-from soak.site import HOME_INTERFACE, Device, Site
+from soak.site import HOME_INTERFACE, Device, Site, module
 
 TOPIC = "soak"
 SAMPLE_EVERY = 1.0
@@ -94,10 +92,6 @@ class Program:
     def _words(self) -> str:
         self._said.seek(0)
         return " / ".join(self._said.read().splitlines()[-5:]) or "it said nothing"
-
-
-def _module(name: str, *words: str) -> list[str]:
-    return ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", f"soak.programs.{name}", *words]
 
 
 def wait_until(condition: Callable[[], object], what: str, patience: float = _PATIENCE) -> None:
@@ -178,7 +172,7 @@ def listening(site: Site, seen: dict[str, Seen]) -> Iterator[Program]:
             ready.set()
 
     broker = f"{service_directory('broker')}/mosquitto.sock"
-    with running(site, IOT, _module("listen", broker, *topics), take) as program:
+    with running(site, IOT, module("listen", broker, *topics), take) as program:
         wait_until(ready.is_set, "the listener behind AWS IoT's front")
         yield program
 
@@ -196,7 +190,7 @@ def running(site: Site, host: str, argv: list[str], take: Callable[[str], None])
 @contextmanager
 def sampling(site: Site, device: Device, seen: Seen) -> Iterator[Program]:
     """Take the memory of a device's programs, and its agent's status, while the block runs."""
-    with running(site, device.name, _module("sample", str(SAMPLE_EVERY)), seen.take_sample) as program:
+    with running(site, device.name, module("sample", str(SAMPLE_EVERY)), seen.take_sample) as program:
         wait_until(lambda: seen.status and seen.agent and seen.openvpn, f"the first sample of {device.name}")
         yield program
 
@@ -204,7 +198,7 @@ def sampling(site: Site, device: Device, seen: Seen) -> Iterator[Program]:
 @contextmanager
 def publishing(site: Site, device: Device, rate: float, seen: Seen) -> Iterator[Program]:
     """Publish while the block runs."""
-    with running(site, device.name, _module("publish", TOPIC, str(rate)), seen.take_publication) as program:
+    with running(site, device.name, module("publish", TOPIC, str(rate)), seen.take_publication) as program:
         yield program
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.path import faults
-from soak.schedule import AGENT_FAULTS, APART, NAMES, SHORTEST_RUN, longest_fault, quiet_end, schedule
+from soak.schedule import APART, DEVICE_FAULTS, NAMES, OUTLIVED, SHORTEST_RUN, longest_fault, quiet_end, schedule
 
 SEEDS = st.integers(0, 2**32 - 1)
 SECONDS = st.floats(SHORTEST_RUN, 7200)
@@ -26,7 +26,7 @@ def test_every_fault_is_known_and_lies_within_the_run_with_a_quiet_end(seed: int
     for fault in drawn:
         assert fault.name in NAMES
         assert 0 < fault.start <= fault.end <= seconds - quiet_end(seconds)
-        if fault.name in AGENT_FAULTS:
+        if fault.name in DEVICE_FAULTS:
             assert fault.device in range(devices)
             assert fault.duration == 0
         else:
@@ -65,3 +65,7 @@ def test_some_faults_overlap_and_others_do_not() -> None:
 
 def test_another_seed_draws_other_faults() -> None:
     assert len({tuple(schedule(seed, 600)) for seed in range(50)}) == 50
+
+
+def test_the_faults_that_a_connection_outlives_are_faults_of_the_lab() -> None:
+    assert set(faults.NAMES) >= OUTLIVED
