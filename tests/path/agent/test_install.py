@@ -11,12 +11,10 @@ import sys
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from device_agent.installation import GUARD_UNIT, TRIAL_FILE, TRIAL_SERVICE
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
+from tests.path.agent.rotation import issue
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(600)]
 UP = {AGENT: "active", TUNNEL: "active"}
@@ -24,21 +22,10 @@ UP = {AGENT: "active", TUNNEL: "active"}
 
 def fresh_bundle(house: House, name: str = "pi-1", *, active: bool = True) -> dict[str, Any]:
     """Issue the device another certificate, as a rotation does."""
-    iot = house.aws.client("iot")
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    issued = iot.create_certificate_from_csr(
-        certificateSigningRequest=request.public_bytes(serialization.Encoding.PEM).decode(), setAsActive=active
-    )
-    iot.attach_policy(policyName=house.made.policy_name, target=issued["certificateArn"])
-    iot.attach_thing_principal(thingName=name, principal=issued["certificateArn"])
+    issued = issue(house.aws, name, house.made.policy_name, active=active)
     house.sync()
     bundle = house.bundle(name)
-    bundle["iot"]["certificatePem"] = issued["certificatePem"]
-    bundle["iot"]["privateKeyPem"] = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
+    bundle["iot"]["certificatePem"], bundle["iot"]["privateKeyPem"] = issued.pem, issued.key_pem
     return bundle
 
 

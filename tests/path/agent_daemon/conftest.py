@@ -1,4 +1,4 @@
-"""Fixtures: a gateway with its broker, a device before it, and somebody who listens."""
+"""Fixtures: a gateway with its broker, a device before it, and somebody who listens; and the whole lab."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.path.agent_daemon.loopback import Device, Receiver, running_device
+from tests.path.agent_daemon.sandbox import Sandbox, running_sandbox
 from tests.path.gateway.stack import Stack, Tunnel, running_stack
 
 
@@ -34,3 +35,10 @@ def device(stack: Stack) -> Iterator[Device]:
     """A device whose daemon is not started yet."""
     with running_device(stack) as installed:
         yield installed
+
+
+@pytest.fixture(scope="package")
+def sandbox() -> Iterator[Sandbox]:
+    """A running lab whose device has the agent installed; each test leaves it connected."""
+    with running_sandbox() as built:
+        yield built

@@ -4,6 +4,7 @@ It listens behind the gateway, on the broker's own socket, so that no fault of t
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -42,7 +43,10 @@ def main(path: str) -> None:
             port=0,
             socket_options=options,
             connect_options=mqtt5.ConnectPacket(
-                client_id="listener", keep_alive_interval_sec=60, session_expiry_interval_sec=3600
+                # Another listener's session would begin with what came since.
+                client_id=f"listener-{os.getpid()}-{time.time_ns()}",
+                keep_alive_interval_sec=60,
+                session_expiry_interval_sec=3600,
             ),
             # The broker keeps what comes while it is not listened to, and itself may be killed.
             session_behavior=mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS,

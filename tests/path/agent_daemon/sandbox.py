@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.cloud import server
 from lab.path import hosts, lifecycle
 from lab.path.parts import service_directory
 from lab.path.read import Aws
 from lab.report import Report
 from lab.state import Lab
+from tests.path.agent.rotation import FreshCertificate
 from tests.path.agent_daemon import listener_program
 from tests.path.agent_daemon.loopback import wait_until
 from tests.path.walk_through_by_hand import DNS_SERVER, TOPIC_PREFIX, VPC_CIDR, WalkThrough, make
@@ -28,6 +31,7 @@ from tests.path.walk_through_by_hand import DNS_SERVER, TOPIC_PREFIX, VPC_CIDR, 
 REGION = "ap-northeast-1"
 DEVICE = "pi-1"
 HOME_INTERFACE = "wlan0"
+TUNNEL = "openvpn-client@clientvpn.service"
 
 
 @dataclass
@@ -68,8 +72,8 @@ class Sandbox:
             patience,
         )
 
-    def bundle(self) -> str:
-        """Write the device's bundle as the stack's output has it."""
+    def bundle(self, certificate: FreshCertificate | None = None) -> str:
+        """Write the device's bundle as the stack's output has it, with another certificate if one is given."""
         device = self.made.devices[DEVICE]
         return json.dumps(
             {
@@ -80,8 +84,8 @@ class Sandbox:
                 "iot": {
                     "endpoint": self.made.iot_endpoint,
                     "clientId": DEVICE,
-                    "certificatePem": device.certificate_pem,
-                    "privateKeyPem": device.key_pem,
+                    "certificatePem": certificate.pem if certificate else device.certificate_pem,
+                    "privateKeyPem": certificate.key_pem if certificate else device.key_pem,
                 },
                 "network": {
                     "vpcCidr": VPC_CIDR,
@@ -102,6 +106,14 @@ class Sandbox:
         finally:
             if name in lifecycle.ask(self.lab, {"command": "faults"}):
                 lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
+
+    def install(self, bundle: str) -> subprocess.CompletedProcess[str]:
+        """Pipe a bundle into the installation."""
+        return self.run("device-agent", "install", "-", text=bundle)
+
+    def sync(self) -> None:
+        """Bring the network up to date with the cloud."""
+        lifecycle.sync(self.lab, Report(quiet=True))
 
     def agent_process(self) -> int:
         """Give the agent's process number inside the device's host."""
@@ -125,7 +137,7 @@ def running_sandbox() -> Iterator[Sandbox]:
         made = make(aws, devices=(DEVICE,))
         lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
         sandbox = Sandbox(lab, aws, made)
-        done = sandbox.run("device-agent", "install", "-", text=sandbox.bundle())
+        done = sandbox.install(sandbox.bundle())
         assert done.returncode == 0, done.stderr
         sandbox.wait_connected()
         yield sandbox
@@ -148,8 +160,13 @@ class Listener:
         program = str(Path(listener_program.__file__).resolve())
         process = sandbox.start("iot", sys.executable, program, broker)
         assert process.stdout is not None
-        first = process.stdout.readline().strip()
-        assert first == listener_program.READY, process.communicate()[1]
+        # A status message that is retained may come before the subscription's answer.
+        for line in process.stdout:
+            if line.strip() == listener_program.READY:
+                break
+            self.arrivals.append(json.loads(line))
+        else:
+            raise AssertionError(process.communicate()[1])
 
         def read() -> None:
             assert process.stdout is not None
@@ -178,6 +195,7 @@ class Publishing:
 
     receipts: list[dict[str, Any]] = field(default_factory=list)
     sent: int = 0
+    duplicates: int = 0
 
     @contextmanager
     def running(self, sandbox: Sandbox, *, every: float) -> Iterator[Publishing]:
@@ -260,6 +278,21 @@ def measure_return(listener: Listener, since: float, patience: float = 120) -> f
         return next((item["at"] for item in listener.data() if item["at"] > since), None)
 
     return float(wait_until(first, "a message after the path's return", patience)) - since
+
+
+def check(listener: Listener, publishing: Publishing) -> int:
+    """Check that all that was acknowledged has come, in order; give the number of duplicates."""
+    wanted = [receipt["id"] for receipt in publishing.receipts]
+    wait_until(lambda: listener.ids() >= set(wanted), "every acknowledged message", 120)
+    came = [item["properties"]["message-id"] for item in listener.data()]
+    assert list(dict.fromkeys(came)) == wanted, "the order changed"
+    return len(came) - len(wanted)
+
+
+def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Print a line past pytest's capture."""
+    with capsys.disabled():
+        sys.stdout.write(f"\n{text}\n")
 
 
 def now() -> float:

@@ -6,8 +6,7 @@ real network. Times are printed, not judged.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import random
 
 import pytest
 
@@ -17,9 +16,10 @@ from tests.path.agent_daemon.sandbox import (
     Publishing,
     Sandbox,
     capture,
+    check,
     measure_return,
     now,
-    running_sandbox,
+    say,
 )
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(600)]
@@ -34,26 +34,6 @@ FAULTS = (
     "certificate-expired",
 )
 SECONDS = 8.0
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with running_sandbox() as built:
-        yield built
-
-
-def check(listener: Listener, publishing: Publishing) -> int:
-    """Check that all that was acknowledged has come, in order; give the number of duplicates."""
-    wanted = [receipt["id"] for receipt in publishing.receipts]
-    wait_until(lambda: listener.ids() >= set(wanted), "every acknowledged message", 120)
-    came = [item["properties"]["message-id"] for item in listener.data()]
-    assert list(dict.fromkeys(came)) == wanted, "the order changed"
-    return len(came) - len(wanted)
-
-
-def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        sys.stdout.write(f"\n{text}\n")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -76,19 +56,39 @@ def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_during(
     )
 
 
-def test_a_broker_that_is_killed_takes_nothing_of_the_queue_with_it(sandbox: Sandbox) -> None:
-    """What the broker has acknowledged dies with it here, so that the agent's own counts are what is compared."""
+def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_while_the_broker_is_down(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lab's broker forgets its listeners when it is killed, and what it acknowledges before they are back.
+
+    So that nothing is lost is shown by what was acknowledged, and by the order and the gaps of what was heard.
+    """
     sandbox.wait_connected()
     before = sandbox.status()["queue"]
-    with Publishing().running(sandbox, every=0.05) as publishing:
-        wait_until(lambda: publishing.sent > 20, "the first messages")
-        with sandbox.fault("broker-down", SECONDS):
-            pass
-    wait_until(lambda: sandbox.status()["queue"]["depth"] == 0, "an empty queue", 120)
-    after = sandbox.status()["queue"]
-    assert after["accepted"] - before["accepted"] == publishing.sent
-    assert after["sent"] - before["sent"] == publishing.sent
-    assert after["refused"] == before["refused"]
+    with Listener().listening(sandbox) as listener:
+        with capture(sandbox) as outside, Publishing().running(sandbox, every=0.05) as publishing:
+            wait_until(lambda: len(listener.data()) > 20, "the first messages")
+            with sandbox.fault("broker-down", SECONDS):
+                pass
+            after = measure_return(listener, now())
+        wait_until(lambda: sandbox.status()["queue"]["depth"] == 0, "an empty queue", 120)
+        wanted = [receipt["id"] for receipt in publishing.receipts]
+        wait_until(lambda: wanted[-1] in listener.ids(), "the last message")
+    queue = sandbox.status()["queue"]
+    assert queue["accepted"] - before["accepted"] == queue["sent"] - before["sent"] == publishing.sent
+    assert queue["refused"] == before["refused"]
+    came = [item["properties"]["message-id"] for item in listener.data()]
+    first_arrivals = list(dict.fromkeys(came))
+    assert first_arrivals == [id_ for id_ in wanted if id_ in set(came)], "the order changed"
+    unheard = [place for place, id_ in enumerate(wanted) if id_ not in set(came)]
+    assert not unheard or unheard == list(range(unheard[0], unheard[-1] + 1)), "lost in more than one moment"
+    assert outside == []
+    say(
+        capsys,
+        f"broker-down for {SECONDS:g} s: {publishing.sent} messages, all acknowledged, {len(unheard)} before the"
+        f" listener was back, {len(came) - len(first_arrivals)} twice, none outside;"
+        f" the first arrived {after:.2f} s after the fault's end",
+    )
 
 
 def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
@@ -119,20 +119,25 @@ def unique(listener: Listener) -> list[dict[str, str]]:
     return list({item["properties"]["message-id"]: item for item in listener.data()}.values())
 
 
-def test_kill_9_of_the_agent_loses_nothing_and_systemd_starts_it_again(
+def test_kill_9_of_the_agent_at_random_moments_loses_nothing_and_systemd_starts_it_again(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    seed = random.randrange(1_000_000)  # noqa: S311 - no secret
+    say(capsys, f"killing with seed {seed}")
+    moments = random.Random(seed)  # noqa: S311 - no secret
     sandbox.wait_connected()
     with Listener().listening(sandbox) as listener:
         with Publishing().running(sandbox, every=0.02) as publishing:
-            for kill in range(1, 4):
-                wait_until(lambda: len(listener.data()) > 100 * kill, "the next kill", 60)  # noqa: B023 - at once
+            for _kill in range(4):
+                wanted = len(listener.data()) + moments.randrange(1, 100)
+                wait_until(lambda: len(listener.data()) >= wanted, "the next kill", 60)  # noqa: B023 - at once
                 before = sandbox.agent_process()
-                sandbox.kill_agent()
+                # From its very start on: before it listens, before it is connected, while it sends.
+                sandbox.run("sh", "-c", f"sleep {moments.uniform(0, 0.5):f}; kill -9 {before}")
                 wait_until(lambda: sandbox.agent_process() not in (0, before), "the restart")  # noqa: B023 - at once
-                sandbox.wait_connected()
         duplicates = check(listener, publishing)
-    say(capsys, f"3 kills of the agent: {publishing.sent} messages, none lost, {duplicates} twice")
+    sandbox.wait_connected()
+    say(capsys, f"4 kills of the agent: {publishing.sent} messages, none lost, {duplicates} twice")
 
 
 def test_the_agent_runs_as_its_own_user_and_may_restart_the_tunnel(sandbox: Sandbox) -> None:
