@@ -6,6 +6,7 @@ than about this project. docs/performance.md tells what each figure is and what 
 
 import argparse
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -55,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 where a section could not be measured.
     """
     arguments = parse(argv)
+    if arguments.show:
+        for section, measured in json.loads(arguments.show.read_text())["sections"].items():
+            _show(section, measured)
+        return 0
     report = Report()
     path = results.default_path()
     found: dict[str, Any] = {
@@ -78,10 +83,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             found["sections"][section] = measured
             for file in filter(None, (path, arguments.json)):
                 results.write(file, found)
-            for title, text in TABLES[section](measured):
-                print(f"\n### {title}\n\n{text}", flush=True)
+            _show(section, measured)
     report.say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return 1 if failed else 0
+
+
+def _show(section: str, measured: dict[str, Any]) -> None:
+    for title, text in TABLES[section](measured):
+        print(f"\n### {title}\n\n{text}", flush=True)
 
 
 def _work(
@@ -126,6 +135,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure (default: everything)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument(
+        "--show", type=Path, metavar="FILE", help="print the tables of an earlier run's file, and measure nothing"
+    )
+    parser.add_argument(
         "--devices", type=_list(_whole), default=engine.DEVICES, help="engine: numbers of devices (1,10,100,1000)"
     )
     parser.add_argument(
@@ -150,6 +162,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no section is named {', '.join(unknown)}: choose from {', '.join(SECTIONS)}")
     arguments.sections = [name for name in SECTIONS if name in (arguments.sections or SECTIONS)]
+    if arguments.show and not arguments.show.is_file():
+        parser.error(f"--show {arguments.show}: there is no such file")
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         parser.error(f"--json {arguments.json}: its folder does not exist")
     return arguments

@@ -1,10 +1,11 @@
 """The benchmark's command line. Runs no benchmark."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import SECTIONS, parse
+from bench.__main__ import SECTIONS, main, parse
 from bench.tables import TABLES
 
 
@@ -37,6 +38,7 @@ def test_lists_are_sorted_so_that_growth_makes_sense() -> None:
         (["--messages", "0"], "'0': use a whole number"),
         (["--outages", "5,-1"], "'-1': use more than 0"),
         (["--limit", "nan"], "'nan': use more than 0"),
+        (["--show", "no-such.json"], "there is no such file"),
         (["--json", "no/such/folder/out.json"], "its folder does not exist"),
     ],
 )
@@ -48,6 +50,17 @@ def test_wrong_arguments_are_refused_by_name(
         parse(argv)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_tables_of_an_earlier_run_are_printed_from_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = {"stage": "pulumi up", "seconds": 6.0, "share": 0.75}
+    memory = {"what": "in all", "bytes": 2**20, "share": 1.0}
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({"sections": {"lab-up": {"rows": [stage], "memory": [memory]}}}))
+    assert main(["--show", str(file)]) == 0
+    assert "| pulumi up | 6.00 |   75% |" in capsys.readouterr().out
 
 
 def test_help_names_every_section_and_tells_what_it_measures(capsys: pytest.CaptureFixture[str]) -> None:
