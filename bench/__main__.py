@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(argv)
     if arguments.show:
-        for section, measured in json.loads(arguments.show.read_text())["sections"].items():
+        earlier = json.loads(arguments.show.read_text())
+        print(results.heading(earlier))
+        for section, measured in earlier["sections"].items():
             _show(section, measured)
         return 0
     report = Report()
@@ -68,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "versions": results.versions(),
         "sections": {},
     }
+    print(results.heading(found), flush=True)
     failed = False
     with contextlib.ExitStack() as stack:
         work = _work(arguments, report, stack)

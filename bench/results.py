@@ -96,6 +96,16 @@ def versions() -> dict[str, str | None]:
     }
 
 
+def heading(found: Mapping[str, Any]) -> str:
+    """Return the line that stands above all tables: when, on what, with what."""
+    hardware = found["machine"]
+    used = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if version)
+    return (
+        f"{found['at'][:10]}; {hardware['cpus']} cores ({hardware['architecture']}),"
+        f" {hardware['memory_bytes'] / 2**30:.0f} GiB, load {hardware['load_before']:g} before the run; {used}"
+    )
+
+
 def _said(argv: list[str], pattern: str) -> str | None:
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     try:

@@ -58,9 +58,18 @@ def test_the_tables_of_an_earlier_run_are_printed_from_its_file(
     stage = {"stage": "pulumi up", "seconds": 6.0, "share": 0.75}
     memory = {"what": "in all", "bytes": 2**20, "share": 1.0}
     file = tmp_path / "run.json"
-    file.write_text(json.dumps({"sections": {"lab-up": {"rows": [stage], "memory": [memory]}}}))
+    machine = {"cpus": 2, "architecture": "x86_64", "memory_bytes": 2**32, "load_before": 0.5}
+    found = {
+        "at": "2026-11-24T12:00:00Z",
+        "machine": machine,
+        "versions": {"python": "3.11.7", "openvpn": None},
+        "sections": {"lab-up": {"rows": [stage], "memory": [memory]}},
+    }
+    file.write_text(json.dumps(found))
     assert main(["--show", str(file)]) == 0
-    assert "| pulumi up | 6.00 |   75% |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("2026-11-24; 2 cores (x86_64), 4 GiB, load 0.5 before the run; python 3.11.7\n")
+    assert "| pulumi up | 6.00 |   75% |" in said
 
 
 def test_help_names_every_section_and_tells_what_it_measures(capsys: pytest.CaptureFixture[str]) -> None:
