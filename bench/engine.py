@@ -98,6 +98,9 @@ def _row(report: Report, pulumi: Path, count: int, limit: float, before: Sequenc
         **{key: outcome.seconds for key, outcome in outcomes.items()},
         "preview_ratio": ratio(preview.seconds, empty_preview.seconds),
         "up_ratio": ratio(up.seconds, empty_up.seconds),
+        "peak_bytes": up.peak_bytes,
+        "empty_peak_bytes": empty_up.peak_bytes,
+        "peak_ratio": ratio(up.peak_bytes, empty_up.peak_bytes),
         "state_bytes": len(state.encode()) or None,
         "notes": {key: outcome.note for key, outcome in outcomes.items() if outcome.note},
     }

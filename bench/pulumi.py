@@ -14,6 +14,8 @@ from pathlib import Path
 from lab.engine import Engine
 
 _GRACE = 30.0
+_LOOK = 0.25
+"""Seconds between looks at the memory."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class Outcome:
         seconds: Its wall time; None where it did not end well.
         note: Why it did not.
         said: What Pulumi said to that.
+        peak_bytes: The most memory that its own process had resident (VmHWM), its plugins left out.
     """
 
     seconds: float | None
     note: str = ""
     said: str = ""
+    peak_bytes: int | None = None
 
     @property
     def done(self) -> bool:
@@ -58,20 +62,38 @@ def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) ->
             # Its plugins have process groups of their own; the session is what they share.
             start_new_session=True,
         )
+        peak: int | None = None
         try:
-            code = process.wait(limit)
+            while (code := _wait(process, min(_LOOK, started + limit - time.monotonic()))) is None:
+                peak = _peak(process.pid) or peak
+                if time.monotonic() >= started + limit:
+                    _stop(process)
+                    return Outcome(None, f"stopped after {limit:g} s", peak_bytes=peak)
             seconds = time.monotonic() - started
-        except BaseException as error:
+        except BaseException:
             _stop(process)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            return Outcome(None, f"stopped after {limit:g} s")
+            raise
         if code != 0:
             output.seek(0)
             lines = output.read().decode(errors="replace").splitlines()
             said = next((line.strip() for line in lines if "error:" in line), "")
-            return Outcome(None, f"failed with {code}", said)
-    return Outcome(seconds)
+            return Outcome(None, f"failed with {code}", said, peak)
+    return Outcome(seconds, peak_bytes=peak)
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, seconds))
+    return None
+
+
+def _peak(pid: int) -> int | None:
+    """Return the most that a process has had resident so far (proc(5), ``VmHWM``); None once it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -24,6 +24,18 @@ def _engine(measured: dict[str, Any]) -> Tables:
                     Column("up_ratio", "ratio", times),
                     Column("growth", "growth a device", times),
                     Column("growth_over_empty", "over the empty one's", times),
+                ],
+                rows,
+            ),
+        ),
+        (
+            "Engine: memory of Pulumi's own process during `pulumi up`, and the state it leaves",
+            table(
+                [
+                    Column("devices", "devices"),
+                    Column("peak_bytes", "most, MiB", number(0, _MIB)),
+                    Column("empty_peak_bytes", "empty, MiB", number(0, _MIB)),
+                    Column("peak_ratio", "ratio", times),
                     Column("state_bytes", "state, MiB", number(2, _MIB)),
                 ],
                 rows,

@@ -27,12 +27,13 @@ def test_a_run_that_ends_well_has_its_time(tmp_path: Path) -> None:
 def test_a_run_that_fails_says_what_pulumi_said(tmp_path: Path) -> None:
     script = "echo 'Updating'; echo 'error: no such stack' >&2; exit 255"
     outcome = pulumi.run(engine(tmp_path, script), ["up"], limit=60, cwd=tmp_path)
-    assert outcome == pulumi.Outcome(None, "failed with 255", "error: no such stack")
+    assert (outcome.done, outcome.note, outcome.said) == (False, "failed with 255", "error: no such stack")
 
 
 def test_a_run_over_its_limit_is_stopped_and_said_to_be(tmp_path: Path) -> None:
     outcome = pulumi.run(engine(tmp_path, "exec sleep 300"), ["up"], limit=0.2, cwd=tmp_path)
-    assert outcome == pulumi.Outcome(None, "stopped after 0.2 s")
+    assert (outcome.done, outcome.note) == (False, "stopped after 0.2 s")
+    assert outcome.peak_bytes
 
 
 def test_what_is_stopped_takes_its_plugins_along_though_they_have_groups_of_their_own(
