@@ -7,6 +7,7 @@ than about this project. docs/performance.md tells what each figure is and what 
 import argparse
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -196,8 +197,7 @@ def _list(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        # As a shell has it for a command that Ctrl-C ended.
-        sys.exit(130)
+    # A lab is removed however the run ends; the exit codes are a shell's for a command that a signal ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    sys.exit(main())
