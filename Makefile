@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo demo-down setup system lint format test test-unit test-engine test-path reference requirements clean
+.PHONY: help bench demo demo-down setup system lint format soak test test-unit test-engine test-path reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ system: ## install the system packages that the lab needs (needs root; says what
 lint: setup ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy -p private_iot -p device_agent -p lab -p tests -p tools -p bench
+	$(BIN)/mypy -p private_iot -p device_agent -p lab -p tests -p tools -p bench -p soak
 	$(BIN)/mypy __main__.py settings.py
 
 format: setup ## format the code
@@ -54,6 +54,9 @@ test-path: setup system ## run the tier that needs network namespaces
 
 bench: setup ## measure `pulumi up` against as many empty resources (minutes)
 	$(BIN)/python -m bench
+
+soak: setup system ## run ten minutes of random faults and count what is lost (SECONDS=600 SEED=…)
+	$(BIN)/python -m soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 reference: setup ## write docs/configuration.md and docs/components.md anew
 	$(BIN)/python tools/write_reference.py

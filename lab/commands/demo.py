@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
     outputs = _outputs(lab, report)
     endpoint = outputs["iotEndpoint"]
     with show.stage("the device gets its bundle, as over ssh"):
-        show.device("device-agent", "install", "-", "--device", DEVICE, input=json.dumps(outputs["devices"]))
+        show.device("device-agent", "install", "-", input=json.dumps(outputs["devices"][DEVICE]))
     with show.stage("doctor: the path from the ground up"):
         show.device("device-agent", "doctor")
     with show.stage("ten messages go out and come back"):
