@@ -75,9 +75,14 @@ def spawn(unit: Unit, line: str, variables: Mapping[str, str]) -> processes.Proc
     directory = unit.get("WorkingDirectory", "/")
     if not Path(directory.removeprefix("-")).is_dir() and not directory.startswith("-"):
         raise UnitError(f"{unit.name}: WorkingDirectory={directory} does not exist")
+    as_user, variables = _as_user(unit), dict(variables)
+    if as_user and (library := variables.pop("LD_PRELOAD", None)):
+        # libfaketime (0.9.10) ends a program whose shared memory another user has made under the same process number,
+        # as setpriv would.
+        words = ["/usr/bin/env", f"LD_PRELOAD={library}", *words]
     with unit_log(unit.name).open("ab") as output:
         return processes.start(
-            [*_as_user(unit), *words],
+            [*as_user, *words],
             environment=variables,
             directory=directory.removeprefix("-"),
             output=output,
