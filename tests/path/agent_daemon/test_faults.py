@@ -41,6 +41,7 @@ def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_during(
     sandbox: Sandbox, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.wait_connected()
+    restarts = sandbox.agent_restarts()
     with Listener().listening(sandbox) as listener:
         with capture(sandbox) as outside, Publishing().running(sandbox, every=0.05) as publishing:
             wait_until(lambda: len(listener.data()) > 20, "the first messages")
@@ -49,6 +50,7 @@ def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_during(
             after = measure_return(listener, now())
         duplicates = check(listener, publishing)
     assert outside == []
+    assert sandbox.agent_restarts() == restarts, "the agent did not live through it"
     say(
         capsys,
         f"{fault} for {SECONDS:g} s: {publishing.sent} messages, none lost, {duplicates} twice, none outside;"
