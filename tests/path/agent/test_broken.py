@@ -6,6 +6,7 @@ their sources.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ import pytest
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
 from tests.path.walk_through_by_hand import (
+    DNS_SERVER,
     VPC_CIDR,
+    Authority,
+    Issued,
     alias_change,
     authorize,
     mqtt_permissions,
@@ -115,6 +119,42 @@ def test_an_identity_that_the_policy_does_not_allow_is_blamed(
             installed.run(*write, stdin=document)
 
 
+def test_a_vpn_certificate_that_has_expired_on_the_device_is_blamed_on_the_certificates(
+    house: House, installed: Device
+) -> None:
+    expired = house.made.authority.issue("pi-1.private-iot.internal", expired=True)
+    with agent_stopped(installed), vpn_identity(house, installed, expired):
+        others = frozenset({"tunnel", "interface"})
+        assert "expired" in blames(installed, "certificates", others=others)["seen"]
+
+
+def test_a_vpn_certificate_of_another_authority_is_blamed_on_the_interface(house: House, installed: Device) -> None:
+    foreign = Authority("another authority").issue("pi-1.private-iot.internal")
+    with agent_stopped(installed), vpn_identity(house, installed, foreign):
+        blames(installed, "interface")
+
+
+@contextmanager
+def vpn_identity(house: House, device: Device, issued: Issued) -> Iterator[None]:
+    """Put another VPN certificate and key into the device's profile while the block runs."""
+    mine, profile = house.made.devices["pi-1"].vpn, house.made.devices["pi-1"].config
+    other = profile.replace(mine.pem.strip(), issued.pem.strip()).replace(mine.key_pem.strip(), issued.key_pem.strip())
+    write = ["sh", "-c", "cat > /etc/openvpn/client/clientvpn.conf"]
+    device.run(*write, stdin=other)
+    device.run("systemctl", "restart", TUNNEL)
+    try:
+        yield
+    finally:
+        device.run(*write, stdin=profile)
+        device.run("systemctl", "restart", TUNNEL)
+
+
+def wait_for_tunnel(device: Device) -> None:
+    """Wait until the tunnel's DNS server is in use."""
+    done = device.run("timeout", "30", "sh", "-c", "until resolvectl dns tun0 | grep -q 10; do sleep 0.1; done")
+    assert done.returncode == 0
+
+
 # -- in the network ---------------------------------------------------------------------------------------------------
 
 FAULTS = {
@@ -152,6 +192,7 @@ class Cloud:
         self.ec2 = house.aws.client("ec2")
         self.iot = house.aws.client("iot")
         self.device = house.made.devices["pi-1"]
+        self.other_vpc = ""
 
     def revoke_authorization(self) -> None:
         self.ec2.revoke_client_vpn_ingress(
@@ -192,6 +233,33 @@ class Cloud:
 
     def create_record(self) -> None:
         self._record("CREATE")
+
+    def leave_zone(self) -> None:
+        """Take the VPC out of its zone, which keeps another one (Route 53 API, LastVPCAssociation)."""
+        self.other_vpc = self.ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+        self._associate("associate_vpc_with_hosted_zone", self.other_vpc)
+        self._associate("disassociate_vpc_from_hosted_zone", self.made.vpc_id)
+
+    def join_zone(self) -> None:
+        self._associate("associate_vpc_with_hosted_zone", self.made.vpc_id)
+        self._associate("disassociate_vpc_from_hosted_zone", self.other_vpc)
+        self.ec2.delete_vpc(VpcId=self.other_vpc)
+
+    def _associate(self, verb: str, vpc_id: str) -> None:
+        vpc = {"VPCRegion": self.aws.region, "VPCId": vpc_id}
+        getattr(self.aws.client("route53"), verb)(HostedZoneId=self.made.hosted_zone_id, VPC=vpc)
+
+    def _dns_server(self, address: str) -> None:
+        self.ec2.modify_client_vpn_endpoint(
+            ClientVpnEndpointId=self.made.client_vpn_endpoint_id,
+            DnsServers={"CustomDnsServers": [address], "Enabled": True},
+        )
+
+    def push_another_dns_server(self) -> None:
+        self._dns_server("10.0.0.9")
+
+    def push_dns_server(self) -> None:
+        self._dns_server(DNS_SERVER)
 
     def _policy(self, vpc_endpoint_id: str | None) -> None:
         account = self.aws.client("sts").get_caller_identity()["Account"]
@@ -234,6 +302,8 @@ CHANGES = {
     "no rule in the endpoint's security group": (Cloud.close_endpoint_group, Cloud.open_endpoint_group, {"tcp"}),
     "no rule in the VPN's security group": (Cloud.close_vpn_group, Cloud.open_vpn_group, {"tcp"}),
     "no record in the private zone": (Cloud.delete_record, Cloud.create_record, {"resolver"}),
+    "a zone that is not associated with the VPC": (Cloud.leave_zone, Cloud.join_zone, {"resolver"}),
+    "another DNS server": (Cloud.push_another_dns_server, Cloud.push_dns_server, {"resolver"}),
     "a policy without the condition": (Cloud.open_policy, Cloud.bind_policy, {"public-way"}),
     "a policy bound to another endpoint": (Cloud.bind_policy_elsewhere, Cloud.bind_policy, {"mqtt"}),
     "an inactive certificate": (Cloud.deactivate_certificate, Cloud.activate_certificate, {"tls", "mqtt"}),
@@ -251,6 +321,10 @@ def test_a_change_in_the_cloud_is_blamed_on_its_hop(house: House, installed: Dev
     with agent_stopped(installed):
         breaks(cloud)
         house.sync()
+        if change == "another DNS server":
+            # It is pushed when a connection begins.
+            installed.run("systemctl", "restart", TUNNEL)
+            wait_for_tunnel(installed)
         try:
             rows = installed.doctor()
             failed = [name for name, row in rows.items() if row["result"] == "failed"]
@@ -288,20 +362,25 @@ def test_a_vpn_endpoint_without_an_association_is_blamed_on_the_interface(house:
             installed.run("systemctl", "restart", TUNNEL)
 
 
-def test_a_revoked_vpn_certificate_is_blamed_on_the_interface(house: House, installed: Device) -> None:
-    ec2, made = house.aws.client("ec2"), house.made
+@pytest.mark.parametrize("problem", ["a revoked certificate", "a revocation list that has expired"])
+def test_a_revocation_is_blamed_on_the_interface(house: House, installed: Device, problem: str) -> None:
+    made = house.made
+    if problem == "a revoked certificate":
+        revocations = made.authority.revoke(made.devices["pi-1"].vpn)
+    else:
+        revocations = made.authority.revoke(valid_for=-datetime.timedelta(days=1))
     with agent_stopped(installed):
-        ec2.import_client_vpn_client_certificate_revocation_list(
-            ClientVpnEndpointId=made.client_vpn_endpoint_id,
-            CertificateRevocationList=made.authority.revoke(made.devices["pi-1"].vpn),
-        )
-        house.sync()
+        import_revocations(house, revocations)
         installed.run("systemctl", "restart", TUNNEL)
         try:
             blames(installed, "interface")
         finally:
-            ec2.import_client_vpn_client_certificate_revocation_list(
-                ClientVpnEndpointId=made.client_vpn_endpoint_id, CertificateRevocationList=made.authority.revoke()
-            )
-            house.sync()
+            import_revocations(house, made.authority.revoke())
             installed.run("systemctl", "restart", TUNNEL)
+
+
+def import_revocations(house: House, revocations: str) -> None:
+    house.aws.client("ec2").import_client_vpn_client_certificate_revocation_list(
+        ClientVpnEndpointId=house.made.client_vpn_endpoint_id, CertificateRevocationList=revocations
+    )
+    house.sync()
