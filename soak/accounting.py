@@ -149,13 +149,3 @@ def _common_slope(groups: Iterable[Sequence[Sample]]) -> float | None:
         above += sum((sample.at - at) * (sample.size - size) for sample in group)
         below += sum((sample.at - at) ** 2 for sample in group)
     return above / below if below else None
-
-
-def outside(lines: Iterable[str], canary: str) -> list[str]:
-    """Return the captured packets that had no business outside the tunnel.
-
-    Args:
-        lines: What tcpdump printed, one line a packet.
-        canary: Words by which the packets that proved the capture are known.
-    """
-    return [line for line in lines if canary not in line]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from soak.accounting import Memory, Sample, count, memory, outside
+from soak.accounting import Memory, Sample, count, memory
 from soak.watch import Seen
 
 VERSION = 1
@@ -46,8 +46,7 @@ def collect(
     seen: Mapping[str, Seen],
     faults: Sequence[Mapping[str, Any]],
     reconnections: int,
-    canary: str,
-    rules: Mapping[str, str],
+    allowed: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Count everything.
 
@@ -59,13 +58,12 @@ def collect(
         seen: What was seen of each device.
         faults: What was broken.
         reconnections: MQTT connections that AWS IoT's front accepted during the run.
-        canary: Words by which the packets that proved the capture are known.
-        rules: What was captured on each device, as pcap-filter(7) has it.
+        allowed: What may leave each device by its home network, from `soak.border.allowed`.
 
     Returns:
         ``passed``, ``options``, ``repeat``, ``devices`` by name, ``faults`` and what belongs to none of them.
     """
-    devices = {name: _device(item, canary, rules[name]) for name, item in seen.items()}
+    devices = {name: _device(item, allowed[name]) for name, item in seen.items()}
     passed = all(
         not device["messages"]["lost"] and not device["outside"]["packets"] and device["messages"]["published"]
         for device in devices.values()
@@ -85,10 +83,9 @@ def collect(
     }
 
 
-def _device(seen: Seen, canary: str, rule: str) -> dict[str, Any]:
+def _device(seen: Seen, allowed: Sequence[str]) -> dict[str, Any]:
     messages = count(seen.published, seen.arrivals)
     queue = seen.status["queue"]
-    packets = outside(seen.packets, canary)
     return {
         "messages": {
             "published": messages.published,
@@ -105,7 +102,11 @@ def _device(seen: Seen, canary: str, rule: str) -> dict[str, Any]:
             "queuedAtMost": seen.most_queued,
             "longestGapSeconds": messages.longest_gap,
         },
-        "outside": {"packets": len(packets), "first": [line.strip() for line in packets[:_SHOWN]], "rule": rule},
+        "outside": {
+            "packets": seen.outside.packets,
+            "destinations": [asdict(destination) for destination in seen.outside.destinations],
+            "allowed": list(allowed),
+        },
         "tunnelRestarts": sum(seen.tunnel_restarts.values()),
         "memory": {"agent": _memory(seen.agent), "openvpn": _memory(seen.openvpn)},
     }
@@ -142,10 +143,14 @@ def table(figures: Mapping[str, Any]) -> Iterator[str]:
         f" published for {figures['publishedForSeconds']:g} s, drained {figures['drainedAfterSeconds']:g} s later"
     )
     for name, device in devices.items():
-        yield f"outside the tunnel of {name} is: {device['outside']['rule']}"
+        yield f"outside the tunnel of {name} is what leaves by its home network, but for:"
+        yield from (f"  {condition}" for condition in device["outside"]["allowed"])
         if device["messages"]["lost"]:
             yield f"LOST on {name}: {', '.join(map(str, device['messages']['lostNumbers']))}"
-        yield from (f"OUTSIDE on {name}: {line}" for line in device["outside"]["first"])
+        yield from (
+            f"OUTSIDE on {name}: {item['packets']} packet(s) to {item['address']}, {item['protocol']} {item['port']}"
+            for item in device["outside"]["destinations"]
+        )
     yield "passed: nothing lost, nothing outside" if figures["passed"] else "FAILED"
     yield f"repeat with: {figures['repeat']}"
 

@@ -1,6 +1,5 @@
 """One long run: bring up, publish, break, wait, count."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from lab.errors import LabError
 from lab.report import Report
 from lab.state import Lab
 from soak import figures, watch
+from soak.border import allowed
 from soak.errors import SoakError
 from soak.schedule import NAMES, Fault, schedule
 from soak.site import Site, running_site
@@ -127,8 +127,6 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
         SoakError: The run could not be made.
         LabError: The lab could not be brought up.
     """
-    if shutil.which("tcpdump") is None:
-        raise SoakError("tcpdump is not installed: `apt-get install tcpdump`, or tools/install-system-packages")
     drawn = schedule(options.seed, options.seconds, options.devices)
     report.say(f"seed {options.seed}: {len(drawn)} faults of {len({fault.name for fault in drawn})} kinds")
     with running_site(lab, options.devices, report) as site:
@@ -137,7 +135,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
             helpers = [stack.enter_context(watch.listening(site, seen))]
             for device in site.devices:
                 helpers.append(stack.enter_context(watch.sampling(site, device, seen[device.name])))
-                helpers.append(stack.enter_context(watch.capturing(site, device, seen[device.name])))
+                watch.count_outside(site, device)
             before = site.connections()
             at = datetime.now(UTC)
             started = time.monotonic()
@@ -156,7 +154,8 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                 _drain(seen, helpers)
             drained = time.monotonic() - published_until
             for device in site.devices:
-                watch.prove_capture(site, device, seen[device.name])
+                watch.prove_count(site, device)
+                seen[device.name].outside = watch.outside(site, device)
             reconnections = site.connections() - before
         return figures.collect(
             options=vars(options),
@@ -176,8 +175,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                 for item in faults.happened
             ],
             reconnections=reconnections,
-            canary=watch.canary(site),
-            rules={device.name: watch.rule(site, device) for device in site.devices},
+            allowed={device.name: allowed(site.servers, device.router) for device in site.devices},
         )
 
 

@@ -62,13 +62,18 @@ class Site:
     servers: tuple[str, ...]
     iot_address: str
 
-    def run(self, host: str, *argv: str) -> str:
+    def run(self, host: str, *argv: str, text: str | None = None) -> str:
         """Run a command in a host and return what it printed.
+
+        Args:
+            host: Where.
+            argv: Its words.
+            text: What it reads on standard input.
 
         Raises:
             SoakError: It failed.
         """
-        return _run(self.lab, host, argv)
+        return _run(self.lab, host, argv, text)
 
     def connections(self) -> int:
         """Return how many MQTT connections AWS IoT's front has accepted since the lab began."""

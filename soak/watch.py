@@ -1,4 +1,4 @@
-"""Who publishes, listens, samples and captures in the lab's hosts during a run."""
+"""Who publishes, listens, samples and counts in the lab's hosts during a run."""
 
 import json
 import subprocess
@@ -12,15 +12,15 @@ from typing import Any
 
 from lab.path import hosts
 from lab.path.parts import IOT, service_directory
-from soak.accounting import Arrival, Sample, outside
+from soak import border
+from soak.accounting import Arrival, Sample
+from soak.border import Crossed
 from soak.errors import SoakError
 from soak.site import HOME_INTERFACE, Device, Site, module
 
 TOPIC = "soak"
 SAMPLE_EVERY = 1.0
 _PATIENCE = 20.0
-# The discard service (RFC 863): nobody answers there.
-_CANARY_PORT = 9
 
 
 class Program:
@@ -120,7 +120,7 @@ class Seen:
         status: The agent's last word about itself.
         most_queued: The most messages that waited in its queue.
         tunnel_restarts: Restarts of the tunnel by the agent, by the agent's process.
-        packets: What tcpdump printed.
+        outside: What left outside the tunnel.
     """
 
     published: list[int] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Seen:
     status: dict[str, Any] = field(default_factory=dict)
     most_queued: int = 0
     tunnel_restarts: dict[str, int] = field(default_factory=dict)
-    packets: list[str] = field(default_factory=list)
+    outside: Crossed = field(default_factory=lambda: Crossed(0, ()))
 
     def take_publication(self, line: str) -> None:
         """Take a line of `soak.programs.publish`."""
@@ -140,11 +140,6 @@ class Seen:
             self.refused.append(said["refused"])
         else:
             self.published.append(said["number"])
-
-    def take_packet(self, line: str) -> None:
-        """Take a line of tcpdump, which ends with an empty one."""
-        if line.strip():
-            self.packets.append(line)
 
     def take_sample(self, line: str) -> None:
         """Take a line of `soak.programs.sample`."""
@@ -202,51 +197,40 @@ def publishing(site: Site, device: Device, rate: float, seen: Seen) -> Iterator[
         yield program
 
 
-def rule(site: Site, device: Device) -> str:
-    """Return which packets belong into the tunnel, as pcap-filter(7) has it.
-
-    That is whatever leaves by the home network's interface but three kinds: the tunnel's own UDP packets to a Client
-    VPN endpoint, the kernel's word that such a packet came to a closed port, and name lookups at the home router, by
-    which the Client VPN endpoint itself is found. IPv6's neighbour discovery is no packet to anywhere either.
-    """
-    servers = " or ".join(f"dst host {address}" for address in site.servers)
-    allowed = (
-        f"(udp dst port 443 and ({servers}))",
-        f"(icmp[icmptype] == icmp-unreach and ({servers}))",
-        f"(udp dst port 53 and dst host {device.router})",
-    )
-    return f"(ip and not ({' or '.join(allowed)})) or (ip6 and not icmp6)"
-
-
-@contextmanager
-def capturing(site: Site, device: Device, seen: Seen) -> Iterator[Program]:
-    """Capture what leaves a device outside its tunnel while the block runs, and prove that it would be seen."""
-    # Without -Z it would become another user, and no longer end with whoever started it.
-    argv = ["tcpdump", "-Z", "root", "-l", "-n", "-i", HOME_INTERFACE, "-Q", "out", rule(site, device)]
-    with running(site, device.name, argv, seen.take_packet) as program:
-        prove_capture(site, device, seen)
-        yield program
-
-
-def canary(site: Site) -> str:
-    """Return the words by which the packets that prove a capture are known."""
-    return f" > {site.iot_address}.{_CANARY_PORT}: UDP"
-
-
-def prove_capture(site: Site, device: Device, seen: Seen) -> None:
-    """Send a packet outside the tunnel and wait until it is seen, and with it all that went before.
+def count_outside(site: Site, device: Device) -> None:
+    """Begin to count what leaves a device outside its tunnel, and prove that it would be counted.
 
     Raises:
-        SoakError: It is not seen, so that a clean capture would mean nothing.
+        SoakError: It would not.
     """
+    site.run(device.name, "nft", "-f", "-", text=border.rules(HOME_INTERFACE, site.servers, device.router))
+    prove_count(site, device)
 
-    def canaries() -> int:
-        return len(seen.packets) - len(outside(seen.packets, canary(site)))
 
-    before = canaries()
+def outside(site: Site, device: Device) -> Crossed:
+    """Return what has left a device outside its tunnel, without the packets that proved the count."""
+    return _crossed(site, device).without(*_canary(site))
 
-    def caught() -> bool:
-        site.run(device.name, "bash", "-c", f"echo canary > /dev/udp/{site.iot_address}/{_CANARY_PORT}")
-        return canaries() > before
 
-    wait_until(caught, f"a packet outside the tunnel in the capture on {device.name}")
+def prove_count(site: Site, device: Device) -> None:
+    """Send a packet outside the tunnel, and find it counted.
+
+    Raises:
+        SoakError: It is not, so that a count of none would mean nothing.
+    """
+    before = _crossed(site, device).to(*_canary(site))
+    address, _protocol, port = _canary(site)
+    site.run(device.name, "bash", "-c", f"echo canary > /dev/udp/{address}/{port}")
+    if _crossed(site, device).to(*_canary(site)) == before:
+        raise SoakError(
+            f"a packet that left {device.name} outside the tunnel was not counted: the count proves nothing"
+        )
+
+
+def _canary(site: Site) -> tuple[str, str, int]:
+    # The discard service (RFC 863): nobody answers there.
+    return site.iot_address, "udp", 9
+
+
+def _crossed(site: Site, device: Device) -> Crossed:
+    return border.read(site.run(device.name, "nft", "--json", "list", "table", "inet", border.TABLE))

@@ -1,7 +1,8 @@
 """A short long run with a fixed seed: the command that a user gives, with everything that it counts.
 
-It proves that a run comes to its figures and leaves nothing behind; that the figures can be bad ones is shown by the
-unit tests of the accounting. Forty seconds say nothing of memory.
+It proves that a run comes to its figures and leaves nothing behind, and that the kernel counts a packet that left
+outside the tunnel; that the other figures can be bad ones is shown by the unit tests of the accounting. Forty seconds
+say nothing of memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from soak import border
 from soak.schedule import schedule
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(600)]
@@ -105,8 +107,51 @@ def test_every_figure_is_there(figures: dict[str, Any]) -> None:
         assert 5 < memory["endMb"] <= memory["maxMb"]
         assert memory["processes"] >= 1
     assert device["tunnelRestarts"] >= 0
-    assert "udp dst port 443" in device["outside"]["rule"]
+    assert set(device["outside"]) == {"packets", "destinations", "allowed"}
     assert figures["options"] == {"seconds": SECONDS, "seed": SEED, "rate": RATE, "devices": 1}
+
+
+HOME = """\
+ip link add wlan0 type veth peer name router
+ip link set router up
+ip address add 192.168.1.2/24 dev wlan0
+ip link set wlan0 up
+ip route add default via 192.168.1.1
+ip neighbour add 192.168.1.1 lladdr 00:00:5e:00:53:01 dev wlan0
+nft -f -
+for belongs in 203.0.113.5/443 203.0.113.6/443 192.168.1.1/53; do echo > /dev/udp/$belongs; done
+for outside in 203.0.113.80/9 203.0.113.80/443 203.0.113.5/53 10.0.1.105/53; do echo > /dev/udp/$outside; done
+for outside in 203.0.113.80/8883 203.0.113.80/443 203.0.113.5/443; do
+  timeout 0.3 bash -c "echo > /dev/tcp/$outside"
+done
+ping -c 1 -W 0.1 203.0.113.80 > /dev/null
+nft --json list table inet soak
+"""
+
+
+def test_the_kernel_counts_every_packet_outside_the_tunnel_and_none_that_belongs_outside() -> None:
+    user = ["--user", "--map-root-user"] if os.geteuid() else []
+    done = subprocess.run(
+        ["unshare", *user, "--net", "bash", "-c", HOME],
+        input=border.rules("wlan0", ["203.0.113.5", "203.0.113.6"], "192.168.1.1"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    crossed = border.read(done.stdout)
+    assert {(item.address, item.protocol, item.port, item.packets) for item in crossed.destinations} == {
+        ("203.0.113.80", "udp", 9, 1),
+        ("203.0.113.80", "udp", 443, 1),
+        ("203.0.113.5", "udp", 53, 1),
+        ("10.0.1.105", "udp", 53, 1),
+        ("203.0.113.80", "tcp", 8883, 1),
+        ("203.0.113.80", "tcp", 443, 1),
+        ("203.0.113.5", "tcp", 443, 1),
+        ("203.0.113.80", "icmp", 0, 1),
+    }
+    assert crossed.packets == 8
 
 
 def test_ctrl_c_in_the_middle_takes_everything_down(environment: dict[str, str]) -> None:

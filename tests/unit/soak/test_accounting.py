@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soak.accounting import WARM_UP, Arrival, Sample, count, memory, outside
+from soak.accounting import WARM_UP, Arrival, Sample, count, memory
 
 NUMBERS = st.lists(st.integers(0, 500), unique=True, min_size=1)
-CANARY = " > 203.0.113.80.9: UDP"
 
 
 def arrivals(*numbers: int) -> list[Arrival]:
@@ -44,13 +43,6 @@ def test_whatever_is_left_out_is_lost_and_whatever_is_repeated_is_a_duplicate(
     found = count(numbers, arrivals(*came, *again))
     assert found.lost == tuple(sorted(lost))
     assert (found.delivered, found.duplicates) == (len(came), len(again))
-
-
-def test_a_packet_outside_the_tunnel_is_found_among_the_canaries() -> None:
-    leak = "12:00:01.000000 IP 192.168.113.2.40000 > 203.0.113.80.8883: Flags [S], seq 1, length 0\n"
-    canary = "12:00:00.000000 IP 192.168.113.2.41000 > 203.0.113.80.9: UDP, length 7\n"
-    assert outside([canary, leak, canary], CANARY) == [leak]
-    assert outside([canary], CANARY) == []
 
 
 def growing(pid: int, begin: int, end: int, size: int, by_second: float) -> list[Sample]:

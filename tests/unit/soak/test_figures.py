@@ -8,11 +8,11 @@ import pytest
 from soak import figures
 from soak.__main__ import main
 from soak.accounting import Arrival, Sample
+from soak.border import Crossed, Destination
 from soak.watch import Seen
 
-CANARY = " > 203.0.113.80.9: UDP"
 STATUS = {"queue": {"depth": 0, "refused": 0, "dropped": 0}}
-LEAK = "IP 192.168.113.2.40000 > 203.0.113.80.8883: Flags [S]\n"
+LEAK = Crossed(1, (Destination("203.0.113.80", "tcp", 8883, 1),))
 
 
 def seen() -> Seen:
@@ -21,7 +21,6 @@ def seen() -> Seen:
         arrivals=[Arrival(float(number), number) for number in range(3)],
         agent=[Sample(0, 1, 30_000_000)],
         status=STATUS,
-        packets=[f"IP 192.168.113.2.41000{CANARY}, length 7\n"],
     )
 
 
@@ -34,8 +33,7 @@ def collect(device: Seen) -> dict[str, Any]:
         seen={"pi-1": device},
         faults=[],
         reconnections=2,
-        canary=CANARY,
-        rules={"pi-1": "ip"},
+        allowed={"pi-1": ["ip daddr 192.168.1.1 udp dport 53"]},
     )
 
 
@@ -50,7 +48,7 @@ def test_a_run_passes_when_everything_came_and_nothing_went_outside() -> None:
     ("change", "said"),
     [
         ({"arrivals": [Arrival(0, 0), Arrival(1, 2)]}, "LOST on pi-1: 1"),
-        ({"packets": [LEAK]}, f"OUTSIDE on pi-1: {LEAK.strip()}"),
+        ({"outside": LEAK}, "OUTSIDE on pi-1: 1 packet(s) to 203.0.113.80, tcp 8883"),
         ({"published": []}, "FAILED"),
     ],
 )
