@@ -5,12 +5,16 @@ It cannot prove what a power cut does to a real disk; killing the process stands
 
 from __future__ import annotations
 
+import datetime
 import json
 import random
 import sys
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from device_agent.installation import GUARD_UNIT, TRIAL_FILE, TRIAL_SERVICE
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
@@ -224,10 +228,27 @@ def broken(house: House, name: str) -> str:
             "vpn": {"config": config.replace(house.made.authority.pem.strip(), house.root_ca.strip())}
         },
         "an expired VPN certificate": {"vpn": {"config": _with_vpn_identity(house, config)}},
+        "an expired certificate": {"iot": {**bundle["iot"], **_out_of_date(-2)}},
+        "a certificate that is not valid yet": {"iot": {**bundle["iot"], **_out_of_date(2)}},
     }
     if name in changes:
         return json.dumps({**bundle, **changes[name]})
     return {"empty": "", "truncated": whole[:-50], "oversized": " " * (17 << 20), "not JSON": "hello"}[name]
+
+
+def _out_of_date(days: int) -> dict[str, str]:
+    """Make a certificate, with its key, whose one day of validity begins so many days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pi-1")])
+    begin = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=1))
+    return {
+        "certificatePem": builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode(),
+        "privateKeyPem": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    }
 
 
 def _with_vpn_identity(house: House, config: str) -> str:
@@ -239,6 +260,7 @@ def _with_vpn_identity(house: House, config: str) -> str:
 BROKEN = [
     *("empty", "truncated", "oversized", "not JSON", "another version", "a field too many", "a field too few"),
     *("another's key", "PEM of the wrong type", "another VPN authority", "an expired VPN certificate"),
+    *("an expired certificate", "a certificate that is not valid yet"),
     *("up /bin/sh", "plugin", "management", "config", "a path with .."),
 ]
 
@@ -255,6 +277,36 @@ def test_bad_input_is_one_line_and_exit_2_and_changes_nothing(house: House, pi: 
     assert pi.install({"pi-1": house.bundle("pi-1")}, "--device", "pi-9").returncode == 2
     assert pi.snapshot() == before
     assert pi.units() == units
+
+
+DAMAGES = {
+    "key that others can read": ("chmod 644 $key", "chmod 600 $key", "has mode 0644"),
+    "certificate that others can change": ("chmod 666 $certificate", "chmod 644 $certificate", "has mode 0666"),
+    "folder that others can change": ("chmod 777 $folder", "chmod 755 $folder", "has mode 0777"),
+    "key of another owner": ("chown 12345 $key", "chown private-iot $key", "belongs to user 12345"),
+    "key that is missing": ("mv $key $key.away", "mv $key.away $key", "is missing"),
+}
+
+
+def test_wrong_owners_and_modes_on_disk_are_one_line_and_exit_2_and_nothing_is_changed(pi: Device) -> None:
+    assert pi.install().returncode == 0
+    pi.wait_until_healthy()
+    names = "folder=/etc/private-iot; key=$folder/current/private-key.pem; certificate=$folder/current/certificate.pem"
+    for damage, (breaks, mends, said) in DAMAGES.items():
+        if pi.run("sh", "-c", f"{names}; {breaks}").returncode != 0:
+            # An ordinary user's container has no other owner, so that no file can have one.
+            assert damage == "key of another owner"
+            continue
+        before, units = pi.snapshot(), pi.units()
+        for command in ("pubsub", "run"):
+            done = pi.agent(command)
+            assert (damage, done.returncode, done.stdout) == (damage, 2, ""), done
+            assert done.stderr.startswith("device-agent: /etc/private-iot"), done.stderr
+            assert said in done.stderr
+            assert done.stderr.count("\n") == 1, done.stderr
+        assert (pi.snapshot(), pi.units()) == (before, units)
+        assert pi.run("sh", "-c", f"{names}; {mends}").returncode == 0
+    pi.wait_until_healthy()
 
 
 def test_without_root_it_is_one_line_and_nothing_is_changed(pi: Device) -> None:

@@ -7,6 +7,7 @@ the lab's sandbox show those.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -155,6 +156,43 @@ def test_kill_9_of_the_agent_loses_nothing_that_was_acknowledged(device: Device,
     assert {item.properties["message-id"] for item in arrived} == {f"id-{number}" for number in range(total)}
     first_arrivals = list(dict.fromkeys(int(item.payload) for item in arrived))
     assert first_arrivals == list(range(total)), "the order changed"
+
+
+_WRITER = """
+import sys
+from device_agent import Publisher
+with Publisher(sys.argv[1]) as publisher:
+    for number in range(int(sys.argv[2]), 1_000_000_000):
+        publisher.publish("data", str(number))
+        print(number, flush=True)
+"""
+
+
+def test_kill_9_of_a_program_that_publishes_loses_nothing_that_it_was_told_is_durable(
+    device: Device, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = random.randrange(1_000_000)  # noqa: S311 - no secret
+    moments = random.Random(seed)  # noqa: S311 - no secret
+    device.start()
+    acknowledged: list[int] = []
+    kills = 6
+    for kill in range(kills):
+        words = [sys.executable, "-c", _WRITER, device.socket, str(kill * 1_000_000)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            for _line in range(moments.randrange(1, 200)):
+                acknowledged.append(int(writer.stdout.readline()))
+            writer.kill()
+            acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
+    arrived = [int(item.payload) for item in receiver.collect(len(acknowledged))]
+    device.wait_empty()
+    arrived = [int(item.payload) for item in receiver.collect(len(set(arrived)))]
+    with capsys.disabled():
+        sys.stdout.write(f"\n{kills} kills of a writer with seed {seed}: {len(acknowledged)} acknowledged messages\n")
+    assert arrived == sorted(arrived), "the order changed"
+    assert set(acknowledged) <= set(arrived), "a message is missing"
+    # The one that was under way may have become durable without the writer's knowing.
+    assert len(arrived) <= len(acknowledged) + kills
 
 
 def test_a_frozen_service_is_noticed_and_all_arrives_after_it_thaws(
@@ -309,6 +347,32 @@ def test_a_damaged_queue_file_is_set_aside_and_the_agent_starts(device: Device, 
     numbers(receiver, 1)
     assert device.queue_file.with_name("queue.sqlite3.damaged-1").exists()
     assert device.status()["queue"]["damagedFilesSetAside"] == 1
+
+
+def test_a_queue_file_that_is_damaged_under_the_running_agent_is_set_aside_and_the_agent_goes_on(
+    device: Device, receiver: Receiver
+) -> None:
+    device.start()
+    with device.publisher() as publisher:
+        publisher.publish_many([("data", str(number)) for number in range(50)])
+        device.wait_empty()
+        before = device.process
+        for name in ("queue.sqlite3", "queue.sqlite3-wal"):
+            file = device.queue_file.with_name(name)
+            with file.open("r+b") as stream:
+                stream.write(b"noise" * (file.stat().st_size // 5))
+        # SQLite keeps pages in memory: it takes a while until one is read.
+        publisher.publish_many([("data", str(number)) for number in range(50, 500)])
+        numbers(receiver, 500)
+        device.wait_empty()
+    assert device.process is before
+    assert before is not None
+    assert before.poll() is None
+    device.restart()
+    with device.publisher() as publisher:
+        publisher.publish("data", "500")
+    numbers(receiver, 501)
+    assert list(device.queue_file.parent.glob("queue.sqlite3.damaged-*"))
 
 
 def test_a_name_that_leads_outside_the_vpc_is_refused_before_anything_is_sent(stack: Stack, device: Device) -> None:
