@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 
-from device_agent.daemon import Daemon, Options
 from device_agent.delivery import DeliveryOptions
 from device_agent.messages import Limits
 from device_agent.system import System
@@ -78,6 +77,9 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     Raises:
         DeviceAgentError: Nothing usable is installed, or another agent runs.
     """
+    # The SDK costs 100 ms and 20 MB on import, which the overview of the commands does without.
+    from device_agent.daemon import Daemon, Options  # noqa: PLC0415 - see above
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -6,6 +6,8 @@ It cannot prove that AWS IoT's answers are these; the path tests run it against 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -147,3 +149,18 @@ def test_the_overview_teaches_the_whole_life(capsys: pytest.CaptureFixture[str])
     assert "pulumi stack output devices --show-secrets --json | ssh pi sudo device-agent install -" in (
         capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["publish", "--help"], ["status"], ["install", "--help"], ["run", "--help"]]
+)
+def test_commands_that_need_no_connection_do_not_import_the_sdk(words: list[str]) -> None:
+    """The SDK costs 100 ms and 20 MB, on small machines."""
+    program = (
+        "import sys; from device_agent.__main__ import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('awscrt' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
