@@ -31,6 +31,7 @@ from device_agent.installation import (
     DIRECTORY,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
+    OPENVPN_FILE_BEFORE,
     OPENVPN_SERVICE,
     STATE_DIRECTORY,
     TRIAL_FILE,
@@ -244,7 +245,7 @@ def _link(system: System, path: str, target: str | None, undo: ExitStack) -> Non
     if target is None:
         remove(system, path)
         return
-    kept = f"{path}.before-private-iot"
+    kept = OPENVPN_FILE_BEFORE
     found = system.path(path)
     if path == OPENVPN_FILE and found.is_file() and not found.is_symlink() and not system.path(kept).exists():
         with reporting(f"{kept} cannot be written"):

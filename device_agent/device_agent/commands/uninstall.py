@@ -15,6 +15,7 @@ from device_agent.installation import (
     GUARD_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
+    OPENVPN_FILE_BEFORE,
     OPENVPN_SERVICE,
     RUNTIME_DIRECTORY,
     STATE_DIRECTORY,
@@ -71,6 +72,11 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         print(f"{verb}remove {path}", flush=True)
         if not arguments.dry_run:
             remove(system, path)
+    if OPENVPN_FILE in files and system.path(OPENVPN_FILE_BEFORE).exists():
+        print(f"{verb}put {OPENVPN_FILE} back as it was before the installation")
+        if not arguments.dry_run:
+            with reporting(f"{OPENVPN_FILE} cannot be put back"):
+                system.path(OPENVPN_FILE_BEFORE).replace(system.path(OPENVPN_FILE))
     if not arguments.dry_run:
         systemctl(system, "daemon-reload")
         _keep_state(system)

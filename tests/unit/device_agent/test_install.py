@@ -479,6 +479,16 @@ def test_uninstall_with_purge_leaves_the_machine_as_it_was(pi: Pi) -> None:
     assert pi.out == "nothing is installed; nothing changed\n"
 
 
+def test_uninstall_puts_a_profile_back_that_was_there_before(pi: Pi) -> None:
+    pi.system.path("/etc/openvpn/client/clientvpn.conf").write_text("client\n")
+    before = pi.files
+    pi.install()
+    assert pi("uninstall", "--dry-run") == 0
+    assert "would put /etc/openvpn/client/clientvpn.conf back" in pi.out
+    assert pi("uninstall", "--purge") == 0
+    assert pi.files == before
+
+
 def test_uninstall_leaves_a_profile_that_is_not_ours(pi: Pi) -> None:
     pi.install()
     profile_path = pi.system.path("/etc/openvpn/client/clientvpn.conf")
