@@ -2,10 +2,14 @@
 
 The empty program has the same language host, the same number of resources, and a plugin that answers at once, so its
 time is the engine's own. The rest is what the stand-in plugins, the lab's cloud and the keys cost.
+
+With its state in files the engine writes all of it after every step, which costs the square of the number of resources
+and hides everything else. So each number is measured twice: with the state written once, at the end, and as it is.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +24,10 @@ from lab.state import Lab
 
 DEVICES = (1, 10, 100, 1000)
 LIMIT = 900.0
+CHECKPOINTS_UP_TO = 100
+"""Devices above which the state is only written once: ten times the devices take a hundred times as long."""
+# pulumi/sdk, go/common/env/env.go: "Skip saving state checkpoints and only save the final deployment", experimental.
+_ONE_CHECKPOINT = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
 _EMPTY_PROGRAM = """\
 import pulumi
@@ -35,7 +43,7 @@ _EMPTY_PROJECT = "name: empty\nruntime: python\n"
 
 
 def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIMIT) -> dict[str, Any]:
-    """Run both programs for each number of devices, `pulumi preview` first and then `pulumi up`.
+    """Run both programs for each number of devices: `pulumi preview`, then `pulumi up` with each way of writing state.
 
     Args:
         report: Where progress goes.
@@ -43,17 +51,24 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
         limit: Seconds after which a run of Pulumi is stopped, and said to be.
 
     Returns:
-        ``rows``, one for each number; what was stopped or failed is None, with the reason in its ``notes``.
+        ``rows``, one for each number; what was stopped, failed or not tried is None, with the reason in its ``notes``.
     """
     pulumi = find_or_build(report)
     rows: list[dict[str, Any]] = []
     for count in devices:
-        rows.append(_row(report, pulumi, count, limit, rows))
-    for key, name in (("up_seconds", "growth"), ("preview_seconds", "preview_growth")):
-        for row, grown in zip(rows, growth(rows, key), strict=True):
-            row[name] = grown
-    for row, grown in zip(rows, growth(rows, "empty_up_seconds"), strict=True):
-        row["growth_over_empty"] = ratio(row["growth"], grown)
+        once, resources = _programs(report, pulumi, count, limit, _ONE_CHECKPOINT)
+        if count <= CHECKPOINTS_UP_TO:
+            each, _ = _programs(report, pulumi, count, limit, {})
+        else:
+            skipped = Outcome(None, f"not tried over {CHECKPOINTS_UP_TO} devices")
+            each = Pair(skipped, skipped, skipped, skipped, None)
+        rows.append(_row(count, resources, once, each))
+        for key, note in rows[-1]["notes"].items():
+            report.warn(f"{count} devices, {key.removesuffix('_seconds')}: {note}")
+    for key in ("once_seconds", "up_seconds", "preview_seconds"):
+        for row, grown, empty in zip(rows, growth(rows, key), growth(rows, f"empty_{key}"), strict=True):
+            row[key.replace("seconds", "growth")] = grown
+            row[f"empty_{key}".replace("seconds", "growth")] = empty
     for row, before in zip(rows[1:], rows, strict=False):
         if row["resources"] and before["resources"]:
             further = row["devices"] - before["devices"]
@@ -61,7 +76,29 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
     return {"limit_seconds": limit, "rows": rows}
 
 
-def _row(report: Report, pulumi: Path, count: int, limit: float, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pair:
+    """What became of both programs.
+
+    Attributes:
+        preview: The project's program, previewed.
+        up: The same, brought up.
+        empty_preview: As many empty resources, previewed.
+        empty_up: The same, brought up.
+        state_bytes: Size of the project's state; None where `up` did not end well.
+    """
+
+    preview: Outcome
+    up: Outcome
+    empty_preview: Outcome
+    empty_up: Outcome
+    state_bytes: int | None
+
+
+def _programs(
+    report: Report, pulumi: Path, count: int, limit: float, variables: Mapping[str, str]
+) -> tuple[Pair, int | None]:
+    """Run both programs in a new lab, and return what became of them and how many resources each has."""
     with TemporaryDirectory(prefix="private-iot-bench-") as folder:
         lab = Lab("bench", Path(folder))
         lab.create()
@@ -71,49 +108,61 @@ def _row(report: Report, pulumi: Path, count: int, limit: float, before: Sequenc
             engine.prepare(PluginSource.STANDIN, report)
             names = [f"pi-{number}" for number in range(1, count + 1)]
             options = ["--stack", STACK, "--config-file", str(laboratory.stack_file(engine, names))]
-            with report.step(f"pulumi preview and up for {count} device{'s' * (count > 1)}"):
-                preview, up = _both(engine, options, limit, CHECKOUT)
+            state_is_written = "once" if variables else "after every step"
+            with report.step(f"{count} device{'s' * (count > 1)}, the state written {state_is_written}"):
+                preview, up = _both(engine, options, limit, CHECKOUT, variables)
             state = _state(engine, STACK, CHECKOUT) if up.done else ""
-            resources = _count(state) if state else predict(before, count)
+            resources = _count(state) if state else None
             empty_preview = empty_up = Outcome(None, "not tried: nobody knows how many resources it would be")
             if resources:
                 with report.step(f"the same of {resources} empty resources"):
-                    empty_preview, empty_up = _empty(engine, Path(folder) / "empty", resources, limit)
+                    empty_preview, empty_up = _empty(engine, Path(folder) / "empty", resources, limit, variables)
         finally:
             server.stop(lab.cloud_directory)
+    return Pair(preview, up, empty_preview, empty_up, len(state.encode()) or None), resources
+
+
+def _row(count: int, resources: int | None, once: Pair, each: Pair) -> dict[str, Any]:
     outcomes = {
-        "preview_seconds": preview,
-        "up_seconds": up,
-        "empty_preview_seconds": empty_preview,
-        "empty_up_seconds": empty_up,
+        "preview_seconds": once.preview,
+        "empty_preview_seconds": once.empty_preview,
+        "once_seconds": once.up,
+        "empty_once_seconds": once.empty_up,
+        "up_seconds": each.up,
+        "empty_up_seconds": each.empty_up,
     }
-    for key, outcome in outcomes.items():
-        if outcome.note:
-            report.warn(
-                f"{count} devices, {key.removesuffix('_seconds')}: {outcome.note}{outcome.said and ': '}{outcome.said}"
-            )
     return {
         "devices": count,
         "resources": resources,
         **{key: outcome.seconds for key, outcome in outcomes.items()},
-        "preview_ratio": ratio(preview.seconds, empty_preview.seconds),
-        "up_ratio": ratio(up.seconds, empty_up.seconds),
-        "peak_bytes": up.peak_bytes,
-        "empty_peak_bytes": empty_up.peak_bytes,
-        "peak_ratio": ratio(up.peak_bytes, empty_up.peak_bytes),
-        "state_bytes": len(state.encode()) or None,
-        "notes": {key: outcome.note for key, outcome in outcomes.items() if outcome.note},
+        "preview_ratio": ratio(once.preview.seconds, once.empty_preview.seconds),
+        "once_ratio": ratio(once.up.seconds, once.empty_up.seconds),
+        "up_ratio": ratio(each.up.seconds, each.empty_up.seconds),
+        "up_over_once": ratio(each.up.seconds, once.up.seconds),
+        "peak_bytes": once.up.peak_bytes,
+        "empty_peak_bytes": once.empty_up.peak_bytes,
+        "peak_ratio": ratio(once.up.peak_bytes, once.empty_up.peak_bytes),
+        "state_bytes": once.state_bytes,
+        "notes": {
+            key: f"{outcome.note}{outcome.said and ': '}{outcome.said}"
+            for key, outcome in outcomes.items()
+            if outcome.note
+        },
     }
 
 
-def _both(engine: Engine, options: list[str], limit: float, cwd: Path) -> tuple[Outcome, Outcome]:
-    preview = run(engine, ["preview", *options], limit=limit, cwd=cwd)
+def _both(
+    engine: Engine, options: list[str], limit: float, cwd: Path, variables: Mapping[str, str]
+) -> tuple[Outcome, Outcome]:
+    preview = run(engine, ["preview", *options], limit=limit, cwd=cwd, variables=variables)
     if not preview.done:
         return preview, Outcome(None, "not tried: the preview did not end")
-    return preview, run(engine, ["up", "--yes", "--skip-preview", *options], limit=limit, cwd=cwd)
+    return preview, run(engine, ["up", "--yes", "--skip-preview", *options], limit=limit, cwd=cwd, variables=variables)
 
 
-def _empty(engine: Engine, folder: Path, resources: int, limit: float) -> tuple[Outcome, Outcome]:
+def _empty(
+    engine: Engine, folder: Path, resources: int, limit: float, variables: Mapping[str, str]
+) -> tuple[Outcome, Outcome]:
     """Run a program of so many empty resources."""
     folder.mkdir()
     (folder / "Pulumi.yaml").write_text(_EMPTY_PROJECT)
@@ -125,7 +174,7 @@ def _empty(engine: Engine, folder: Path, resources: int, limit: float) -> tuple[
     if made.returncode != 0:
         failed = Outcome(None, "failed: its stack could not be made")
         return failed, failed
-    return _both(engine, ["--stack", "empty", "--config-file", str(config)], limit, folder)
+    return _both(engine, ["--stack", "empty", "--config-file", str(config)], limit, folder, variables)
 
 
 def _state(engine: Engine, stack: str, cwd: Path) -> str:
@@ -136,21 +185,3 @@ def _count(state: str) -> int:
     """Return how many resources a state has, the stack and the providers left out."""
     resources = json.loads(state)["deployment"]["resources"]
     return sum(1 for item in resources if not item["type"].startswith(("pulumi:providers:", "pulumi:pulumi:")))
-
-
-def predict(rows: Sequence[dict[str, Any]], devices: int) -> int | None:
-    """Return how many resources so many devices have, from two smaller programs: each further device has as many.
-
-    Args:
-        rows: With ``devices`` and ``resources``.
-        devices: The number to predict for.
-
-    Returns:
-        The number, or None where fewer than two rows know theirs.
-    """
-    known = [(row["devices"], row["resources"]) for row in rows if row["resources"]]
-    if len(known) < 2:
-        return None
-    (fewer, less), (more, greater) = known[-2:]
-    predicted: int = round(greater + (devices - more) * (greater - less) / (more - fewer))
-    return predicted

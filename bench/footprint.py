@@ -11,7 +11,7 @@ from bench.environment import peers_python
 from bench.errors import BenchError
 from bench.laboratory import AGENT, DEVICES, Laboratory, Program
 from bench.messages import TITLES, Peers
-from bench.summary import median, ratio
+from bench.summary import cpu_used, median, ratio
 from lab.path import lifecycle
 from lab.report import Report
 
@@ -56,9 +56,9 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
             programs = {name: stack.enter_context(peers.running(name, device)) for name, device in _PEERS.items()}
             _prove(laboratory, programs)
         with report.step(f"{idle:g} s in which nobody publishes"):
-            before = {name: _cpu_milliseconds(laboratory, name, program) for name, program in programs.items()}
+            before = {name: _threads(laboratory, name, program) for name, program in programs.items()}
             time.sleep(idle)
-            used = {name: _cpu_milliseconds(laboratory, name, p) - before[name] for name, p in programs.items()}
+            used = {name: cpu_used(before[name], _threads(laboratory, name, p)) for name, p in programs.items()}
             resident = {name: _memory(laboratory, name, program, "VmRSS") for name, program in programs.items()}
         with report.step(f"{backlog} messages to each while the tunnel leads nowhere"):
             lifecycle.ask(laboratory.lab, {"command": "fault", "name": _FAULT, "seconds": 600})
@@ -75,7 +75,7 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
             "peer": _TITLES[name],
             "import_ms": imports.get(name),
             "idle_bytes": resident[name],
-            "idle_cpu_ms": used[name] * 60 / idle,
+            "idle_cpu_ms": used[name] / 1e6 * 60 / idle,
             "backlog_bytes": most[name],
         }
         for name in _PEERS
@@ -107,15 +107,15 @@ def _prove(laboratory: Laboratory, programs: dict[str, Program]) -> None:
                 raise BenchError(f"{answer['distinct']} of 10 messages of {_TITLES[name]} arrived")
 
 
-def _cpu_milliseconds(laboratory: Laboratory, name: str, program: Program) -> float:
-    """Return the processor time of all threads of a peer, user and system.
+def _threads(laboratory: Laboratory, name: str, program: Program) -> dict[int, int]:
+    """Return the processor time of each thread of a peer in nanoseconds, user and system.
 
-    The scheduler counts it in nanoseconds (proc(5), ``schedstat``); the usual ticks of 10 ms are as long as what an
-    idle client uses in many seconds.
+    The scheduler counts it so (proc(5), ``schedstat``); the usual ticks of 10 ms are as long as what an idle client uses
+    in many seconds.
     """
-    pid = program.ready["pid"]
-    text = laboratory.run(_PEERS[name], "sh", "-c", f"cat /proc/{pid}/task/*/schedstat")
-    return sum(int(line.split()[0]) for line in text.splitlines()) / 1e6
+    words = f"cd /proc/{program.ready['pid']}/task && for thread in *; do echo $thread $(cat $thread/schedstat); done"
+    lines = laboratory.run(_PEERS[name], "sh", "-c", words).splitlines()
+    return {int(fields[0]): int(fields[1]) for fields in map(str.split, lines) if len(fields) > 1}
 
 
 def _memory(laboratory: Laboratory, name: str, program: Program, field: str) -> int:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,9 @@ class Outcome:
         return self.seconds is not None
 
 
-def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) -> Outcome:
+def run(
+    engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path, variables: Mapping[str, str] | None = None
+) -> Outcome:
     """Run Pulumi, for so long at most.
 
     Args:
@@ -48,6 +50,7 @@ def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) ->
         arguments: The words after `pulumi`.
         limit: Seconds.
         cwd: The project's directory.
+        variables: Further variables of its environment.
     """
     words = [str(engine.pulumi), "--non-interactive", "--color", "never", *arguments]
     started = time.monotonic()
@@ -55,7 +58,7 @@ def run(engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path) ->
         process = subprocess.Popen(
             words,
             cwd=cwd,
-            env=engine.environment(),
+            env={**engine.environment(), **(variables or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -64,6 +64,18 @@ def recovery(
     }
 
 
+def cpu_used(before: Mapping[int, int], after: Mapping[int, int]) -> int:
+    """Return the processor time that threads used between two looks.
+
+    What a thread used that has ended in between is not known, and left out.
+
+    Args:
+        before: Number of each thread and its processor time so far.
+        after: The same later.
+    """
+    return sum(used - before.get(thread, 0) for thread, used in after.items())
+
+
 def growth(rows: Sequence[Mapping[str, Any]], key: str) -> list[float | None]:
     """Return for each row how much a figure grew since the row before, over how much the devices grew.
 

@@ -24,6 +24,13 @@ def test_a_run_that_ends_well_has_its_time(tmp_path: Path) -> None:
     assert not outcome.note
 
 
+def test_a_run_has_the_variables_that_it_is_given_besides_the_engines(tmp_path: Path) -> None:
+    script = '[ "$PULUMI_SKIP_CHECKPOINTS" = true ] && [ -n "$AWS_ENDPOINT_URL" ]'
+    variables = {"PULUMI_SKIP_CHECKPOINTS": "true"}
+    assert pulumi.run(engine(tmp_path, script), ["up"], limit=60, cwd=tmp_path, variables=variables).done
+    assert not pulumi.run(engine(tmp_path, script), ["up"], limit=60, cwd=tmp_path).done
+
+
 def test_a_run_that_fails_says_what_pulumi_said(tmp_path: Path) -> None:
     script = "echo 'Updating'; echo 'error: no such stack' >&2; exit 255"
     outcome = pulumi.run(engine(tmp_path, script), ["up"], limit=60, cwd=tmp_path)

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.engine import predict
-from bench.summary import growth, percentile, ratio, recovery
+from bench.summary import cpu_used, growth, percentile, ratio, recovery
 
 TIMES = st.lists(st.floats(0, 1e6, allow_nan=False), min_size=1, max_size=200)
 
@@ -67,6 +66,10 @@ def test_a_peer_that_never_delivered_has_lost_all() -> None:
     assert (found["seconds"], found["arrived"], found["lost"], found["twice"]) == (None, 0, 5, 0)
 
 
+def test_a_thread_that_has_ended_takes_nothing_from_the_processor_time_of_the_others() -> None:
+    assert cpu_used({1: 100, 2: 5000}, {1: 130, 3: 7}) == 37
+
+
 def test_growth_is_1_where_the_time_grows_as_the_devices_do() -> None:
     rows = [{"devices": 1, "s": 2.0}, {"devices": 10, "s": 20.0}, {"devices": 100, "s": 400.0}]
     assert growth(rows, "s") == [None, 1.0, 2.0]
@@ -76,13 +79,3 @@ def test_growth_from_a_run_that_was_stopped_is_none() -> None:
     rows: list[dict[str, Any]] = [{"devices": 1, "s": None}, {"devices": 10, "s": 20.0}, {"devices": 100, "s": None}]
     assert growth(rows, "s") == [None, None, None]
     assert growth([], "s") == []
-
-
-def test_the_resources_of_a_program_that_did_not_end_follow_from_two_that_did() -> None:
-    rows: list[dict[str, Any]] = [
-        {"devices": 1, "resources": 38},
-        {"devices": 10, "resources": 128},
-        {"devices": 100, "resources": None},
-    ]
-    assert predict(rows, 100) == 1028
-    assert predict(rows[:1], 100) is None
