@@ -149,11 +149,12 @@ def running_site(lab: Lab, devices: int, report: Report) -> Iterator[Site]:
         yield _build(lab, [f"pi-{number + 1}" for number in range(devices)], report)
     finally:
         # A second Ctrl-C must not leave half a lab behind; this takes seconds.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             down.run(argparse.Namespace(), lab, report)
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
 
 def _build(lab: Lab, names: Sequence[str], report: Report) -> Site:
