@@ -55,6 +55,8 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
     """
     pulumi = find_or_build(report)
     rows: list[dict[str, Any]] = []
+    # The first run of all reads every program and plugin from the disk, and would be slow for one row alone.
+    _programs(report, pulumi, 1, limit, _ONE_CHECKPOINT)
     for count in devices:
         once, resources = _programs(report, pulumi, count, limit, _ONE_CHECKPOINT)
         if count <= CHECKPOINTS_UP_TO:

@@ -36,8 +36,8 @@ def test_a_recovery_that_did_not_come_is_told_as_such_and_not_as_a_number() -> N
 
 
 def test_an_engine_run_that_was_stopped_leaves_the_other_rows_whole() -> None:
-    done = {"devices": 1, "resources": 38, "up_seconds": 6.51, "empty_up_seconds": 4.0, "up_ratio": 1.6275}
-    stopped = {"devices": 1000, "up_seconds": None, "notes": {"up_seconds": "stopped after 900 s"}}
+    done = {"devices": 1, "resources": 38, "once_seconds": 6.51, "empty_once_seconds": 4.0, "once_ratio": 1.6275}
+    stopped = {"devices": 1000, "once_seconds": None, "notes": {"once_seconds": "stopped after 900 s"}}
     (_title, text), *_others = TABLES["engine"]({"rows": [done, stopped]})
     first, second = text.splitlines()[2:]
     assert [cell.strip() for cell in first.split("|")][3:6] == ["6.5", "4.0", "1.63x"]
