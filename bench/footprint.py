@@ -110,8 +110,8 @@ def _prove(laboratory: Laboratory, programs: dict[str, Program]) -> None:
 def _threads(laboratory: Laboratory, name: str, program: Program) -> dict[int, int]:
     """Return the processor time of each thread of a peer in nanoseconds, user and system.
 
-    The scheduler counts it so (proc(5), ``schedstat``); the usual ticks of 10 ms are as long as what an idle client uses
-    in many seconds.
+    The scheduler counts it so (proc(5), ``schedstat``); the usual ticks of 10 ms are as long as what an idle client
+    uses in many seconds.
     """
     words = f"cd /proc/{program.ready['pid']}/task && for thread in *; do echo $thread $(cat $thread/schedstat); done"
     lines = laboratory.run(_PEERS[name], "sh", "-c", words).splitlines()
