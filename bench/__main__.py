@@ -196,8 +196,15 @@ def _list(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     return read
 
 
+def _end(number: int, _frame: object) -> None:
+    """End the run by a signal: whatever runs is removed, which a second signal must not interrupt."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    # The exit code is a shell's for a command that a signal ended.
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
-    # A lab is removed however the run ends; the exit codes are a shell's for a command that a signal ended.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        signal.signal(number, _end)
     sys.exit(main())
