@@ -77,7 +77,7 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_bytes": pages * size,
         "architecture": platform.machine(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "load_before": round(os.getloadavg()[0], 2),
     }
 
