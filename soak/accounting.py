@@ -5,8 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-WARM_UP = 20.0
-"""Seconds of a process's life that say nothing of its growth: it is still loading and connecting."""
+WARM_UP = 60.0
+"""Seconds of a process's life that say nothing of its growth: it loads, and its first connections and its first full
+queue fill the allocator's arenas, which then stay."""
 _FEWEST = 60
 """Samples without which a slope is noise; one is taken a second."""
 _HOUR = 3600.0

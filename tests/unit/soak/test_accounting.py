@@ -58,7 +58,10 @@ def test_a_slope_is_found_through_a_restart_that_begins_lower() -> None:
 
 
 def test_a_start_is_no_growth() -> None:
-    first, second = growing(1, 0, 300, 40_000_000, 0), growing(2, 300, 300 + int(WARM_UP), 10_000_000, 1_500_000)
+    first, second = (
+        growing(1, 0, 300, 40_000_000, 0),
+        growing(2, 300, 300 + int(WARM_UP), 10_000_000, 30_000_000 / WARM_UP),
+    )
     found = memory([*first, *second, *growing(2, 300 + int(WARM_UP), 600, 40_000_000, 0)])
     assert found is not None
     assert found.slope == 0
