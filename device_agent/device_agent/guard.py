@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from device_agent._exceptions import DeviceAgentError
+from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.files import WantedFile, remove, reporting, write_file
 from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, GUARD_UNIT, OPENVPN_FILE, TRIAL_FILE, TRIAL_SERVICE
 from device_agent.service import is_active, systemctl
@@ -49,8 +49,10 @@ def services_held(system: System) -> Iterator[System]:
         try:
             yield replace(system, inherited=(lock,))
         finally:
-            # All is put back by now: what the guard does when it gets the lock changes nothing.
-            remove(system, GUARD_UNIT)
+            # All is put back by now, and later the guard would undo what others do.
+            if system.path(GUARD_UNIT).exists():
+                system.run(["systemctl", "stop", GUARD_SERVICE])
+                remove(system, GUARD_UNIT)
     finally:
         os.close(lock)
 
@@ -86,11 +88,13 @@ def agent_paused(system: System) -> Iterator[None]:
         system: The machine.
 
     Raises:
-        DeviceAgentError: The service cannot be stopped.
+        DeviceAgentError: The service cannot be stopped, for instance by this user.
     """
     if not is_active(system, AGENT_SERVICE):
         yield
         return
+    if system.user_id() != 0:
+        raise UsageError(f"{AGENT_SERVICE} has to be paused for this test, which needs root; run it with sudo")
     print(f"{AGENT_SERVICE} is paused for this test", file=sys.stderr)
     with services_held(system) as held:
         start_guard(held, [AGENT_SERVICE])

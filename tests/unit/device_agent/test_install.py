@@ -315,10 +315,11 @@ def test_the_guard_is_started_before_anything_is_stopped_and_is_gone_at_the_end(
     before = len(pi.system.state["commands"])
     assert pi.install(second_bundle()) == 0
     commands = pi.system.state["commands"][before:]
-    started, stopped = (
-        commands.index(["systemctl", *words]) for words in (["restart", GUARD_SERVICE], ["stop", AGENT_SERVICE])
+    started, stopped, dismissed = (
+        commands.index(["systemctl", *words])
+        for words in (["restart", GUARD_SERVICE], ["stop", AGENT_SERVICE], ["stop", GUARD_SERVICE])
     )
-    assert started < stopped
+    assert started < stopped < dismissed == len(commands) - 1
     assert not pi.system.path(GUARD_UNIT).exists()
 
 

@@ -81,6 +81,18 @@ def test_a_running_agent_is_paused_and_started_again_even_after_a_refusal(instal
     assert AGENT_SERVICE in state["active"]
 
 
+def test_an_ordinary_user_who_cannot_pause_the_agent_is_told_so_and_nothing_is_stopped(installed: Pi) -> None:
+    state = installed.system.state
+    state["active"].add(AGENT_SERVICE)
+    state["user_id"] = 1000
+    for command in ("pubsub", "doctor"):
+        assert installed(command) == 2
+        assert installed.err == (
+            f"device-agent: {AGENT_SERVICE} has to be paused for this test, which needs root; run it with sudo\n"
+        )
+    assert ["systemctl", "stop", AGENT_SERVICE] not in state["commands"]
+
+
 @pytest.mark.parametrize("topic", ["", "#", "pi-1/+", "x" * 257, "1/2/3/4/5/6/7/8/9", "a\nb"])
 def test_a_topic_that_cannot_be_published_to_is_refused(installed: Pi, topic: str) -> None:
     assert installed("pubsub", "--topic", topic) == 2
