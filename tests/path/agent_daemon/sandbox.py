@@ -97,11 +97,13 @@ class Sandbox:
         )
 
     @contextmanager
-    def fault(self, name: str, seconds: float) -> Iterator[None]:
-        """Break a hop; the block runs at once, and after it the fault's end is waited for."""
+    def fault(self, name: str, seconds: float, *, end_early: bool = False) -> Iterator[None]:
+        """Break a hop; the block runs at once, and after it the fault's end is waited for, or made."""
         lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": seconds})
         try:
             yield
+            if end_early:
+                lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
             wait_until(lambda: name not in lifecycle.ask(self.lab, {"command": "faults"}), f"the end of {name}", 120)
         finally:
             if name in lifecycle.ask(self.lab, {"command": "faults"}):

@@ -51,7 +51,7 @@ def test_status_is_published_online_offline_and_by_the_last_will(device: Device,
     wait_until(lambda: [item["status"] for item in receiver.statuses()] == ["online", "offline"], "the goodbye")
     assert receiver.statuses()[-1]["reason"] == "stopped"
     device.start()
-    device.wait_connected()
+    wait_until(lambda: len(receiver.statuses()) == 3, "the next greeting")
     device.kill()
     wait_until(lambda: len(receiver.statuses()) == 4, "the last will")
     assert receiver.statuses()[-1] == {"status": "offline", "clientId": THING, "reason": "the connection was lost"}

@@ -146,7 +146,7 @@ def test_the_agent_runs_as_its_own_user_and_may_restart_the_tunnel(sandbox: Sand
     pid = sandbox.agent_process()
     user = sandbox.run("stat", "-c", "%U", f"/proc/{pid}").stdout.strip()
     before = sandbox.status()["tunnel"]["restarts"]
-    with sandbox.fault("vpn-frozen", 30):
+    with sandbox.fault("vpn-frozen", 60, end_early=True):
         wait_until(lambda: sandbox.status()["tunnel"]["restarts"] > before, "a restart of the tunnel", 60)
     sandbox.wait_connected()
     assert user == "private-iot"
