@@ -36,6 +36,9 @@ STEADY_AFTER = 30.0
 """Seconds that a connection must stand before the delays begin anew."""
 ATTEMPT_TIMEOUT = 2.5 * CONNECT_TIMEOUT
 """Seconds for everything from TCP to CONNACK; the SDK's own TLS time-out is longer."""
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds for TLS and CONNACK once TCP stands. Of a server's certificate that it does not accept the SDK tells 13 to 21 s
+later (measured; s2n-tls's "blinding" delays an error by 10 to 30 s): a device whose clock has just been set would wait."""
 GUARD_FIRST = 0.02
 GUARD_EVERY = 60.0
 """Seconds between looks at the connection's peer, while it is made and when it stands: the peer of one that stands
@@ -107,6 +110,7 @@ class Connection:
         self._stopping = False
         self._filters: dict[str, int] = {}
         self._pinging: Timer | None = None
+        self._handshake: Timer | None = None
         self._status = StatusMessage()
         self.connected = False
         self.since: float | None = None
@@ -235,6 +239,15 @@ class Connection:
     def _watch_peer(self, delay: float) -> None:
         def look() -> None:
             if self._client is not None and self._guard():
+                if self.peers and not self.connected and self._handshake is None:
+                    self._handshake = self._loop.call_later(
+                        HANDSHAKE_TIMEOUT,
+                        lambda: self._drop(
+                            "TCP stands, but TLS and CONNECT came to no end in time: check the clock and the root"
+                            " certificate"
+                        ),
+                    )
+                    self._timers.append(self._handshake)
                 self._watch_peer(GUARD_EVERY if self.connected else min(delay * 1.2, 0.5))
 
         self._timers = [timer for timer in self._timers if timer.call is not None]
@@ -318,7 +331,7 @@ class Connection:
         for timer in self._timers:
             timer.cancel()
         self._timers = []
-        self._pinging = None
+        self._pinging = self._handshake = None
 
     # Over the connection
 

@@ -15,7 +15,7 @@ import pytest
 from awscrt import mqtt5
 from awscrt.exceptions import AwsCrtError
 from device_agent._exceptions import AddressError
-from device_agent.connection import ATTEMPT_TIMEOUT, LONGEST_DELAY, PING_WITHIN, Connection
+from device_agent.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, PING_WITHIN, Connection
 from device_agent.delivery import Delivery
 from device_agent.installation import Installation
 from device_agent.loop import Loop
@@ -268,10 +268,30 @@ def test_a_kernel_that_ties_no_socket_is_told_of_once_and_the_connection_stands(
 
 
 def test_an_attempt_without_an_end_is_given_up(bench: Bench) -> None:
+    bench.peers = []
     client = bench.start()
     bench.pass_time(ATTEMPT_TIMEOUT + 0.1)
     assert client.stopped
     assert bench.connection.last_error == "no connection in time"
+
+
+def test_a_handshake_without_an_end_is_given_up_before_the_sdk_tells_of_it(bench: Bench) -> None:
+    client = bench.start()
+    bench.pass_time(HANDSHAKE_TIMEOUT + 0.5)
+    assert client.stopped
+    assert bench.connection.last_error is not None
+    assert "check the clock" in bench.connection.last_error
+
+
+def test_a_connection_that_tcp_does_not_reach_is_waited_for(bench: Bench) -> None:
+    bench.peers = []
+    client = bench.start()
+    bench.pass_time(HANDSHAKE_TIMEOUT + 0.5)
+    assert not client.stopped
+    bench.peers = [INSIDE]
+    client.accept()
+    bench.pass_time(HANDSHAKE_TIMEOUT + 0.5)
+    assert bench.connection.connected
 
 
 def test_delays_grow_with_full_jitter_up_to_a_limit_and_begin_anew_after_a_steady_connection(
