@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 
-from bench.laboratory import CERTIFICATE, KEY, ROOTS, Laboratory
+from bench.laboratory import CERTIFICATE, KEEP_ALIVE, KEY, ROOTS, Laboratory
 from lab.path import hosts
 
 PORT = 1883
@@ -54,7 +54,7 @@ def configuration(laboratory: Laboratory, device: str, saving: tuple[str, ...]) 
             "try_private false",
             "notifications false",
             "bridge_attempt_unsubscribe false",
-            "keepalive_interval 30",
+            f"keepalive_interval {KEEP_ALIVE}",
             "restart_timeout 1 5",
             f'topic {LOCAL_TOPIC} out 1 "" {laboratory.topic(device, "")}',
             "",

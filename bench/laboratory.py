@@ -31,6 +31,8 @@ AGENT = "private-iot-agent.service"
 PROFILE = "/etc/openvpn/client/clientvpn.conf"
 CERTIFICATE, KEY = "/etc/bench/certificate.pem", "/etc/bench/private-key.pem"
 ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+KEEP_ALIVE = 30
+"""Seconds: the agent's own, the old SDK sample's that the walk-through ran, and the least that AWS IoT takes."""
 PATIENCE = 90.0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench import bridge
 from bench.environment import peers_python
 from bench.errors import BenchError
-from bench.laboratory import AGENT, CERTIFICATE, DEVICES, KEY, ROOTS, Laboratory, Program
+from bench.laboratory import AGENT, CERTIFICATE, DEVICES, KEEP_ALIVE, KEY, ROOTS, Laboratory, Program
 from bench.peers.program import SIZE
 from bench.summary import median, percentile, ratio
 from lab.report import Report
@@ -55,6 +55,8 @@ class Peers:
             "certificate": CERTIFICATE,
             "key": KEY,
             "roots": ROOTS,
+            # The same for all, and the agent's own: what an idle peer costs depends on it.
+            "keep_alive": KEEP_ALIVE,
             "flow_control": "default" if name == "sdk-default" else "none",
         }
         local = {"endpoint": "127.0.0.1", "port": bridge.PORT, "client_id": "local", "topic": bridge.LOCAL_TOPIC}

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from bench import summary
-from bench.laboratory import CERTIFICATE, DEVICES, KEY, TUNNEL, Laboratory, Program
+from bench.laboratory import CERTIFICATE, DEVICES, KEEP_ALIVE, KEY, TUNNEL, Laboratory, Program
 from lab.path import hosts, lifecycle
 from lab.report import Report
 
@@ -22,11 +22,11 @@ EVERY = 0.1
 BOUND = 180.0
 """Seconds after the fault's end that a peer has to come back in."""
 SETTLE = 20.0
-"""Seconds that a peer which has come back has for what it still holds."""
+DRAIN = 50.0
+"""What a peer still holds at the end has 20 s to arrive, and a second more for each 50 messages of the outage: half the
+rate to which awsiotsdk holds itself."""
 _POLL = 0.05
 AGENT_DEVICE, DEFAULT_DEVICE, CAREFUL_DEVICE = DEVICES[:3]
-KEEP_ALIVE = 30
-"""Seconds: as the SDK's old sample had it that the walk-through ran, and the least that AWS IoT takes."""
 TITLES = {
     AGENT_DEVICE: "device agent",
     CAREFUL_DEVICE: f"awsiotsdk, keep-alive {KEEP_ALIVE} s",
@@ -62,13 +62,14 @@ def _outage(laboratory: Laboratory, listener: Program, outage: float) -> list[di
     for device in (CAREFUL_DEVICE, DEFAULT_DEVICE):
         laboratory.give_plain_tunnel(device)
     runs = {device: f"recovery-{outage:g}-{device}".replace(".", "-") for device in TITLES}
+    settle = SETTLE + outage / EVERY / DRAIN
     with contextlib.ExitStack() as stack:
         programs = {
             device: stack.enter_context(laboratory.program(device, argv))
             for device, argv in _programs(laboratory).items()
         }
         for device, program in programs.items():
-            program.send({"do": "steady", "run": runs[device], "every": EVERY, "settle": SETTLE})
+            program.send({"do": "steady", "run": runs[device], "every": EVERY, "settle": settle})
         for run in runs.values():
             listener.ask(run=run, count=50, within=60, timeout=70)
         began = time.monotonic()
@@ -82,7 +83,7 @@ def _outage(laboratory: Laboratory, listener: Program, outage: float) -> list[di
             waiting -= {device for device in waiting if _last(listener, runs[device]) > ended}
         for program in programs.values():
             program.send({"do": "stop"})
-        published = {device: program.receive(SETTLE + 30)["published"] for device, program in programs.items()}
+        published = {device: program.receive(settle + 30)["published"] for device, program in programs.items()}
         # What the agent still holds is on its way; what a plain client gave up is not.
         for device, run in runs.items():
             if device not in waiting:

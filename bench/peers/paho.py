@@ -1,7 +1,8 @@
 """Plain paho-mqtt: MQTT 3.1.1, its default, with as many messages in flight as AWS IoT takes.
 
-Its one argument is a JSON object: `endpoint`, `port`, `client_id`, `topic`, and for TLS `certificate`, `key` and
-`roots`. Without these it speaks to a broker on loopback: that is the program before the mosquitto bridge.
+Its one argument is a JSON object: `endpoint`, `port`, `client_id`, `topic`, perhaps `keep_alive` in seconds, and for TLS
+`certificate`, `key` and `roots`. Without these it speaks to a broker on loopback: that is the program before the
+mosquitto bridge.
 """
 
 import importlib
@@ -36,7 +37,7 @@ class Paho(program.Peer):
         self.client.max_inflight_messages_set(IN_FLIGHT)
         self.client.on_publish = self._published
         self.client.on_connect = lambda *_arguments: connected.set()
-        self.client.connect(options["endpoint"], options["port"])
+        self.client.connect(options["endpoint"], options["port"], options.get("keep_alive", 60))
         self.client.loop_start()
         if not connected.wait(TIMEOUT):
             raise SystemExit(f"paho-mqtt did not connect within {TIMEOUT:g} s")
