@@ -94,7 +94,7 @@ def _recovery(measured: dict[str, Any]) -> Tables:
         Column("silence", "silence, s", number(1)),
         Column("published", "published", number()),
         Column("arrived", "arrived", number()),
-        Column("lost", "lost", number()),
+        Column("lost", "not arrived", number()),
         Column("twice", "twice", number()),
         Column("tunnel_unit", "tunnel's unit"),
     ]

@@ -1,7 +1,7 @@
 """Plain paho-mqtt: MQTT 3.1.1, its default, with as many messages in flight as AWS IoT takes.
 
-Its one argument is a JSON object: `endpoint`, `port`, `client_id`, `topic`, perhaps `keep_alive` in seconds, and for TLS
-`certificate`, `key` and `roots`. Without these it speaks to a broker on loopback: that is the program before the
+Its one argument is a JSON object: `endpoint`, `port`, `client_id`, `topic`, perhaps `keep_alive` in seconds, and for
+TLS `certificate`, `key` and `roots`. Without these it speaks to a broker on loopback: that is the program before the
 mosquitto bridge.
 """
 
