@@ -38,7 +38,7 @@ ATTEMPT_TIMEOUT = 2.5 * CONNECT_TIMEOUT
 """Seconds for everything from TCP to CONNACK; the SDK's own TLS time-out is longer."""
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds for TLS and CONNACK once TCP stands. Of a server's certificate that it does not accept the SDK tells 13 to
-21 s later (measured; s2n-tls delays an error by 10 to 30 s, "blinding"): a device whose clock was just set would wait."""
+21 s later (measured; s2n-tls delays an error by 10 to 30 s, "blinding"): a device would wait that long."""
 GUARD_FIRST = 0.02
 GUARD_EVERY = 60.0
 """Seconds between looks at the connection's peer, while it is made and when it stands: the peer of one that stands
