@@ -52,8 +52,8 @@ test-engine: setup ## run the tier that needs the Pulumi engine
 test-path: setup system ## run the tier that needs network namespaces
 	$(BIN)/python -m pytest tests/path
 
-bench: setup ## measure `pulumi up` against as many empty resources (minutes)
-	$(BIN)/python -m bench
+bench: setup system ## measure the program, the lab and the agent beside their peers (an hour or more; BENCH="messages")
+	$(BIN)/python -m bench $(BENCH)
 
 soak: setup system ## run ten minutes of random faults and count what is lost (SECONDS=600 SEED=…)
 	$(BIN)/python -m soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

@@ -20,8 +20,8 @@ SLASH_LIMIT = 7
 """Slashes in a topic (reserved topics, which begin with `$aws/`, count from their fourth level on)."""
 PREFIX_LEVEL_LIMIT = SLASH_LIMIT - 1
 """Levels of a prefix, so that PREFIX/THING/one-more still fits."""
-PREFIX_LIMIT = TOPIC_LIMIT - COMMON_NAME_LIMIT - len("//") - 1
-"""Bytes of a prefix, so that PREFIX/THING/x still fits for the longest device name."""
+PREFIX_LIMIT = TOPIC_LIMIT - COMMON_NAME_LIMIT - len("//status")
+"""Bytes of a prefix, so that the device agent's PREFIX/THING/status still fits for the longest device name."""
 THING = "${iot:Connection.Thing.ThingName}"
 """Resolves to the thing only if the certificate is attached to it and the client ID is its name."""
 _LONGEST_VPC_ENDPOINT_ID = "vpce-0123456789abcdef0"

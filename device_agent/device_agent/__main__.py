@@ -18,7 +18,7 @@ from device_agent.system import System
 COMMANDS = ("install", "doctor", "pubsub", "run", "publish", "status", "uninstall")
 _EPILOG = """\
 a device's life:
-  pulumi stack output devices --show-secrets --json | ssh pi sudo device-agent install - --device pi-1
+  pulumi stack output devices --show-secrets --json | jq '.["pi-1"]' | ssh pi sudo device-agent install -
   ssh pi sudo device-agent doctor
   ssh pi sudo device-agent pubsub
   echo '{"celsius": 21.5}' | device-agent publish telemetry

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "examples:\n"
-        "  pulumi stack output devices --show-secrets --json | ssh pi sudo device-agent install - --device pi-1\n"
-        "  pulumi stack output --show-secrets --json | ssh pi sudo device-agent install - --device pi-1 --dry-run\n"
+        "  pulumi stack output devices --show-secrets --json | jq '.[\"pi-1\"]' | ssh pi sudo device-agent install -\n"
+        "  pulumi stack output devices --show-secrets --json | sudo device-agent install - --device pi-1 --dry-run\n"
         "\n"
         "Everything is checked before anything is changed, and a second time changes nothing. A bundle that replaces\n"
         "another is tried first: with its own tunnel and a message to itself. If that fails, the old one stays.\n"

@@ -158,8 +158,9 @@ def test_the_overview_teaches_the_whole_life(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    assert "pulumi stack output devices --show-secrets --json | ssh pi sudo device-agent install -" in (
-        capsys.readouterr().out
+    assert (
+        """pulumi stack output devices --show-secrets --json | jq '.["pi-1"]' | ssh pi sudo device-agent install -"""
+        in (capsys.readouterr().out)
     )
 
 
