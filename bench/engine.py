@@ -65,8 +65,11 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
             skipped = Outcome(None, f"not tried over {CHECKPOINTS_UP_TO} devices")
             each = Pair(skipped, skipped, skipped, skipped, None)
         rows.append(_row(count, resources, once, each))
-        for key, note in rows[-1]["notes"].items():
-            report.warn(f"{count} devices, {key.removesuffix('_seconds')}: {note}")
+        for key, outcome in _outcomes(once, each).items():
+            if outcome.note:
+                # What Pulumi said may name folders of this machine: it is for the terminal alone.
+                said = f"{outcome.note}{outcome.said and ': '}{outcome.said}"
+                report.warn(f"{count} devices, {key.removesuffix('_seconds')}: {said}")
     for key in ("once_seconds", "up_seconds", "preview_seconds"):
         for row, grown, empty in zip(rows, growth(rows, key), growth(rows, f"empty_{key}"), strict=True):
             row[key.replace("seconds", "growth")] = grown
@@ -124,8 +127,8 @@ def _programs(
     return Pair(preview, up, empty_preview, empty_up, len(state.encode()) or None), resources
 
 
-def _row(count: int, resources: int | None, once: Pair, each: Pair) -> dict[str, Any]:
-    outcomes = {
+def _outcomes(once: Pair, each: Pair) -> dict[str, Outcome]:
+    return {
         "preview_seconds": once.preview,
         "empty_preview_seconds": once.empty_preview,
         "once_seconds": once.up,
@@ -133,6 +136,10 @@ def _row(count: int, resources: int | None, once: Pair, each: Pair) -> dict[str,
         "up_seconds": each.up,
         "empty_up_seconds": each.empty_up,
     }
+
+
+def _row(count: int, resources: int | None, once: Pair, each: Pair) -> dict[str, Any]:
+    outcomes = _outcomes(once, each)
     return {
         "devices": count,
         "resources": resources,
@@ -145,11 +152,8 @@ def _row(count: int, resources: int | None, once: Pair, each: Pair) -> dict[str,
         "empty_peak_bytes": once.empty_up.peak_bytes,
         "peak_ratio": ratio(once.up.peak_bytes, once.empty_up.peak_bytes),
         "state_bytes": once.state_bytes,
-        "notes": {
-            key: f"{outcome.note}{outcome.said and ': '}{outcome.said}"
-            for key, outcome in outcomes.items()
-            if outcome.note
-        },
+        "checkpoints_peak_bytes": each.up.peak_bytes,
+        "notes": {key: outcome.note for key, outcome in outcomes.items() if outcome.note},
     }
 
 

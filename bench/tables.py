@@ -27,13 +27,14 @@ def _engine(measured: dict[str, Any]) -> Tables:
             table([Column("devices", "devices"), *_against("preview", "preview")], rows),
         ),
         (
-            "Engine: memory of Pulumi's own process during `pulumi up`, and the state it leaves",
+            "Engine: memory of Pulumi's own process during `pulumi up`, and the state it leaves, by how often the state is written",
             table(
                 [
                     Column("devices", "devices"),
-                    Column("peak_bytes", "most, MiB", number(0, _MIB)),
+                    Column("peak_bytes", "once, MiB", number(0, _MIB)),
                     Column("empty_peak_bytes", "empty, MiB", number(0, _MIB)),
                     Column("peak_ratio", "ratio", times),
+                    Column("checkpoints_peak_bytes", "after every step, MiB", number(0, _MIB)),
                     Column("state_bytes", "state, MiB", number(2, _MIB)),
                 ],
                 rows,

@@ -1,6 +1,7 @@
 """``systemctl`` (systemctl(1)): the verbs that an installation and its checks use."""
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,9 @@ def _disable(name: str) -> None:
         if link.is_symlink():
             link.unlink()
             print(f"Removed {link}.", file=sys.stderr)
+            # systemd takes the folder along once it is empty (src/shared/install.c, remove_marked_symlinks).
+            with contextlib.suppress(OSError):
+                link.parent.rmdir()
 
 
 def _change(command: str, names: list[str]) -> None:
