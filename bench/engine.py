@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import empty_provider, laboratory
+from bench import empty_provider
 from bench.pulumi import Outcome, run
 from bench.summary import growth, ratio
 from lab.cloud import server
 from lab.engine import CHECKOUT, STACK, Engine, PluginSource, find_or_build
+from lab.passing import stack_file
 from lab.report import Report
 from lab.state import Lab
 
@@ -112,7 +113,7 @@ def _programs(
             engine = Engine(lab, pulumi, cloud.url)
             engine.prepare(PluginSource.STANDIN, report)
             names = [f"pi-{number}" for number in range(1, count + 1)]
-            options = ["--stack", STACK, "--config-file", str(laboratory.stack_file(engine, names))]
+            options = ["--stack", STACK, "--config-file", str(stack_file(engine, names))]
             state_is_written = "once" if variables else "after every step"
             with report.step(f"{count} device{'s' * (count > 1)}, the state written {state_is_written}"):
                 preview, up = _both(engine, options, limit, CHECKOUT, variables)

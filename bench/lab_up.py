@@ -4,16 +4,24 @@ from typing import Any
 
 from bench import laboratory
 from bench.summary import median
+from lab.passing import STAGES
+from lab.path import lifecycle
 from lab.report import Report
 
 REPETITIONS = 3
-_TITLES = {
-    "cloud": "cloud: AWS's APIs on loopback",
-    "plugins and stack": "plugins and an empty stack",
-    "pulumi up": "pulumi up",
-    "starting the network's sandbox": "network: its sandbox",
-    "building the network": "network: built from what the cloud has",
-}
+_TITLES = dict(
+    zip(
+        (*STAGES, *lifecycle.STAGES),
+        (
+            "cloud: AWS's APIs on loopback",
+            "plugins and an empty stack",
+            "pulumi up",
+            "network: its sandbox",
+            "network: built from what the cloud has",
+        ),
+        strict=True,
+    )
+)
 
 
 def measure(report: Report, repetitions: int = REPETITIONS) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A lab of the benchmark's own: started cold with its stages timed, measured in, and removed."""
 
-import argparse
 import contextlib
 import fcntl
 import json
@@ -16,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from lab.cloud import server
-from lab.commands import down
-from lab.engine import CHECKOUT, STACK, Engine, PluginSource, find_or_build
-from lab.path import hosts, lifecycle, preflight, processes
+from lab.engine import CHECKOUT
+from lab.passing import STAGES, passing, remove
+from lab.path import hosts, lifecycle, processes
 from lab.path.parts import IOT, service_directory
 from lab.report import Report
 from lab.state import Lab, cache_home
@@ -290,20 +288,21 @@ def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Labora
         BenchError: `pulumi up` failed, or another benchmark is under way.
     """
     lab = Lab.named(NAME)
-    preflight.require(lab)
-    pulumi = find_or_build(report)
     quiet = Report(report.stream, quiet=True)
-    with _alone():
+    with _alone(), contextlib.ExitStack() as stack:
         if lab.exists:
             report.say("removing what an earlier, interrupted run left")
-            down.run(argparse.Namespace(), lab, quiet)
-        lab.create()
-        try:
-            with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
-                laboratory = _start(lab, pulumi, quiet, devices)
-            yield laboratory
-        finally:
-            down.run(argparse.Namespace(), lab, quiet)
+            remove(lab, quiet)
+        watch = Stopwatch(quiet)
+        with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
+            up = stack.enter_context(passing(lab, devices, watch))
+        yield Laboratory(
+            lab,
+            {name: seconds for name, seconds in watch.seconds.items() if name in (*STAGES, *lifecycle.STAGES)},
+            up.outputs,
+            cloud_bytes=processes.memory([up.cloud.pid]),
+            network_bytes=int(lifecycle.status(lab)["memoryBytes"]),
+        )
 
 
 @contextlib.contextmanager
@@ -317,52 +316,3 @@ def _alone() -> Iterator[None]:
         except BlockingIOError:
             raise BenchError("another benchmark is under way: wait for its end, or end it") from None
         yield
-
-
-def _start(lab: Lab, pulumi: Path, report: Report, devices: Sequence[str]) -> Laboratory:
-    watch = Stopwatch(report)
-    with lab.locked():
-        with watch.step("cloud"):
-            cloud = server.start(lab.cloud_directory)
-        engine = Engine(lab, pulumi, cloud.url)
-        with watch.step("plugins and stack"):
-            engine.prepare(PluginSource.STANDIN, report)
-        config = stack_file(engine, devices)
-        with watch.step("pulumi up"):
-            done = engine.run("up", "--stack", STACK, "--yes", "--skip-preview", "--config-file", str(config))
-        if done.returncode != 0:
-            raise BenchError(f"pulumi up ended with {done.returncode}: {done.stderr.strip()[-400:]}")
-        # Its own two steps: the sandbox, and the network inside it.
-        lifecycle.up(lab, engine.region, cloud.url, watch)
-        shown = engine.run("stack", "output", "--stack", STACK, "--json", "--show-secrets")
-        if shown.returncode != 0:
-            raise BenchError(f"pulumi stack output ended with {shown.returncode}")
-        return Laboratory(
-            lab,
-            watch.seconds,
-            json.loads(shown.stdout),
-            cloud_bytes=processes.memory([cloud.pid]),
-            network_bytes=int(lifecycle.status(lab)["memoryBytes"]),
-        )
-
-
-def stack_file(engine: Engine, devices: Sequence[str]) -> Path:
-    """Write the lab's own stack file with other devices.
-
-    Args:
-        engine: Whose directory it goes to.
-        devices: The devices' names.
-
-    Returns:
-        The file, for `--config-file`.
-    """
-    salt = next(
-        line.partition(":")[2].strip()
-        for line in (CHECKOUT / f"Pulumi.{STACK}.yaml").read_text().splitlines()
-        if line.startswith("encryptionsalt:")
-    )
-    config = {"aws:region": engine.region, "private-iot:devices": list(devices)}
-    path = engine.lab.engine_directory / "Pulumi.bench.yaml"
-    # JSON is YAML, and needs no library.
-    path.write_text(json.dumps({"encryptionsalt": salt, "config": config}))
-    return path

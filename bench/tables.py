@@ -27,7 +27,7 @@ def _engine(measured: dict[str, Any]) -> Tables:
             table([Column("devices", "devices"), *_against("preview", "preview")], rows),
         ),
         (
-            "Engine: memory of Pulumi's own process during `pulumi up`, and the state it leaves, by how often the state is written",
+            "Engine: memory of Pulumi's own process, the state written once or after every step",
             table(
                 [
                     Column("devices", "devices"),

@@ -1,9 +1,6 @@
 """The lab of a long run: made by the project's own program, its devices installed, taken down whatever happens."""
 
-import argparse
 import json
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,11 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lab.cloud import server
-from lab.commands import down
-from lab.engine import STACK, Engine, PluginSource, find_or_build
-from lab.engine.engine import CHECKOUT
-from lab.path import hosts, lifecycle, preflight
+from lab.passing import PassingLab, passing
+from lab.path import hosts, lifecycle
 from lab.path.parts import IOT, service_directory
 from lab.path.services import ROOT
 from lab.report import Report
@@ -135,48 +129,25 @@ def running_site(lab: Lab, devices: int, report: Report) -> Iterator[Site]:
         report: Takes the progress.
 
     Raises:
-        SoakError: The lab exists, or a device does not connect.
-        LabError: The lab cannot be brought up.
+        SoakError: A device does not connect.
+        LabError: The lab exists, or cannot be brought up.
     """
-    if lab.directory.exists():
-        raise SoakError(
-            f"lab {lab.name!r} exists already: remove it with `python -m lab down --lab {lab.name}`,"
-            " or take another one with --lab NAME"
-        )
-    preflight.require(lab)
-    lab.create()
-    try:
-        yield _build(lab, [f"pi-{number + 1}" for number in range(devices)], report)
-    finally:
-        # A second Ctrl-C must not leave half a lab behind; this takes seconds.
-        previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            down.run(argparse.Namespace(), lab, report)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+    names = [f"pi-{number + 1}" for number in range(devices)]
+    with passing(lab, names, report) as running:
+        yield _install(running, names, report)
 
 
-def _build(lab: Lab, names: Sequence[str], report: Report) -> Site:
-    with lab.locked():
-        pulumi = find_or_build(report)
-        with report.step("starting the cloud"):
-            cloud = server.start(lab.cloud_directory)
-        engine = Engine(lab, pulumi, cloud.url)
-        with report.step(f"pulumi up with {len(names)} device(s)"):
-            engine.prepare(PluginSource.STANDIN, report)
-            outputs = _deploy(engine, names)
-        lifecycle.up(lab, engine.region, cloud.url, report)
+def _install(running: PassingLab, names: Sequence[str], report: Report) -> Site:
+    lab, bundles = running.lab, running.outputs["devices"]
     with report.step("installing the agent"):
         for name in names:
-            bundles = json.dumps(outputs["devices"])
-            _run(lab, name, ("device-agent", "install", "-", "--device", name), text=bundles)
+            _run(lab, name, ("device-agent", "install", "-"), text=json.dumps(bundles[name]))
         for name in names:
             _wait_until_connected(lab, name)
     status = lifecycle.status(lab)
     return Site(
         lab=lab,
-        devices=tuple(_device(lab, name, outputs["devices"][name]) for name in names),
+        devices=tuple(_device(lab, name, bundles[name]) for name in names),
         servers=tuple(
             address.partition(":")[0]
             for hop in status["hops"]
@@ -191,27 +162,6 @@ def _device(lab: Lab, name: str, bundle: dict[str, Any]) -> Device:
     routes = json.loads(_run(lab, name, ("ip", "-j", "route")))
     router = next(route["gateway"] for route in routes if route["dst"] == "default")
     return Device(name, bundle["iot"]["clientId"], bundle["topicPrefix"], router)
-
-
-def _deploy(engine: Engine, names: Sequence[str]) -> dict[str, Any]:
-    """Run `pulumi up` for the devices, with a stack file of the lab's own: the checkout's is not written to."""
-    file = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
-    shutil.copy(CHECKOUT / file.name, file)
-    stack = ("--stack", STACK, "--config-file", str(file))
-    for number, name in enumerate(names):
-        _pulumi(engine, "config", "set", "--path", f"private-iot:devices[{number}]", name, *stack)
-    _pulumi(engine, "up", "--yes", "--skip-preview", *stack)
-    outputs: dict[str, Any] = json.loads(
-        _pulumi(engine, "stack", "output", "--stack", STACK, "--json", "--show-secrets")
-    )
-    return outputs
-
-
-def _pulumi(engine: Engine, *words: str) -> str:
-    done = engine.run(*words)
-    if done.returncode != 0:
-        raise SoakError(f"`pulumi {' '.join(words[:2])}` ended with {done.returncode}: {done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def _run(lab: Lab, host: str, argv: Sequence[str], text: str | None = None) -> str:

@@ -16,6 +16,8 @@ from lab.path.services import ROOT
 from lab.report import Report
 from lab.state import Lab
 
+STAGES = ("starting the network's sandbox", "building the network")
+"""The steps that `up` reports."""
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
 
@@ -37,9 +39,9 @@ def up(lab: Lab, region: str, url: str, report: Report) -> list[str]:
     """
     if not _running(lab):
         preflight.require(lab)
-        with report.step("starting the network's sandbox"):
+        with report.step(STAGES[0]):
             _start(lab)
-    with report.step("building the network"):
+    with report.step(STAGES[1]):
         return _sync(lab, report, {"url": url, "region": region})
 
 
