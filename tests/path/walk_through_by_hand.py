@@ -364,3 +364,22 @@ def _device(aws: Aws, made: WalkThrough, name: str, dns_name: str, server_name: 
 def inside_vpc(address: str) -> bool:
     """Return whether an address lies in the VPC."""
     return ipaddress.ip_address(address) in ipaddress.ip_network(VPC_CIDR)
+
+
+def bundle(aws: Aws, made: WalkThrough, name: str) -> dict[str, Any]:
+    """Return a device's bundle, as the stack's output has it."""
+    device = made.devices[name]
+    return {
+        "version": 1,
+        "name": name,
+        "region": aws.region,
+        "vpn": {"config": device.config},
+        "iot": {
+            "endpoint": made.iot_endpoint,
+            "clientId": name,
+            "certificatePem": device.certificate_pem,
+            "privateKeyPem": device.key_pem,
+        },
+        "network": {"vpcCidr": VPC_CIDR, "dnsServer": DNS_SERVER, "vpcEndpointId": made.vpc_endpoint_id},
+        "topicPrefix": f"{TOPIC_PREFIX}/{name}",
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from lab.path import hosts, lifecycle
 from lab.path.read import Aws
 from lab.report import Report
 from lab.state import Lab
-from tests.path.walk_through_by_hand import DNS_SERVER, TOPIC_PREFIX, VPC_CIDR, WalkThrough, make
+from tests.path.walk_through_by_hand import WalkThrough, bundle, make
 
 REGION = "ap-northeast-1"
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
@@ -110,28 +109,9 @@ class House:
 
     def bundle(self, name: str) -> dict[str, Any]:
         """Give a device's bundle, as the stack's output has it."""
-        device = self.made.devices[name]
-        return copy.deepcopy(
-            {
-                "version": 1,
-                "name": name,
-                "region": REGION,
-                "vpn": {"config": device.config},
-                "iot": {
-                    "endpoint": self.made.iot_endpoint,
-                    "clientId": name,
-                    "certificatePem": device.certificate_pem,
-                    "privateKeyPem": device.key_pem,
-                    "rootCaPem": self.root_ca,
-                },
-                "network": {
-                    "vpcCidr": VPC_CIDR,
-                    "dnsServer": DNS_SERVER,
-                    "vpcEndpointId": self.made.vpc_endpoint_id,
-                },
-                "topicPrefix": f"{TOPIC_PREFIX}/{name}",
-            }
-        )
+        made = bundle(self.aws, self.made, name)
+        made["iot"]["rootCaPem"] = self.root_ca
+        return made
 
     def sync(self) -> list[str]:
         """Bring the network up to date with the cloud."""

@@ -26,7 +26,7 @@ from lab.state import Lab
 from tests.path.agent.rotation import FreshCertificate
 from tests.path.agent_daemon import listener_program
 from tests.path.agent_daemon.loopback import wait_until
-from tests.path.walk_through_by_hand import DNS_SERVER, TOPIC_PREFIX, VPC_CIDR, WalkThrough, make
+from tests.path.walk_through_by_hand import WalkThrough, bundle, make
 
 REGION = "ap-northeast-1"
 DEVICE = "pi-1"
@@ -74,27 +74,10 @@ class Sandbox:
 
     def bundle(self, certificate: FreshCertificate | None = None) -> str:
         """Write the device's bundle as the stack's output has it, with another certificate if one is given."""
-        device = self.made.devices[DEVICE]
-        return json.dumps(
-            {
-                "version": 1,
-                "name": DEVICE,
-                "region": REGION,
-                "vpn": {"config": device.config},
-                "iot": {
-                    "endpoint": self.made.iot_endpoint,
-                    "clientId": DEVICE,
-                    "certificatePem": certificate.pem if certificate else device.certificate_pem,
-                    "privateKeyPem": certificate.key_pem if certificate else device.key_pem,
-                },
-                "network": {
-                    "vpcCidr": VPC_CIDR,
-                    "dnsServer": DNS_SERVER,
-                    "vpcEndpointId": self.made.vpc_endpoint_id,
-                },
-                "topicPrefix": f"{TOPIC_PREFIX}/{DEVICE}",
-            }
-        )
+        made = bundle(self.aws, self.made, DEVICE)
+        if certificate:
+            made["iot"] |= {"certificatePem": certificate.pem, "privateKeyPem": certificate.key_pem}
+        return json.dumps(made)
 
     @contextmanager
     def fault(self, name: str, seconds: float, *, end_early: bool = False) -> Iterator[None]:
