@@ -6,11 +6,13 @@ It cannot prove that a broken tunnel, security group or policy looks like this; 
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,6 +22,8 @@ from typing import Any
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_agent._exceptions import ConnectionFailedError, RefusedError
+from device_agent.checks import Check, Finding, Patient
+from device_agent.commands import doctor as doctor_command
 from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
@@ -200,6 +204,31 @@ def test_the_plain_report_has_a_line_for_each_check_and_no_colour(doctor: Doctor
     assert [line.split()[:2] for line in lines[:-1]] == [["ok", check.name] for check in CHECKS]
     assert lines[-1] == "the private path is healthy"
     assert "\033" not in doctor.pi.out
+
+
+class Stream(io.StringIO):
+    """A standard error that tells when something has been written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.written.set()
+        return super().write(text)
+
+
+def test_a_check_that_takes_a_while_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch, doctor: Doctor) -> None:
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(doctor_command, "TELL_AFTER", 0.01)
+
+    def wait_for_the_line(_patient: Patient) -> Finding:
+        return Finding("ok" if stream.written.wait(20) else "failed", "")
+
+    monkeypatch.setattr(doctor_command, "CHECKS", (Check("files", "", wait_for_the_line),))
+    assert doctor.pi("doctor") == 0
+    assert stream.getvalue().splitlines()[0] == "files: still waiting for an answer"
 
 
 def test_every_check_stands_on_checks_before_it() -> None:
