@@ -302,7 +302,7 @@ def fill(ballast: Path) -> None:
 
 def test_a_full_disk_refuses_and_keeps_delivering_and_recovers(device: Device, receiver: Receiver) -> None:
     state = device.queue_file.parent
-    device.start(mounts=f"mount -t tmpfs -o size=3m tmpfs {state}")
+    device.start(mounts=f"mount -t tmpfs -o size=8m tmpfs {state}")
     device.wait_connected()
     inside = f"/proc/{device.process.pid}/root{state}"  # type: ignore[union-attr] # it is started
     with device.publisher() as publisher:
@@ -310,7 +310,9 @@ def test_a_full_disk_refuses_and_keeps_delivering_and_recovers(device: Device, r
         ballast = Path(inside, "ballast")
         with pytest.raises(OSError, match="No space left"):
             fill(ballast)
-        filler = [("filler", "x" * 100_000)] * 50
+        # More than a full disk takes, and less than an empty one: what is still on its way when the first is refused
+        # must not fill it again once there is room.
+        filler = [("filler", "x" * 100_000)] * 10
         with pytest.raises(PublishRefusedError, match="full; the message was not accepted") as refusal:
             publisher.publish_many(filler)
         assert refusal.value.code == "storage"
