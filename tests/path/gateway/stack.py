@@ -142,7 +142,7 @@ class Stack:
         configuration.write_text(mosquitto_configuration(broker_socket))
         with (self.directory / "mosquitto.log").open("ab") as log:
             self.broker_process = subprocess.Popen(["mosquitto", "-c", str(configuration)], stderr=log)
-        wait_for(broker_socket.exists, "mosquitto's socket")
+        wait_for(lambda: accepts(broker_socket), "mosquitto's socket")
 
     def stop_broker(self) -> None:
         assert self.broker_process is not None
@@ -246,6 +246,16 @@ def loopback_address() -> str:
     """An address that no other test process, and no other stack of this one, uses."""
     pid = os.getpid()
     return f"127.{64 + next(_ADDRESSES) % 64}.{pid >> 8 & 255}.{pid & 255}"
+
+
+def accepts(path: Path) -> bool:
+    """Whether a program listens on a socket: its file is there a moment before it does."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.path
 
 def opened(stack: Stack, credential: Credential, level: int = V5, client_id: str = "pi-1", **options: int) -> RawClient:
     client = RawClient(stack, stack.endpoint, credential, port=options.get("port", PORT))
-    assert client.open(Connect(level, client_id, clean=True, keep_alive=options.get("keep_alive", 60)))[1] == 0
+    code = client.open(Connect(level, client_id, clean=True, keep_alive=options.get("keep_alive", 60)))[1]
+    if code != 0:
+        client.close()
+    assert code == 0
     return client
 
 
