@@ -21,7 +21,7 @@ IMPORTS = 7
 _PEERS = dict(zip(("agent", "sdk", "paho", "bridge-default"), DEVICES, strict=True))
 _TITLES = {**TITLES, "agent": "device agent", "sdk": "awsiotsdk", "bridge-default": "mosquitto bridge"}
 _MODULES = {
-    "agent": "device_agent.daemon",
+    "agent": "device_agent.daemon.daemon",
     "sdk": "awsiot.mqtt5_client_builder",
     "paho": "paho.mqtt.client",
 }

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from device_agent.bundle import parse_bundle
+from device_agent.install.bundle import parse_bundle
 
 from lab.engine import CHECKOUT
 from tests.engine.aws import Cloud

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import pytest
-from device_agent.bundle import parse_bundle
+from device_agent.install.bundle import parse_bundle
 
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory

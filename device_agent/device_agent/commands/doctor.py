@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 
-from device_agent.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
-from device_agent.checks import Check, Finding, Patient, run_checks
-from device_agent.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
-from device_agent.guard import agent_paused
-from device_agent.home_checks import check_home, check_public_way
-from device_agent.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
+from device_agent.doctor.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
+from device_agent.doctor.checks import Check, Finding, Patient, run_checks
+from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
+from device_agent.doctor.home_checks import check_home, check_public_way
+from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
+from device_agent.install.guard import agent_paused
 from device_agent.system import System
 
 HELP = "prove the private path from the ground up and name the hop that is broken"

@@ -9,10 +9,10 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from device_agent._exceptions import UsageError
-from device_agent.bundle import INPUT_LIMIT, Bundle, parse_bundle
 from device_agent.files import reporting
-from device_agent.guard import services_held
-from device_agent.plan import Step, check_machine, make_plan
+from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
+from device_agent.install.guard import services_held
+from device_agent.install.plan import Step, check_machine, make_plan
 from device_agent.system import System
 
 HELP = "install a device bundle: tunnel, identity and services"

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-from device_agent.delivery import DeliveryOptions
+from device_agent.daemon.delivery import DeliveryOptions
 from device_agent.messages import Limits
 from device_agent.system import System
 
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         DeviceAgentError: Nothing usable is installed, or another agent runs.
     """
     # The SDK costs 100 ms and 20 MB on import, which the overview of the commands does without.
-    from device_agent.daemon import Daemon, Options  # noqa: PLC0415 - see above
+    from device_agent.daemon.daemon import Daemon, Options  # noqa: PLC0415 - see above
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.certificate_watch import Validity, validity
 from device_agent.client import AgentNotRunningError, Channel
+from device_agent.daemon.certificate_watch import Validity, validity
 from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE, SOCKET_FILE
 from device_agent.system import System
 

@@ -13,9 +13,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from device_agent.guard import guard_unit
+from device_agent.install.guard import guard_unit
+from device_agent.install.units import agent_unit, openvpn_drop_in
 from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, OPENVPN_SERVICE, TRIAL_SERVICE
-from device_agent.units import agent_unit, openvpn_drop_in
 
 from lab.path.packages import unpacked
 

@@ -38,10 +38,10 @@ PATIENCE = 30.0
 _RUN = """
 import sys
 from pathlib import Path
-from device_agent.daemon import Daemon, Options
-from device_agent.delivery import DeliveryOptions
+from device_agent.daemon.daemon import Daemon, Options
+from device_agent.daemon.delivery import DeliveryOptions
 from device_agent.messages import Limits
-from device_agent.path_monitor import MonitorOptions
+from device_agent.daemon.path_monitor import MonitorOptions
 from device_agent.system import System
 import logging
 logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d %(levelname)s %(message)s")

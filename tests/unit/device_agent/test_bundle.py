@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from device_agent._exceptions import BundleError
-from device_agent.bundle import INPUT_LIMIT, Bundle, parse_bundle
+from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

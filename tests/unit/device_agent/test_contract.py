@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from device_agent.openvpn_profile import RESOLVER_SCRIPT, parse_profile
+from device_agent.install.openvpn_profile import RESOLVER_SCRIPT, parse_profile
 
 from .material import ENDPOINT, vpn_authority, vpn_client
 

@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_agent._exceptions import ConnectionFailedError, RefusedError
-from device_agent.checks import Check, Finding, Patient
 from device_agent.commands import doctor as doctor_command
 from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
+from device_agent.doctor.checks import Check, Finding, Patient
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
 
 from device_agent import dns
@@ -179,7 +179,7 @@ class Home:
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Home:
     network = Home()
-    monkeypatch.setattr("device_agent.home_checks.query", network.query)
+    monkeypatch.setattr("device_agent.doctor.home_checks.query", network.query)
     return network
 
 
@@ -302,7 +302,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no DNS server longer than a moment."""
     for module in ("device_checks", "path_checks"):
         monkeypatch.setattr(
-            f"device_agent.{module}.query",
+            f"device_agent.doctor.{module}.query",
             lambda server, name, **_more: dns.query(server, name, timeout=0.05),
         )
 
@@ -600,7 +600,7 @@ class Agent:
 def agent(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     file = tmp_path_factory.mktemp("a") / "agent.sock"
     monkeypatch.setattr(
-        "device_agent.agent_checks.SOCKET_FILE", f"/../{os.path.relpath(file, doctor.pi.system.root.parent)}"
+        "device_agent.doctor.agent_checks.SOCKET_FILE", f"/../{os.path.relpath(file, doctor.pi.system.root.parent)}"
     )
     doctor.state["active"].add(AGENT_SERVICE)
     running = Agent(file)
@@ -638,6 +638,6 @@ def test_a_refusal_that_the_agent_hears_is_blamed_on_the_echo(
 def test_an_echo_that_stays_away_is_blamed_on_the_echo(
     doctor: Doctor, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device_agent.agent_checks._PATIENCE", 0.2)
+    monkeypatch.setattr("device_agent.doctor.agent_checks._PATIENCE", 0.2)
     agent.refusal = {"event": "other"}
     assert doctor.blames("echo")["seen"] == "the agent's echo did not come back within 0.2 s"

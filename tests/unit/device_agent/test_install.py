@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError, RefusedError
-from device_agent.guard import guard_unit
+from device_agent.install.guard import guard_unit
 from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, GUARD_UNIT, OPENVPN_SERVICE, Installation
 from device_agent.system import Completed
 
@@ -281,7 +281,7 @@ def test_an_interrupted_installation_leaves_everything_as_it_was(pi: Pi, monkeyp
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("device_agent.plan._promote", interrupt)
+    monkeypatch.setattr("device_agent.install.plan._promote", interrupt)
     assert pi.install() == 130
     assert pi.files == before
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from device_agent._exceptions import ProfileError
-from device_agent.openvpn_profile import SIZE_LIMIT, parse_profile
+from device_agent.install.openvpn_profile import SIZE_LIMIT, parse_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

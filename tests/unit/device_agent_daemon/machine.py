@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from device_agent.daemon.loop import Loop
+from device_agent.daemon.queue import Queue, _Change
 from device_agent.installation import Installation
-from device_agent.loop import Loop
 from device_agent.messages import Draft
-from device_agent.queue import Queue, _Change
 from device_agent.system import System
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from device_agent.age_clock import AgeClock, Reading
+from device_agent.daemon.age_clock import AgeClock, Reading
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from device_agent.binding import bind_connections, bind_to
+from device_agent.daemon.binding import bind_connections, bind_to
 
 
 def interface_of(tied: socket.socket) -> bytes:

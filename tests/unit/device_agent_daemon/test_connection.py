@@ -15,12 +15,12 @@ import pytest
 from awscrt import mqtt5
 from awscrt.exceptions import AwsCrtError
 from device_agent._exceptions import AddressError
-from device_agent.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, PING_WITHIN, Connection
-from device_agent.delivery import Delivery
+from device_agent.daemon.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, PING_WITHIN, Connection
+from device_agent.daemon.delivery import Delivery
+from device_agent.daemon.loop import Loop
+from device_agent.daemon.path_monitor import PathMonitor
+from device_agent.daemon.queue import Queue
 from device_agent.installation import Installation
-from device_agent.loop import Loop
-from device_agent.path_monitor import PathMonitor
-from device_agent.queue import Queue
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, installation, make_machine, put, settle
 
@@ -304,7 +304,7 @@ def test_delays_grow_with_full_jitter_up_to_a_limit_and_begin_anew_after_a_stead
         asked.append(high)
         return high
 
-    monkeypatch.setattr("device_agent.connection.random.uniform", uniform)
+    monkeypatch.setattr("device_agent.daemon.connection.random.uniform", uniform)
     bench.start()
     for _ in range(9):
         bench.clients[-1].refuse()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from device_agent.delivery import QUOTA_PAUSE, Accepted, Delivery, DeliveryOptions, Lost, Outcome, Refused
-from device_agent.loop import Loop
+from device_agent.daemon.delivery import QUOTA_PAUSE, Accepted, Delivery, DeliveryOptions, Lost, Outcome, Refused
+from device_agent.daemon.loop import Loop
+from device_agent.daemon.queue import Queue
 from device_agent.messages import Message
-from device_agent.queue import Queue
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, make_machine, put, settle
 

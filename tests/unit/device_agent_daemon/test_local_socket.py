@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from device_agent._exceptions import DeviceAgentError
 from device_agent.client import AgentNotRunningError, Channel, Publisher, PublishRefusedError, publish, subscribe
-from device_agent.daemon import matches
-from device_agent.local_socket import (
+from device_agent.daemon.daemon import matches
+from device_agent.daemon.local_socket import (
     MAX_CLIENTS,
     MAX_LINE,
     MAX_UNREAD,
@@ -30,7 +30,7 @@ from device_agent.local_socket import (
     read_payload,
     write_payload,
 )
-from device_agent.loop import Loop
+from device_agent.daemon.loop import Loop
 from device_agent.system import System
 
 

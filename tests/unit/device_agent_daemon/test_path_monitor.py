@@ -14,11 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from device_agent.loop import Loop
-from device_agent.path_monitor import MonitorOptions, PathMonitor, dns_query
+from device_agent.daemon.loop import Loop
+from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor, dns_query
+from device_agent.daemon.tunnel import APART, APART_LATER, GRACE, PATIENT_AFTER, Tunnel
 from device_agent.routes import Route, route_to
 from device_agent.system import Completed
-from device_agent.tunnel import APART, APART_LATER, GRACE, PATIENT_AFTER, Tunnel
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, installation, make_machine
 

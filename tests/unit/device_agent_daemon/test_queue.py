@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 from device_agent._exceptions import DeviceAgentError
-from device_agent.database import connect
+from device_agent.daemon.database import connect
+from device_agent.daemon.queue import EXPIRE_EVERY, Queue
 from device_agent.messages import Draft, Limits, QueueFullError, QueueStorageError
-from device_agent.queue import EXPIRE_EVERY, Queue
 
 from tests.unit.device_agent_daemon.machine import Machine, make_machine, put, settle
 
@@ -136,7 +136,7 @@ _WRITER = """
 import sys, threading
 from pathlib import Path
 from device_agent.messages import Draft
-from device_agent.queue import Queue
+from device_agent.daemon.queue import Queue
 from device_agent.system import System
 
 queue = Queue(System(), Path(sys.argv[1]))

@@ -11,10 +11,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_agent.age_clock import AgeClock
-from device_agent.database import connect, read_messages
+from device_agent.daemon.age_clock import AgeClock
+from device_agent.daemon.database import connect, read_messages
+from device_agent.daemon.queue_file import QueueFile
 from device_agent.messages import COUNTERS, Draft, Limits, QueueFullError
-from device_agent.queue_file import QueueFile
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 from device_agent.__main__ import main
-from device_agent.certificate_watch import validity
 from device_agent.commands.status import screen, troubles
-from device_agent.notify import Notifier
-from device_agent.queue import Queue
+from device_agent.daemon.certificate_watch import validity
+from device_agent.daemon.notify import Notifier
+from device_agent.daemon.queue import Queue
 
 from tests.path.gateway.authority import Authority
 from tests.unit.device_agent_daemon.machine import Machine, make_machine, put

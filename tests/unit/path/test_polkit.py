@@ -5,7 +5,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from device_agent.units import tunnel_rule
+from device_agent.install.units import tunnel_rule
 
 from lab.path.stand_ins import polkit
 

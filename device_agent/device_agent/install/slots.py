@@ -17,8 +17,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from device_agent.bundle import Bundle
 from device_agent.files import WantedFile, read_link
+from device_agent.install.bundle import Bundle
 from device_agent.installation import (
     CERTIFICATE_FILE,
     DEVICE_FILE,

@@ -14,9 +14,9 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from device_agent.binding import bind_to
+from device_agent.daemon.binding import bind_to
+from device_agent.daemon.loop import Loop
 from device_agent.installation import Installation
-from device_agent.loop import Loop
 from device_agent.routes import route_to
 from device_agent.system import System
 

@@ -8,9 +8,9 @@ import ssl
 from device_agent._exceptions import CertificateError, DeviceAgentError, RefusedError
 from device_agent.addresses import outside
 from device_agent.certificates import date, parse_certificate
-from device_agent.checks import Finding, Patient
-from device_agent.device_checks import find_route, is_tunnel
 from device_agent.dns import DnsError, query
+from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.device_checks import find_route, is_tunnel
 from device_agent.installation import OPENVPN_SERVICE, Installation
 
 PATIENCE = 5

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
-from device_agent.guard import start_guard
+from device_agent.install.guard import start_guard
+from device_agent.install.slots import slot_folder
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
 from device_agent.service import is_active, systemctl
 from device_agent.session import echo
-from device_agent.slots import slot_folder
 from device_agent.system import System
 
 PATIENCE = 90

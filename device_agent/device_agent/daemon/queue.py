@@ -19,10 +19,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.age_clock import AgeClock
-from device_agent.database import connect, read_messages, translate
+from device_agent.daemon.age_clock import AgeClock
+from device_agent.daemon.database import connect, read_messages, translate
+from device_agent.daemon.queue_file import QueueFile
 from device_agent.messages import Draft, Limits, Message, QueueDamagedError, QueueFullError, QueueStorageError, Totals
-from device_agent.queue_file import QueueFile
 from device_agent.system import System
 
 GROUP = 512

@@ -8,8 +8,9 @@ import sys
 
 from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import check_dates, date, read_certificates
-from device_agent.checks import Finding, Patient
 from device_agent.dns import DnsError, DnsSilentError, query
+from device_agent.doctor.checks import Finding, Patient
+from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import (
     AGENT_UNIT,
     OPENVPN_DROP_IN,
@@ -18,7 +19,6 @@ from device_agent.installation import (
     Installation,
     check_file,
 )
-from device_agent.openvpn_profile import parse_profile
 from device_agent.service import is_enabled
 
 DAY = 86400

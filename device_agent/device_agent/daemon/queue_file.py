@@ -18,8 +18,8 @@ from dataclasses import astuple
 from pathlib import Path
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.age_clock import AgeClock, Reading
-from device_agent.database import COLUMNS, SCHEMA, VERSION, connect, sync_folder, translate
+from device_agent.daemon.age_clock import AgeClock, Reading
+from device_agent.daemon.database import COLUMNS, SCHEMA, VERSION, connect, sync_folder, translate
 from device_agent.messages import (
     COUNTERS,
     Draft,

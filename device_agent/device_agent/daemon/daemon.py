@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.certificate_watch import CertificateWatch
-from device_agent.connection import LATE, Connection
-from device_agent.delivery import Delivery, DeliveryOptions
+from device_agent.daemon.certificate_watch import CertificateWatch
+from device_agent.daemon.connection import LATE, Connection
+from device_agent.daemon.delivery import Delivery, DeliveryOptions
+from device_agent.daemon.local_socket import Answer, Client, LocalSocket, read_payload, write_payload
+from device_agent.daemon.loop import Loop
+from device_agent.daemon.notify import Notifier
+from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
+from device_agent.daemon.queue import Queue
+from device_agent.daemon.tunnel import Tunnel
 from device_agent.installation import QUEUE_FILE, SOCKET_FILE, Installation
-from device_agent.local_socket import Answer, Client, LocalSocket, read_payload, write_payload
-from device_agent.loop import Loop
 from device_agent.messages import Draft, Limits, QueueFullError, check_draft, complete_topic
 from device_agent.mqtt import PORT
-from device_agent.notify import Notifier
-from device_agent.path_monitor import MonitorOptions, PathMonitor
-from device_agent.queue import Queue
 from device_agent.routes import local_address
 from device_agent.system import System
-from device_agent.tunnel import Tunnel
 
 FLUSH = 5.0
 GOODBYE = 3.0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from awscrt import mqtt5
 
-from device_agent.delivery import Accepted, Lost, Outcome, Refused
+from device_agent.daemon.delivery import Accepted, Lost, Outcome, Refused
 from device_agent.installation import Installation
 from device_agent.messages import Message
 from device_agent.mqtt import explain_error, explain_reason

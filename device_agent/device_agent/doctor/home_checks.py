@@ -9,12 +9,12 @@ import struct
 from ipaddress import ip_address
 
 from device_agent.addresses import outside
-from device_agent.checks import Finding, Patient
-from device_agent.device_checks import is_tunnel
 from device_agent.dns import DnsError, query
+from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.device_checks import is_tunnel
+from device_agent.doctor.path_checks import PATIENCE, wrap_tls
+from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import OPENVPN_FILE
-from device_agent.openvpn_profile import parse_profile
-from device_agent.path_checks import PATIENCE, wrap_tls
 
 _RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 

@@ -10,8 +10,8 @@ import uuid
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.checks import Finding, Patient
 from device_agent.client import Channel
+from device_agent.doctor.checks import Finding, Patient
 from device_agent.installation import AGENT_SERVICE, SOCKET_FILE
 from device_agent.system import System
 

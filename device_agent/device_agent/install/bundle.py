@@ -17,8 +17,8 @@ from device_agent.certificates import (
     check_private_key,
     read_certificates,
 )
+from device_agent.install.openvpn_profile import Profile, parse_profile
 from device_agent.messages import MAX_TOPIC
-from device_agent.openvpn_profile import Profile, parse_profile
 
 VERSION = 1
 INPUT_LIMIT = 16 * 1024 * 1024

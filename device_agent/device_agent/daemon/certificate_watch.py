@@ -9,8 +9,8 @@ from pathlib import Path
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.certificates import date, read_certificates
+from device_agent.daemon.loop import Loop
 from device_agent.installation import CERTIFICATE_FILE, DEVICE_FILE, PRIVATE_KEY_FILE, ROOT_CA_FILE, Installation
-from device_agent.loop import Loop
 from device_agent.system import System
 
 LOOK_EVERY = 2.0

@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import random
 
+from device_agent.daemon.loop import Loop
 from device_agent.installation import OPENVPN_SERVICE
-from device_agent.loop import Loop
 from device_agent.system import Completed, System
 
 GRACE = 10.0

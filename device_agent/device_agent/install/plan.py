@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 from device_agent._exceptions import DeviceAgentError, UsageError
-from device_agent.bundle import Bundle
 from device_agent.files import (
     WantedFile,
     folder_matches,
@@ -25,6 +24,19 @@ from device_agent.files import (
     write_file,
     write_link,
 )
+from device_agent.install.bundle import Bundle
+from device_agent.install.openvpn_profile import RESOLVER_SCRIPT
+from device_agent.install.slots import (
+    CURRENT,
+    SLOTS,
+    current_slot,
+    other_slot,
+    slot_files,
+    slot_folder,
+    slot_holds,
+    wanted_links,
+)
+from device_agent.install.units import agent_unit, openvpn_drop_in, tunnel_rule
 from device_agent.installation import (
     AGENT_SERVICE,
     AGENT_UNIT,
@@ -39,20 +51,8 @@ from device_agent.installation import (
     TUNNEL_RULE,
     USER,
 )
-from device_agent.openvpn_profile import RESOLVER_SCRIPT
 from device_agent.service import is_active, is_enabled, systemctl
-from device_agent.slots import (
-    CURRENT,
-    SLOTS,
-    current_slot,
-    other_slot,
-    slot_files,
-    slot_folder,
-    slot_holds,
-    wanted_links,
-)
 from device_agent.system import System
-from device_agent.units import agent_unit, openvpn_drop_in, tunnel_rule
 
 _PACKAGES = "`sudo apt install openvpn openvpn-systemd-resolved`"
 _HOMES = ("/home/", "/root/", "/run/user/")
@@ -221,7 +221,7 @@ def _fill(system: System, slot: str, files: dict[str, WantedFile], undo: ExitSta
 
 
 def _try(system: System, slot: str, undo: ExitStack) -> None:
-    from device_agent.trial import stop_services, try_slot  # noqa: PLC0415 - brings the SDK, 100 ms and 20 MB
+    from device_agent.install.trial import stop_services, try_slot  # noqa: PLC0415 - brings the SDK, 100 ms and 20 MB
 
     stop_services(system, undo)
     try:

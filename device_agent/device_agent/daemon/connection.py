@@ -19,14 +19,14 @@ from awscrt.exceptions import AwsCrtError
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.addresses import outside, peers
-from device_agent.binding import bind_connections
-from device_agent.delivery import Accepted, Delivery, Lost, Outcome, Refused
+from device_agent.daemon.binding import bind_connections
+from device_agent.daemon.delivery import Accepted, Delivery, Lost, Outcome, Refused
+from device_agent.daemon.loop import Loop, Timer
+from device_agent.daemon.packets import StatusMessage, explain_disconnection, outcome_of, publish_packet
+from device_agent.daemon.path_monitor import PathMonitor
 from device_agent.installation import Installation
-from device_agent.loop import Loop, Timer
 from device_agent.messages import Message
 from device_agent.mqtt import CONNECT_TIMEOUT, PORT, build_client, explain_error, explain_failure, explain_reason
-from device_agent.packets import StatusMessage, explain_disconnection, outcome_of, publish_packet
-from device_agent.path_monitor import PathMonitor
 from device_agent.system import System
 
 FIRST_DELAY = 0.5

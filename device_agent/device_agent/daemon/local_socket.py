@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.loop import Loop
+from device_agent.daemon.loop import Loop
 
 MAX_LINE = 1024 * 1024
 """Bytes of a request: AWS IoT's 128 KiB of payload, each byte written as six in JSON, fit."""

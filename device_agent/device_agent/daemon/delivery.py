@@ -24,9 +24,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from device_agent.loop import Loop, Timer
+from device_agent.daemon.loop import Loop, Timer
+from device_agent.daemon.queue import Queue
 from device_agent.messages import Message
-from device_agent.queue import Queue
 from device_agent.system import System
 
 READ = 100

@@ -1,0 +1,1 @@
+"""Proves where the path ends: one check for each hop."""
