@@ -15,11 +15,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from device_agent.installation import Installation
-    from device_agent.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +111,6 @@ class System:
         """
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return list(dict.fromkeys(str(address[0]) for _family, _type, _proto, _name, address in answers))
-
-    def open_session(self, installation: Installation, *, mqtt3: bool = False, port: int = 8883) -> Session:
-        """Prepare a short MQTT session; see `device_agent.session.open_session`."""
-        # The SDK costs 100 ms and 20 MB on import, and most commands do without.
-        from device_agent.session import open_session  # noqa: PLC0415 - see above
-
-        return open_session(self, installation, mqtt3=mqtt3, port=port)
 
     def user_id(self) -> int:
         """Give the effective user's number; 0 is root."""

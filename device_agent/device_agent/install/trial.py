@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 
+from device_agent import session as mqtt_session
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
@@ -12,7 +13,6 @@ from device_agent.install.guard import start_guard
 from device_agent.install.slots import slot_folder
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
 from device_agent.service import is_active, systemctl
-from device_agent.session import echo
 from device_agent.system import System
 
 PATIENCE = 90
@@ -73,11 +73,11 @@ def _echo(system: System, installation: Installation, deadline: float) -> float:
     """
     shown = ""
     while True:
-        session = system.open_session(installation)
+        session = mqtt_session.open_session(system, installation)
         try:
             resolve_inside(system, installation)
             session.connect()
-            return echo(session, f"{installation.topic_prefix}/echo")
+            return mqtt_session.echo(session, f"{installation.topic_prefix}/echo")
         except (AddressError, ConnectionFailedError) as error:
             now = system.monotonic()
             if isinstance(error, RefusedError) and not error.passing:

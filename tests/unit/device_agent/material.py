@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_agent._exceptions import DeviceAgentError
-from device_agent.installation import GUARD_SERVICE, Installation
+from device_agent.installation import GUARD_SERVICE
 from device_agent.system import Completed, System
 
 NOW = datetime.datetime(2026, 11, 24, 7, 0, tzinfo=datetime.UTC)
@@ -327,9 +327,6 @@ class FakeSystem(System):
         if isinstance(found, Exception):
             raise found
         return list(found)
-
-    def open_session(self, installation: Installation, *, mqtt3: bool = False, port: int = 8883) -> Any:
-        return self.state["session"]
 
     def user_id(self) -> int:
         return int(self.state["user_id"])
