@@ -11,12 +11,14 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.iot.models import iot_backends
 from moto.route53.models import route53_backends
+from moto.route53resolver.models import route53resolver_backends
 
 from lab.cloud.acm.models import CertificateManagerBackend
 from lab.cloud.authority import Authority
 from lab.cloud.ec2.models import EC2Backend
 from lab.cloud.iot.models import IoTBackend
 from lab.cloud.route53.models import Route53Backend
+from lab.cloud.route53resolver.models import Route53ResolverBackend
 
 
 def register(authority: Authority) -> None:
@@ -31,6 +33,7 @@ def register(authority: Authority) -> None:
     default_user_config["iot"]["use_valid_cert"] = True
 
     route53_backends.backend = Route53Backend
+    route53resolver_backends.backend = Route53ResolverBackend
     acm_backends.backend = CertificateManagerBackend
 
     ec2_backends.backend = EC2Backend

@@ -35,6 +35,7 @@ class Property:
         maximum: Most items of a list or set, or the largest integer.
         validate: Returns what is wrong with a known value, or None. Its text must not repeat a secret.
         same: Whether an old and a new value mean the same though they differ (DiffSuppressFunc).
+        normal: The form in which the provider keeps a value (StateFunc).
     """
 
     kind: Kind = "string"
@@ -52,6 +53,7 @@ class Property:
     maximum: int | None = None
     validate: Callable[[Any], str | None] | None = None
     same: Callable[[Any, Any], bool] | None = None
+    normal: Callable[[Any], Any] | None = None
 
     @property
     def items(self) -> "Property":
@@ -206,3 +208,8 @@ class Function:
 def force_new(properties: Mapping[str, Property]) -> dict[str, Property]:
     """The same properties, each of which replaces the resource when it changes."""
     return {name: replace(rules, force_new=True) for name, rules in properties.items()}
+
+
+def present(values: Properties) -> Properties:
+    """An object without the fields that are not set."""
+    return {name: value for name, value in values.items() if value is not None}

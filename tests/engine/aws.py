@@ -56,6 +56,7 @@ class Cloud:
         Two inventories are equal exactly when nothing was left and nothing was taken.
         """
         ec2, iot, dns = self.client("ec2"), self.client("iot"), self.client("route53")
+        firewall = self.client("route53resolver")
         zones = dns.list_hosted_zones()["HostedZones"]
         return {
             "vpc": _texts(ec2.describe_vpcs()["Vpcs"]),
@@ -82,6 +83,14 @@ class Cloud:
             ),
             "acmCertificate": _texts(self.client("acm").list_certificates()["CertificateSummaryList"]),
             "logGroup": _texts(self.client("logs").describe_log_groups()["logGroups"]),
+            "iamRole": _texts(self.client("iam").list_roles()["Roles"]),
+            "iotRoleAlias": _texts(iot.list_role_aliases()["roleAliases"]),
+            "flowLog": _texts(ec2.describe_flow_logs()["FlowLogs"]),
+            "firewallDomainList": _texts(firewall.list_firewall_domain_lists()["FirewallDomainLists"]),
+            "firewallRuleGroup": _texts(firewall.list_firewall_rule_groups()["FirewallRuleGroups"]),
+            "firewallAssociation": _texts(
+                firewall.list_firewall_rule_group_associations()["FirewallRuleGroupAssociations"]
+            ),
             "iotPolicy": _texts(iot.list_policies()["policies"]),
             "thing": _texts(iot.list_things()["things"]),
             "iotCertificate": _texts(iot.list_certificates()["certificates"]),

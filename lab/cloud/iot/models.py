@@ -209,13 +209,20 @@ class IoTBackend(moto.IoTBackend):
         super().delete_policy(policy_name)
         self.tags.pop(arn, None)
 
+    def delete_role_alias(self, role_alias_name: str) -> None:
+        """Delete a role alias, and its tags."""
+        arn = str(self.describe_role_alias(role_alias_name).to_dict()["roleAliasArn"])
+        super().delete_role_alias(role_alias_name)
+        self.tags.pop(arn, None)
+
     def taggable(self, arn: str) -> dict[str, str]:
-        """Return the tags of a policy, to read or to change.
+        """Return the tags of a policy or a role alias, to read or to change.
 
         Raises:
             ResourceNotFoundException: there is none with this ARN.
         """
-        if all(policy.arn != arn for policy in self.policies.values()):
+        aliases = [str(alias.to_dict()["roleAliasArn"]) for alias in self.role_aliases.values()]
+        if arn not in aliases and all(policy.arn != arn for policy in self.policies.values()):
             raise ResourceNotFoundException(f"No resource with the ARN {arn} that the lab can tag")
         return self.tags.setdefault(arn, {})
 

@@ -39,10 +39,14 @@ class IoTResponse(moto.IoTResponse):
         """Answer CreatePolicy, with tags."""
         name = self._get_param("policyName")
         policy = self.backend.create_policy(name, self._get_param("policyDocument"))
-        tags = self._get_param("tags", [])
-        if tags:
-            self.backend.taggable(policy.arn).update({tag["Key"]: tag.get("Value", "") for tag in tags})
+        self._tag(policy.arn)
         return ActionResult(policy.to_dict_at_creation())
+
+    def create_role_alias(self) -> ActionResult:
+        """Answer CreateRoleAlias, with tags."""
+        answer = super().create_role_alias()
+        self._tag(self.backend.describe_role_alias(self._get_param("roleAlias")).arn)
+        return answer
 
     def list_policies(self) -> ActionResult:
         """Answer ListPolicies, in pages."""
@@ -101,8 +105,7 @@ class IoTResponse(moto.IoTResponse):
 
     def tag_resource(self) -> ActionResult:
         """Answer TagResource."""
-        tags = self.backend.taggable(self._get_param("resourceArn"))
-        tags.update({tag["Key"]: tag.get("Value", "") for tag in self._get_param("tags", [])})
+        self._tag(self._get_param("resourceArn"))
         return EmptyResult()
 
     def untag_resource(self) -> ActionResult:
@@ -111,6 +114,10 @@ class IoTResponse(moto.IoTResponse):
         for key in self._get_param("tagKeys", []):
             tags.pop(key, None)
         return EmptyResult()
+
+    def _tag(self, arn: str) -> None:
+        tags = self.backend.taggable(arn)
+        tags.update({tag["Key"]: tag.get("Value", "") for tag in self._get_param("tags", [])})
 
     def _principal(self) -> str:
         return str(self.headers.get("x-amzn-principal"))

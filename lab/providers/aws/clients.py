@@ -1,6 +1,7 @@
 """The clients of AWS's APIs that all operations of one provider share."""
 
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import botocore.config
@@ -98,6 +99,8 @@ class Session:
 
 def code_of(error: Exception) -> str:
     """AWS's error code (`InvalidVpcID.NotFound`), or an empty string for any other exception."""
+    if isinstance(error, ProviderError):
+        return error.code
     if isinstance(error, botocore.exceptions.ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
@@ -111,3 +114,44 @@ def explain(error: Exception) -> str:
         tail = f" (request {request})" if request else ""
         return f"{error.operation_name}: {told.get('Code', 'Unknown')}: {told.get('Message', 'no message')}{tail}"
     return str(error)
+
+
+_FAILURES = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
+
+
+def attempt(what: str, action: Callable[[], Any]) -> Any:
+    """Runs an API call; its error names what was attempted.
+
+    Args:
+        what: `creating EC2 VPC`, `deleting IoT Thing (pi-1)`.
+        action: The call.
+
+    Raises:
+        ProviderError: With `what`, the operation, AWS's code and message.
+    """
+    try:
+        return action()
+    except _FAILURES as error:
+        raise ProviderError(f"{what}: {explain(error)}", code=code_of(error)) from error
+
+
+def unless_gone(what: str, codes: Sequence[str], action: Callable[[], Any]) -> Any:
+    """Runs an API call on something that may be gone.
+
+    Returns:
+        The call's answer, or None when AWS answers with one of the codes.
+
+    Raises:
+        ProviderError: As `attempt` does, for any other code.
+    """
+    try:
+        return attempt(what, action)
+    except ProviderError as error:
+        if error.code in codes:
+            return None
+        raise
+
+
+def has_code(*codes: str) -> Callable[[Exception], bool]:
+    """A test for `Call.retry`."""
+    return lambda error: code_of(error) in codes

@@ -8,59 +8,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.exceptions
-
-from lab.providers.aws.clients import code_of, explain
+from lab.providers.aws.clients import attempt, has_code, unless_gone
 from lab.providers.aws.tags import changes, to_list
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Property, map_of_strings, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
+__all__ = ["attempt", "has_code", "unless_gone"]
+
 # Every regional type has it since version 6 of the provider; another one is another resource.
 REGION: Mapping[str, Property] = {"region": string(computed=True, force_new=True)}
 TAGS: Mapping[str, Property] = {"tags": map_of_strings(), "tagsAll": map_of_strings(computed=True)}
-
-
-_FAILURES = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
-
-
-def attempt(what: str, action: Callable[[], Any]) -> Any:
-    """Runs an API call; its error names what was attempted.
-
-    Args:
-        what: `creating EC2 VPC`, `deleting IoT Thing (pi-1)`.
-        action: The call.
-
-    Raises:
-        ProviderError: With `what`, the operation, AWS's code and message.
-    """
-    try:
-        return action()
-    except _FAILURES as error:
-        raise ProviderError(f"{what}: {explain(error)}", code=code_of(error)) from error
-
-
-def unless_gone(what: str, codes: tuple[str, ...], action: Callable[[], Any]) -> Any:
-    """Runs an API call on something that may be gone.
-
-    Returns:
-        The call's answer, or None when AWS answers with one of the codes.
-
-    Raises:
-        ProviderError: As `attempt` does, for any other code.
-    """
-    try:
-        return attempt(what, action)
-    except ProviderError as error:
-        if error.code in codes:
-            return None
-        raise
-
-
-def has_code(*codes: str) -> Callable[[Exception], bool]:
-    """A test for `Call.retry`."""
-    return lambda error: code_of(error) in codes
 
 
 def tag_specifications(kind: str, inputs: Properties) -> dict[str, Any]:
@@ -149,6 +108,21 @@ def json_document(value: str) -> str | None:
     except ValueError as error:
         return f"contains an invalid JSON: {error}"
     return None if isinstance(document, dict) else "contains an invalid JSON policy: not a JSON object"
+
+
+def normal_json(value: str) -> str:
+    """A document as the provider keeps it: keys sorted, no white space, `<`, `>` and `&` escaped.
+
+    Source: NormalizeJsonString of the plugin SDK, which is Go's json.Marshal.
+    """
+    text = json.dumps(json.loads(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def document_of(document: str | dict[str, Any], known: str | None) -> str:
+    """A policy document as AWS answers with it, or as the state has it where both mean the same (PolicyToSet)."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    return known if known and same_policy(known, text) else text
 
 
 def split_id(identifier: str, separator: str, count: int, form: str) -> list[str]:

@@ -12,7 +12,7 @@ from tests.engine.aws import REGION, Cloud
 from tests.engine.providers.plugin import Plugin
 
 # The names that the provider's configuration has for the services' endpoints.
-SERVICES = ("acm", "cloudwatchlogs", "ec2", "iot", "route53", "sts")
+SERVICES = ("acm", "cloudwatchlogs", "ec2", "iam", "iot", "route53", "route53resolver", "sts")
 
 
 def configuration(cloud: Cloud, **more: Any) -> dict[str, Any]:
