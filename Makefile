@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
+# Workers of each tier. The unit tier computes, so a worker a core; the others wait for processes and timers most of the
+# time, so more workers than cores. A file stays on one worker, which is what shares its lab.
+UNIT := $(PYTEST) --numprocesses=auto tests/unit examples
+ENGINE := $(PYTEST) --numprocesses=4 tests/engine
+PATHS := $(PYTEST) --numprocesses=6 tests/path
 
 .DEFAULT_GOAL := help
 .PHONY: help bench demo demo-down setup system lint format soak test test-unit test-engine test-path reference requirements clean
@@ -39,18 +45,18 @@ format: setup ## format the code
 	$(BIN)/ruff check --fix .
 
 test: setup system ## run every tier, each in a process of its own, fastest first: unit, engine, path
-	$(BIN)/python -m pytest tests/unit examples
-	$(BIN)/python -m pytest tests/engine
-	$(BIN)/python -m pytest tests/path
+	$(UNIT)
+	$(ENGINE)
+	$(PATHS)
 
 test-unit: setup ## run the unit tier alone, in seconds
-	$(BIN)/python -m pytest tests/unit examples
+	$(UNIT)
 
 test-engine: setup ## run the tier that needs the Pulumi engine
-	$(BIN)/python -m pytest tests/engine
+	$(ENGINE)
 
 test-path: setup system ## run the tier that needs network namespaces
-	$(BIN)/python -m pytest tests/path
+	$(PATHS)
 
 bench: setup system ## measure the program, the lab and the agent beside their peers (an hour or more; BENCH="messages")
 	$(BIN)/python -m bench $(BENCH)

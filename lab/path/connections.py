@@ -13,16 +13,14 @@ import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.path import network, nftables, openvpn
+from lab.path.live import LiveNetwork
 from lab.path.model import ClientVpnEndpoint
 from lab.path.parts import service_directory
-
-if TYPE_CHECKING:
-    from lab.path.sandbox import Sandbox
 
 _INTERVAL = 1.0
 _STALE = 2.5
@@ -131,10 +129,10 @@ class _Packets:
 
 
 class Connections:
-    """The connections of every endpoint of a sandbox."""
+    """The connections of every endpoint of a network."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
-        self.sandbox = sandbox
+    def __init__(self, live: LiveNetwork) -> None:
+        self.live = live
         self._packets = _Packets()
         self.active: dict[str, dict[str, Connection]] = {}
         self.error: str | None = None
@@ -151,7 +149,7 @@ class Connections:
     async def poll(self) -> None:
         """Look at the servers, and tell the cloud of what is new."""
         async with self._lock:
-            for endpoint in self.sandbox.cloud.client_vpn_endpoints if self.sandbox.cloud else ():
+            for endpoint in self.live.cloud.client_vpn_endpoints if self.live.cloud else ():
                 try:
                     await self._poll(endpoint)
                     self.error = None
@@ -160,7 +158,7 @@ class Connections:
 
     async def close(self) -> None:
         """Tell the cloud that every connection has ended."""
-        for endpoint in self.sandbox.cloud.client_vpn_endpoints if self.sandbox.cloud else ():
+        for endpoint in self.live.cloud.client_vpn_endpoints if self.live.cloud else ():
             with contextlib.suppress(BotoCoreError, ClientError, OSError):
                 await self._update(endpoint, {})
 
@@ -169,13 +167,13 @@ class Connections:
         if clients is None:
             return
         await self._update(endpoint, clients)
-        if clients and self.sandbox.aws:
+        if clients and self.live.aws:
             await self._terminate(endpoint)
 
     async def _clients(self, endpoint: ClientVpnEndpoint) -> dict[str, Connection] | None:
         """Return the server's clients by connection id, or None where it has not told them yet."""
         name = f"client-vpn {endpoint.client_vpn_endpoint_id}"
-        running = self.sandbox.running.get(name)
+        running = self.live.running.get(name)
         if running is None or not running.running:
             return {}
         status = await self._status(endpoint)
@@ -213,7 +211,7 @@ class Connections:
         new = [found[key] for key in found.keys() - known.keys()]
         self.active[endpoint.client_vpn_endpoint_id] = found
         due = bool(found) and time.monotonic() - self._told > _COUNTERS_INTERVAL
-        if self.sandbox.aws is None or not (new or ended or due):
+        if self.live.aws is None or not (new or ended or due):
             return
         self._told = time.monotonic()
         identifier = endpoint.client_vpn_endpoint_id
@@ -222,21 +220,21 @@ class Connections:
         ended = [replace(item, packets=self._packets.of(identifier, item)) for item in ended]
         self.active[identifier] = found
         body = {
-            "region": self.sandbox.aws.region,
+            "region": self.live.aws.region,
             "clientVpnEndpointId": endpoint.client_vpn_endpoint_id,
             "connections": [connection.report() for connection in [*found.values(), *ended]],
         }
-        await asyncio.to_thread(self.sandbox.aws.lab, "ec2/client-vpn-connections", body)
+        await asyncio.to_thread(self.live.aws.lab, "ec2/client-vpn-connections", body)
         if endpoint.connection_log and (new or ended):
             await asyncio.to_thread(self._log, endpoint, [*ended, *new])
 
     def _log(self, endpoint: ClientVpnEndpoint, connections: list[Connection]) -> None:
-        assert self.sandbox.aws is not None  # noqa: S101 (checked by the caller)
+        assert self.live.aws is not None  # noqa: S101 (checked by the caller)
         assert endpoint.connection_log is not None  # noqa: S101 (checked by the caller)
-        logs = self.sandbox.aws.client("logs")
+        logs = self.live.aws.client("logs")
         group = endpoint.connection_log.log_group
         stream = endpoint.connection_log.log_stream or (
-            f"{endpoint.client_vpn_endpoint_id}-{self.sandbox.aws.region}-{time.strftime('%Y/%m/%d', time.gmtime())}"
+            f"{endpoint.client_vpn_endpoint_id}-{self.live.aws.region}-{time.strftime('%Y/%m/%d', time.gmtime())}"
         )
         if self._streams.get(group) != stream:
             with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
@@ -248,8 +246,8 @@ class Connections:
 
     async def _terminate(self, endpoint: ClientVpnEndpoint) -> None:
         """End the connections that `TerminateClientVpnConnections` has marked."""
-        assert self.sandbox.aws is not None  # noqa: S101 (checked by the caller)
-        client = self.sandbox.aws.client("ec2")
+        assert self.live.aws is not None  # noqa: S101 (checked by the caller)
+        client = self.live.aws.client("ec2")
         identifier = endpoint.client_vpn_endpoint_id
         answer = await asyncio.to_thread(client.describe_client_vpn_connections, ClientVpnEndpointId=identifier)
         active = self.active.get(identifier, {})

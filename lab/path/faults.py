@@ -6,16 +6,14 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.errors import LabError
-from lab.path import hosts, network, nftables, packages
+from lab.path import build, hosts, network, nftables, packages
+from lab.path.live import Device, LiveNetwork
 from lab.path.parts import INTERNET
+from lab.path.services import Running
 from lab.path.stand_ins import systemd
-
-if TYPE_CHECKING:
-    from lab.path.sandbox import Device, Sandbox
-    from lab.path.services import Running
 
 # A Pi without a clock chip boots with the time of its last shutdown, or of its image.
 CLOCK_SKEW = "-400d"
@@ -42,10 +40,10 @@ class _Active:
 
 
 class Faults:
-    """The faults of a sandbox."""
+    """The faults of a network."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
-        self.sandbox = sandbox
+    def __init__(self, live: LiveNetwork) -> None:
+        self.live = live
         self._active: dict[str, _Active] = {}
         self._actions: dict[str, tuple[Action, Action]] = {
             "vpn-killed": (self._hold("client-vpn "), self._release("client-vpn ")),
@@ -79,7 +77,7 @@ class Faults:
         if name in self._active:
             raise LabError(f"fault {name} is under way already, for another {self.active()[name]:g} s")
         begin, undo = self._actions[name]
-        async with self.sandbox.lock:
+        async with self.live.lock:
             try:
                 await begin()
             except BaseException:
@@ -103,7 +101,7 @@ class Faults:
             return {"fault": name, "ended": False}
         if fault.timer and fault.timer is not asyncio.current_task():
             fault.timer.cancel()
-        async with self.sandbox.lock:
+        async with self.live.lock:
             await fault.undo()
         return {"fault": name, "ended": True}
 
@@ -113,11 +111,9 @@ class Faults:
 
     # -- services --------------------------------------------------------------------------------------------------
 
-    def _services(self, prefix: str, suffix: str = "") -> "list[Running]":
+    def _services(self, prefix: str, suffix: str = "") -> list[Running]:
         return [
-            running
-            for name, running in self.sandbox.running.items()
-            if name.startswith(prefix) and name.endswith(suffix)
+            running for name, running in self.live.running.items() if name.startswith(prefix) and name.endswith(suffix)
         ]
 
     def _hold(self, prefix: str, suffix: str = "") -> Action:
@@ -146,10 +142,10 @@ class Faults:
     # -- packets ---------------------------------------------------------------------------------------------------
 
     def _vpcs(self) -> list[str]:
-        return [name for name, host in self.sandbox.hosts.items() if host.kind == "vpc"]
+        return [name for name, host in self.live.hosts.items() if host.kind == "vpc"]
 
     async def _lose_endpoints(self) -> None:
-        cloud = self.sandbox.cloud
+        cloud = self.live.cloud
         addresses = [
             interface.address
             for endpoint in (cloud.vpc_endpoints if cloud else ())
@@ -174,14 +170,14 @@ class Faults:
 
     async def _skew_clocks(self) -> None:
         library = await asyncio.to_thread(packages.libfaketime)
-        for device in self.sandbox.devices.values():
+        for device in self.live.devices.values():
             await self._reboot(device, hosts.skew_clock(device.base, library, CLOCK_SKEW))
 
     async def _set_clocks(self) -> None:
-        for device in self.sandbox.devices.values():
+        for device in self.live.devices.values():
             await self._reboot(device, {})
 
-    async def _reboot(self, device: "Device", extra: dict[str, str]) -> None:
+    async def _reboot(self, device: Device, extra: dict[str, str]) -> None:
         """Start a device's units anew with a changed environment: a clock is wrong from boot on."""
         hosts.set_environment(device.base, extra)
         await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "environment", "environment": extra})
@@ -193,9 +189,9 @@ class Faults:
                 await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "restart", "units": [name]})
 
     async def _expire_certificate(self) -> None:
-        self.sandbox.authority.expired = True
-        await self.sandbox.rebuild()
+        self.live.authority.expired = True
+        await build.rebuild(self.live)
 
     async def _renew_certificate(self) -> None:
-        self.sandbox.authority.expired = False
-        await self.sandbox.rebuild()
+        self.live.authority.expired = False
+        await build.rebuild(self.live)

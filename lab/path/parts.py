@@ -1,6 +1,6 @@
 """What a network is made of: hosts, links, packet filters, services with their files.
 
-A plan says nothing of how these come to be; `lab.path.sandbox` compares what is there with it and does what differs.
+A plan says nothing of how these come to be; `lab.path.build` compares what is there with it and does what differs.
 """
 
 from dataclasses import dataclass, field

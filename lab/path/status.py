@@ -2,11 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.path import addresses, network, processes
+from lab.path.connections import Connection, Connections
+from lab.path.live import Device, LiveNetwork
 from lab.path.model import ClientVpnEndpoint, Cloud
 from lab.path.network import CommandError
 from lab.path.parts import IOT, service_directory
@@ -14,34 +16,38 @@ from lab.path.plan import association_address, resolver_address, vpc_hosts
 from lab.path.stand_ins import resolved, systemd
 from lab.path.stand_ins.ask import AskError
 
-if TYPE_CHECKING:
-    from lab.path.sandbox import Device, Sandbox
 
-
-async def describe(sandbox: "Sandbox") -> dict[str, Any]:
+async def describe(live: LiveNetwork, connections: Connections, faults: dict[str, float]) -> dict[str, Any]:
     """Return the state of every hop.
+
+    Args:
+        live: The network.
+        connections: Of its Client VPN servers.
+        faults: Seconds left of each fault under way.
 
     Returns:
         ``hops``: a list in the order in which a packet passes them, each with ``hop`` (kind), ``name``, ``state``
         (``up``, ``down`` or ``degraded``), ``addresses`` and what its kind adds; ``faults``: seconds left of each;
         ``notes``: what the cloud has and the lab leaves out; ``memoryBytes``: of every process of the sandbox.
     """
-    cloud = sandbox.cloud
+    cloud = live.cloud
     hops: list[dict[str, Any]] = []
     if cloud is not None:
-        for device in sandbox.devices.values():
+        for device in live.devices.values():
             hops.append(await asyncio.to_thread(_device, device))
-        hops.append(_internet(sandbox))
-        hops += [_client_vpn(sandbox, cloud, endpoint) for endpoint in cloud.client_vpn_endpoints]
-        hops += _vpcs(sandbox, cloud)
-        hops += _endpoints(sandbox, cloud)
-        hops.append(await asyncio.to_thread(_iot, sandbox, cloud))
+        hops.append(_internet(live, down="internet-down" in faults))
+        for endpoint in cloud.client_vpn_endpoints:
+            active = connections.active.get(endpoint.client_vpn_endpoint_id, {})
+            hops.append(_client_vpn(live, cloud, endpoint, active.values()))
+        hops += _vpcs(live, cloud)
+        hops += _endpoints(cloud, lost="endpoint-unreachable" in faults)
+        hops.append(await asyncio.to_thread(_iot, live, cloud))
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return {
         "hops": hops,
-        "faults": sandbox.faults.active(),
-        "notes": list(sandbox.plan.notes) if sandbox.plan else [],
-        "cloudError": sandbox.connections.error,
+        "faults": faults,
+        "notes": list(live.plan.notes) if live.plan else [],
+        "cloudError": connections.error,
         "memoryBytes": processes.memory(pids),
     }
 
@@ -97,7 +103,7 @@ def _addresses(host: str) -> dict[str, list[str]]:
     }
 
 
-def _device(device: "Device") -> dict[str, Any]:
+def _device(device: Device) -> dict[str, Any]:
     name = device.host.name
     interfaces = _addresses(name)
     tunnels = {key: value for key, value in interfaces.items() if key.startswith("tun")}
@@ -118,8 +124,8 @@ def _device(device: "Device") -> dict[str, Any]:
     }
 
 
-def _service_state(sandbox: "Sandbox", name: str) -> str:
-    running = sandbox.running.get(name)
+def _service_state(live: LiveNetwork, name: str) -> str:
+    running = live.running.get(name)
     if running is None:
         return "absent"
     if not running.running:
@@ -157,20 +163,22 @@ def counters(host: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _internet(sandbox: "Sandbox") -> dict[str, Any]:
-    state = "down" if "internet-down" in sandbox.faults.active() else _service_state(sandbox, "internet-dns")
+def _internet(live: LiveNetwork, *, down: bool) -> dict[str, Any]:
+    state = "down" if down else _service_state(live, "internet-dns")
     return {
         "hop": "internet",
         "name": "internet",
         "state": state,
         "addresses": [addresses.ROUTER],
-        "resolver": f"{addresses.INTERNET_DNS} {_service_state(sandbox, 'internet-dns')}",
+        "resolver": f"{addresses.INTERNET_DNS} {_service_state(live, 'internet-dns')}",
     }
 
 
-def _client_vpn(sandbox: "Sandbox", cloud: Cloud, endpoint: ClientVpnEndpoint) -> dict[str, Any]:
+def _client_vpn(
+    live: LiveNetwork, cloud: Cloud, endpoint: ClientVpnEndpoint, active: Iterable[Connection]
+) -> dict[str, Any]:
     identifier = endpoint.client_vpn_endpoint_id
-    server = _service_state(sandbox, f"client-vpn {identifier}")
+    server = _service_state(live, f"client-vpn {identifier}")
     public = addresses.public_addresses(item.client_vpn_endpoint_id for item in cloud.client_vpn_endpoints)
     return {
         "hop": "client-vpn",
@@ -190,14 +198,14 @@ def _client_vpn(sandbox: "Sandbox", cloud: Cloud, endpoint: ClientVpnEndpoint) -
             for item in endpoint.associations
         ],
         "authorization": [rule for rule in counters(identifier) if "authorization" in rule["rule"]],
-        "connections": [item.report() for item in sandbox.connections.active.get(identifier, {}).values()],
+        "connections": [item.report() for item in active],
     }
 
 
-def _vpcs(sandbox: "Sandbox", cloud: Cloud) -> Iterator[dict[str, Any]]:
+def _vpcs(live: LiveNetwork, cloud: Cloud) -> Iterator[dict[str, Any]]:
     for vpc_id, host in vpc_hosts(cloud).items():
         vpc = next(vpc for vpc in cloud.vpcs if vpc.vpc_id == vpc_id)
-        dns = _service_state(sandbox, f"{host}-dns")
+        dns = _service_state(live, f"{host}-dns")
         yield {
             "hop": "vpc",
             "name": vpc_id,
@@ -210,8 +218,7 @@ def _vpcs(sandbox: "Sandbox", cloud: Cloud) -> Iterator[dict[str, Any]]:
         }
 
 
-def _endpoints(sandbox: "Sandbox", cloud: Cloud) -> Iterator[dict[str, Any]]:
-    lost = "endpoint-unreachable" in sandbox.faults.active()
+def _endpoints(cloud: Cloud, *, lost: bool) -> Iterator[dict[str, Any]]:
     for endpoint in cloud.vpc_endpoints:
         interfaces = list(cloud.interfaces_of(endpoint))
         yield {
@@ -224,11 +231,11 @@ def _endpoints(sandbox: "Sandbox", cloud: Cloud) -> Iterator[dict[str, Any]]:
         }
 
 
-def _iot(sandbox: "Sandbox", cloud: Cloud) -> dict[str, Any]:
+def _iot(live: LiveNetwork, cloud: Cloud) -> dict[str, Any]:
     # Imported here: the gateway is a program of its own.
     from lab.path.gateway import control  # noqa: PLC0415
 
-    gateway, broker = _service_state(sandbox, "gateway"), _service_state(sandbox, "broker")
+    gateway, broker = _service_state(live, "gateway"), _service_state(live, "broker")
     try:
         answer = control.ask(Path(service_directory("gateway"), "control.sock"), {"command": "status"}, timeout=2)
     except (OSError, ValueError) as error:

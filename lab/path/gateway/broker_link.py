@@ -1,17 +1,38 @@
 """The broker's side of one device's connection: what comes from mosquitto is judged by iot:Receive and passed on."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from lab.path.gateway import packets
-from lab.path.gateway.authorization import ALLOWED
-from lab.path.gateway.packets import Frame
-
-if TYPE_CHECKING:
-    from lab.path.gateway.connection import DeviceConnection
-
+from lab.path.gateway.authorization import ALLOWED, Authorization
+from lab.path.gateway.journal import Journal
+from lab.path.gateway.packets import Frame, Property
+from lab.path.gateway.tls_stream import TlsStream
 
 _PASSED = frozenset({packets.PUBACK, packets.PINGRESP, packets.UNSUBACK})
+
+
+class DeviceSide(Protocol):
+    """What the broker's side asks of the device's."""
+
+    stream: TlsStream
+    authorization: Authorization
+    journal: Journal
+    level: int
+    closed: bool
+    messages_out: int
+    pending_subacks: dict[int, list[int | None]]
+    exact_filters: set[bytes]
+    retain_as_published: bool
+
+    def details(self) -> dict[str, object]:
+        """Who this is, for the log."""
+
+    def connection_acknowledged(self, code: int, properties: list[Property], *, session_present: bool) -> None:
+        """The broker has answered the CONNECT."""
+
+    def close(self, reason: str, code: int | None = None) -> None:
+        """End the connection."""
 
 
 class BrokerLink(asyncio.Protocol):
@@ -23,7 +44,7 @@ class BrokerLink(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, device: "DeviceConnection") -> None:
+    def __init__(self, device: DeviceSide) -> None:
         self._device = device
         self._pending = bytearray()
         self._needed = 0
@@ -134,10 +155,10 @@ class BrokerLink(asyncio.Protocol):
         verdict = device.authorization.verdict("receive", topic)
         if verdict is ALLOWED and not retained:
             device.messages_out += 1
-            device.gateway.journal.counters.messages_out += 1
+            device.journal.counters.messages_out += 1
             return True
         if verdict is not ALLOWED:
-            device.gateway.journal.denied(
+            device.journal.denied(
                 verdict.action, verdict.reason, topic=topic.decode(errors="replace"), **device.details()
             )
         return False

@@ -5,18 +5,17 @@ Rules and where they come from: limits.py, authorization.py and docs/fidelity/ga
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from lab.path.gateway import limits, packets
 from lab.path.gateway.authorization import ALLOWED, Authorization, Peer, Verdict
 from lab.path.gateway.broker_link import BrokerLink
+from lab.path.gateway.journal import Journal
 from lab.path.gateway.opening import Opening, RefusedConnectError, acknowledgement, for_broker, read_opening
 from lab.path.gateway.packets import V5, V311, Frame, MalformedPacketError, Property
-from lab.path.gateway.table import Listener
+from lab.path.gateway.table import Listener, Table
 from lab.path.gateway.tls_stream import TlsStream
-
-if TYPE_CHECKING:
-    from lab.path.gateway.server import Gateway
 
 CONNECT_TIMEOUT = 30.0
 """Seconds that a device has to send its CONNECT after the TLS handshake (section 3.1 of MQTT 5.0: "reasonable")."""
@@ -25,6 +24,26 @@ _UNSUPPORTED = frozenset({packets.PUBREC, packets.PUBREL, packets.PUBCOMP, packe
 """Packets that AWS IoT does not support (developerguide/mqtt.html, "differences from MQTT specifications")."""
 
 _PASSED = frozenset({packets.PUBACK, packets.PINGREQ})
+
+
+class Front(Protocol):
+    """What a connection asks of the gateway that it belongs to."""
+
+    table: Table
+    journal: Journal
+    connections: "set[DeviceConnection]"
+    broker_socket: Path
+    denied_publish: limits.DeniedPublish
+    publishes_per_second: int | None
+
+    def identify(self, device: "DeviceConnection") -> tuple[Peer, str | None]:
+        """Who has connected, and why it must not be, None when it may."""
+
+    def remember(self, device: "DeviceConnection", client_id: str) -> None:
+        """Make a device the one of its client ID."""
+
+    def forget(self, device: "DeviceConnection") -> None:
+        """A device is gone."""
 
 
 class DeviceConnection:
@@ -40,8 +59,9 @@ class DeviceConnection:
     peer: Peer
     authorization: Authorization
 
-    def __init__(self, gateway: "Gateway", listener: Listener, stream: TlsStream, *, needs_alpn: bool) -> None:
+    def __init__(self, gateway: Front, listener: Listener, stream: TlsStream, *, needs_alpn: bool) -> None:
         self.gateway = gateway
+        self.journal = gateway.journal
         self.listener = listener
         self.stream = stream
         self.needs_alpn = needs_alpn
@@ -72,7 +92,7 @@ class DeviceConnection:
         self.peer, fault = self.gateway.identify(self)
         self.gateway.connections.add(self)
         if fault is not None:
-            self.gateway.journal.counters.refused_handshakes += 1
+            self.journal.counters.refused_handshakes += 1
             self.close(fault, event="certificate-refused")
             return
         self._timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self.close, "no CONNECT in time")
@@ -123,10 +143,10 @@ class DeviceConnection:
         if self._broker is not None:
             self._broker.close()
         self.stream.close()
-        self.gateway.journal.write(event, reason=reason, **self.details())
+        self.journal.write(event, reason=reason, **self.details())
 
     def _deny(self, verdict: Verdict, **details: object) -> None:
-        self.gateway.journal.denied(verdict.action, verdict.reason, **self.details(), **details)
+        self.journal.denied(verdict.action, verdict.reason, **self.details(), **details)
 
     # --- bytes ------------------------------------------------------------------------------------------------------
 
@@ -269,8 +289,8 @@ class DeviceConnection:
         self._acknowledged = True
         self.since = time.time()
         keep_alive = self._opening.keep_alive
-        self.gateway.journal.counters.accepted += 1
-        self.gateway.journal.write(
+        self.journal.counters.accepted += 1
+        self.journal.write(
             "connected", protocol=self.level, keepAlive=keep_alive, sessionPresent=session_present, **self.details()
         )
         self._heard = asyncio.get_running_loop().time()
@@ -298,7 +318,7 @@ class DeviceConnection:
             self._denial = verdict
             return False
         self.messages_in += 1
-        self.gateway.journal.counters.messages_in += 1
+        self.journal.counters.messages_in += 1
         return True
 
     def _publish_verdict(self, data: bytes, at: Frame) -> Verdict:
