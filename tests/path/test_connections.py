@@ -18,13 +18,26 @@ from tests.path.walk_through_by_hand import CLIENT_CIDR
 pytestmark = pytest.mark.path
 
 
-def _connections(lab: HandMadeLab, state: str) -> list[dict[str, Any]]:
+def _described(lab: HandMadeLab) -> list[dict[str, Any]]:
     answer = lab.aws.client("ec2").describe_client_vpn_connections(ClientVpnEndpointId=lab.made.client_vpn_endpoint_id)
-    return [item for item in answer["Connections"] if item["Status"]["Code"] == state]
+    found: list[dict[str, Any]] = answer["Connections"]
+    return found
 
 
-def _active(lab: HandMadeLab) -> dict[str, Any]:
-    found: list[dict[str, Any]] = wait_for(lambda: _connections(lab, "active"), "an active connection")
+@pytest.fixture
+def earlier(path_lab: HandMadeLab) -> set[str]:
+    """The connections of the tests before: a client that said no goodbye stays active until its server misses it."""
+    return {item["ConnectionId"] for item in _described(path_lab)}
+
+
+def _connections(lab: HandMadeLab, earlier: set[str], state: str) -> list[dict[str, Any]]:
+    """Return this test's connections in a state."""
+    own = [item for item in _described(lab) if item["ConnectionId"] not in earlier]
+    return [item for item in own if item["Status"]["Code"] == state]
+
+
+def _active(lab: HandMadeLab, earlier: set[str]) -> dict[str, Any]:
+    found: list[dict[str, Any]] = wait_for(lambda: _connections(lab, earlier, "active"), "an active connection")
     assert len(found) == 1
     return found[0]
 
@@ -39,15 +52,17 @@ def _log(lab: HandMadeLab, connection_id: str) -> list[dict[str, str]]:
     return [event for event in events if event["connection-id"] == connection_id]
 
 
-def test_a_connection_is_described_while_it_is_up_and_terminated_afterwards(path_lab: HandMadeLab) -> None:
+def test_a_connection_is_described_while_it_is_up_and_terminated_afterwards(
+    path_lab: HandMadeLab, earlier: set[str]
+) -> None:
     with path_lab.tunnel("pi-1", "--explicit-exit-notify", "1"):
-        active = _active(path_lab)
+        active = _active(path_lab, earlier)
         assert active["CommonName"] == "pi-1.private-iot.internal"
         assert ipaddress.ip_address(active["ClientIp"]) in ipaddress.ip_network(CLIENT_CIDR)
         assert path_lab.pubsub("pi-1")["error"] is None
     identifier = active["ConnectionId"]
     ended = wait_for(
-        lambda: [item for item in _connections(path_lab, "terminated") if item["ConnectionId"] == identifier],
+        lambda: [item for item in _connections(path_lab, earlier, "terminated") if item["ConnectionId"] == identifier],
         "the end of the connection",
     )
     assert int(ended[0]["IngressBytes"]) > 1000
@@ -57,9 +72,11 @@ def test_a_connection_is_described_while_it_is_up_and_terminated_afterwards(path
     assert int(ended[0]["EgressPackets"]) > 10
 
 
-def test_a_connection_is_logged_in_awss_words_when_it_begins_and_when_it_ends(path_lab: HandMadeLab) -> None:
+def test_a_connection_is_logged_in_awss_words_when_it_begins_and_when_it_ends(
+    path_lab: HandMadeLab, earlier: set[str]
+) -> None:
     with path_lab.tunnel("pi-1", "--explicit-exit-notify", "1"):
-        identifier = _active(path_lab)["ConnectionId"]
+        identifier = _active(path_lab, earlier)["ConnectionId"]
         (begun,) = wait_for(lambda: _log(path_lab, identifier), "the entry of the attempt")
     attempt, reset = wait_for(
         lambda: entries if len(entries := _log(path_lab, identifier)) == 2 else None, "the entry of the end"
@@ -77,9 +94,11 @@ def test_a_connection_is_logged_in_awss_words_when_it_begins_and_when_it_ends(pa
     assert int(reset["egress-bytes"]) > 0
 
 
-def test_terminating_a_connection_resets_it_and_the_client_comes_back_as_another(path_lab: HandMadeLab) -> None:
+def test_terminating_a_connection_resets_it_and_the_client_comes_back_as_another(
+    path_lab: HandMadeLab, earlier: set[str]
+) -> None:
     with path_lab.tunnel("pi-1", "--explicit-exit-notify", "1") as output:
-        first = _active(path_lab)["ConnectionId"]
+        first = _active(path_lab, earlier)["ConnectionId"]
         seen = len(output.lines)
         path_lab.aws.client("ec2").terminate_client_vpn_connections(
             ClientVpnEndpointId=path_lab.made.client_vpn_endpoint_id, ConnectionId=first
@@ -87,17 +106,17 @@ def test_terminating_a_connection_resets_it_and_the_client_comes_back_as_another
         output.wait_for("restarting", after=seen)
         output.wait_for(UP, after=seen)
         second = wait_for(
-            lambda: next((c for c in _connections(path_lab, "active") if c["ConnectionId"] != first), None),
+            lambda: next((c for c in _connections(path_lab, earlier, "active") if c["ConnectionId"] != first), None),
             "a new connection",
         )
         wait_for(
-            lambda: first in [item["ConnectionId"] for item in _connections(path_lab, "terminated")],
+            lambda: first in [item["ConnectionId"] for item in _connections(path_lab, earlier, "terminated")],
             "the end of the first connection",
         )
         assert second["CommonName"] == "pi-1.private-iot.internal"
 
 
-def test_two_connections_with_one_certificate_live_side_by_side(path_lab: HandMadeLab) -> None:
+def test_two_connections_with_one_certificate_live_side_by_side(path_lab: HandMadeLab, earlier: set[str]) -> None:
     with path_lab.tunnel("pi-1", "--explicit-exit-notify", "1"):
         other = path_lab.start(
             "pi-1",
@@ -106,7 +125,7 @@ def test_two_connections_with_one_certificate_live_side_by_side(path_lab: HandMa
         )
         try:
             other.wait_for(UP)
-            wait_for(lambda: len(_connections(path_lab, "active")) == 2, "a second connection")
+            wait_for(lambda: len(_connections(path_lab, earlier, "active")) == 2, "a second connection")
         finally:
             other.close()
-        wait_for(lambda: len(_connections(path_lab, "active")) == 1, "the end of the second connection")
+        wait_for(lambda: len(_connections(path_lab, earlier, "active")) == 1, "the end of the second connection")

@@ -1,0 +1,29 @@
+"""Imports go one way, in every package of the house.
+
+Cannot see an import that is made by name at run time.
+"""
+
+import grimp
+import pytest
+
+MAY_IMPORT = {
+    "private_iot": set(),
+    "device_agent": set(),
+    "lab": set(),
+    "soak": {"lab", "device_agent"},
+    "bench": {"lab", "device_agent"},
+    "tools": set(),
+    "tests": {"private_iot", "device_agent", "lab", "soak", "bench", "tools"},
+}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*MAY_IMPORT, cache_dir=None)
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_package_imports_only_what_lies_below_it(graph: grimp.ImportGraph, package: str) -> None:
+    others = MAY_IMPORT.keys() - MAY_IMPORT[package] - {package}
+    found = [graph.find_shortest_chains(package, other, as_packages=True) for other in others]
+    assert [chain for chains in found for chain in chains] == []
