@@ -1,0 +1,159 @@
+"""The two steps of revocation that no provider has, as dynamic resources: a register, and AWS's import of the list.
+
+They run in the Python process that the engine starts for dynamic resources, so a program in another language has to do
+without them: `revoke_removed_devices: false` and `import_revocation_list: false`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import pulumi
+from botocore.exceptions import ClientError
+from pulumi import dynamic
+
+from private_iot.revocation import Register, check_entries, serial_text
+
+_GONE = "InvalidClientVpnEndpointId.NotFound"
+
+
+def _read_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    return {name: serial_text(serial) for name, serial in inputs["certificates"].items()}, list(inputs["revoked"])
+
+
+class _RegisterProvider(dynamic.ResourceProvider):
+    """Keeps every serial number that the authority gave to a device, in the resource's own outputs."""
+
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
+        if not _known(news):
+            return dynamic.DiffResult(changes=True)
+        after = _outputs(olds, news)
+        return dynamic.DiffResult(changes=any(olds.get(name) != value for name, value in after.items()))
+
+    def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
+        return dynamic.CreateResult("register", _outputs({}, props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
+        return dynamic.UpdateResult(_outputs(olds, news))
+
+
+def _known(inputs: Mapping[str, Any]) -> bool:
+    """Tell whether a preview knows every serial number: one that is still to be made is no text."""
+    certificates = inputs.get("certificates")
+    return isinstance(certificates, dict) and all(isinstance(serial, str) for serial in certificates.values())
+
+
+def _outputs(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    current, entries = _read_inputs(inputs)
+    register = Register.read(before).follow(current)
+    revoked = register.revoked(entries)
+    check_entries("revoked", len(revoked))
+    needed = bool(revoked) or bool(before.get("needed"))
+    return {**inputs, **register.state(), "revokedSerialNumbers": list(revoked), "needed": needed}
+
+
+class CertificateRegister(dynamic.Resource, module="private-iot", name="CertificateRegister"):
+    """Remembers the serial numbers of devices that are gone."""
+
+    revokedSerialNumbers: pulumi.Output[list[str]]  # noqa: N815 # the property's name in the state
+    needed: pulumi.Output[bool]
+
+    def __init__(
+        self,
+        name: str,
+        certificates: Mapping[str, pulumi.Input[str]],
+        revoked: list[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Register the register.
+
+        Args:
+            name: The resource's name.
+            certificates: Device → the decimal serial number of its certificate.
+            revoked: Entries of the argument `revoked`.
+            opts: Options of the resource.
+        """
+        properties = {
+            "certificates": dict(certificates),
+            "revoked": revoked,
+            "revokedSerialNumbers": None,
+            "needed": None,
+        }
+        super().__init__(_RegisterProvider(), name, properties, opts)
+
+
+class _ImportProvider(dynamic.ResourceProvider):
+    """Imports a revocation list into a Client VPN endpoint, and takes up what somebody else imported meanwhile."""
+
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
+        replaces = [name for name in ("endpointId", "region") if olds.get(name) != news.get(name)]
+        changed = olds.get("revocationList") != news.get("revocationList") or olds.get("profile") != news.get("profile")
+        return dynamic.DiffResult(changes=bool(replaces) or changed, replaces=replaces)
+
+    def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
+        _import(props)
+        return dynamic.CreateResult(props["endpointId"], dict(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
+        if olds.get("revocationList") != news["revocationList"]:
+            _import(news)
+        return dynamic.UpdateResult(dict(news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
+        try:
+            answer = _ec2(props).export_client_vpn_client_certificate_revocation_list(ClientVpnEndpointId=id_)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == _GONE:
+                return dynamic.ReadResult("", {})
+            raise
+        return dynamic.ReadResult(id_, {**props, "revocationList": answer.get("CertificateRevocationList") or ""})
+
+
+def _ec2(properties: Mapping[str, Any]) -> Any:
+    session = boto3.Session(profile_name=properties.get("profile") or None, region_name=properties["region"])
+    return session.client("ec2")
+
+
+def _import(properties: Mapping[str, Any]) -> None:
+    # An empty text is "nothing was ever revoked": an import would reset every connection for nothing.
+    if properties["revocationList"]:
+        _ec2(properties).import_client_vpn_client_certificate_revocation_list(
+            ClientVpnEndpointId=properties["endpointId"],
+            CertificateRevocationList=properties["revocationList"],
+        )
+
+
+class ImportedRevocationList(dynamic.Resource, module="private-iot", name="ImportedRevocationList"):
+    """A Client VPN endpoint's revocation list. AWS has no call that takes one away, so deleting leaves it there."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        endpoint_id: pulumi.Input[str],
+        revocation_list: pulumi.Input[str],
+        region: pulumi.Input[str],
+        profile: str | None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Register the import.
+
+        Args:
+            name: The resource's name.
+            endpoint_id: The Client VPN endpoint.
+            revocation_list: PEM; an empty text imports nothing.
+            region: The endpoint's Region.
+            profile: AWS profile of boto3; None is boto3's own choice.
+            opts: Options of the resource.
+        """
+        properties = {
+            "endpointId": endpoint_id,
+            "revocationList": revocation_list,
+            "region": region,
+            "profile": profile or "",
+        }
+        super().__init__(_ImportProvider(), name, properties, opts)
