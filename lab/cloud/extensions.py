@@ -6,17 +6,21 @@ EC2's identifiers are data that moto extends the same way.
 """
 
 from moto.acm.models import acm_backends
+from moto.acmpca.models import acmpca_backends
 from moto.core.config import default_user_config
 from moto.ec2.models import ec2_backends
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.iot.models import iot_backends
+from moto.iotdata.models import iotdata_backends
 from moto.route53.models import route53_backends
 from moto.route53resolver.models import route53resolver_backends
 
 from lab.cloud.acm.models import CertificateManagerBackend
+from lab.cloud.acmpca.models import PrivateCaBackend
 from lab.cloud.authority import Authority
 from lab.cloud.ec2.models import EC2Backend
 from lab.cloud.iot.models import IoTBackend
+from lab.cloud.iotdata.models import IoTDataPlaneBackend
 from lab.cloud.route53.models import Route53Backend
 from lab.cloud.route53resolver.models import Route53ResolverBackend
 
@@ -35,6 +39,8 @@ def register(authority: Authority) -> None:
     route53_backends.backend = Route53Backend
     route53resolver_backends.backend = Route53ResolverBackend
     acm_backends.backend = CertificateManagerBackend
+    acmpca_backends.backend = PrivateCaBackend
+    iotdata_backends.backend = IoTDataPlaneBackend
 
     ec2_backends.backend = EC2Backend
     # moto reads the part before the first dash as the prefix of an identifier.

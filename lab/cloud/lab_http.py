@@ -4,6 +4,7 @@
 | --- | --- |
 | ``GET /_lab/health`` | tells the process |
 | ``GET /_lab/acm/private-key?arn=ARN`` | gives an imported key out, which AWS never does; the data plane needs it |
+| ``GET /_lab/iot-data/publications?region=REGION&after=NUMBER`` | what the API published since, for the broker |
 | ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
 | ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
 | ``GET /_lab/calls``, ``DELETE /_lab/calls`` | the calls so far, in order; forget them |
@@ -11,6 +12,7 @@
 Every body is JSON. An error is ``{"error": TEXT}`` with status 400, 404 or 405.
 """
 
+import base64
 import json
 import os
 import threading
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from moto.acm.models import acm_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.iotdata.models import iotdata_backends
 from werkzeug.wrappers import Request, Response
 
 from lab.cloud.faults import Fault, FaultError, Faults, Journal
@@ -47,6 +50,7 @@ class LabHttp:
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "/_lab/health"): self._health,
             ("GET", "/_lab/acm/private-key"): self._private_key,
+            ("GET", "/_lab/iot-data/publications"): self._publications,
             ("PUT", "/_lab/ec2/client-vpn-connections"): self._report_connections,
             ("PUT", "/_lab/faults"): self._set_faults,
             ("GET", "/_lab/calls"): self._list_calls,
@@ -86,6 +90,31 @@ class LabHttp:
             if certificate is None:
                 raise LabHttpError(HTTPStatus.NOT_FOUND, f"ACM has no certificate {arn}")
             return {"privateKeyPem": certificate.key.decode()}
+
+    def _publications(self, request: Request) -> dict[str, Any]:
+        """Answer with the last number, and what came after another: all that is retained, where that is 0."""
+        try:
+            after = int(request.args["after"])
+            region = request.args["region"]
+        except (KeyError, ValueError) as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region and after, a number; 0 is all") from error
+        with self._lock:
+            backend: Any = iotdata_backends[DEFAULT_ACCOUNT_ID][region]
+            found = backend.publications if after else list(backend.retained.values())
+            last = backend.publications[-1].number if backend.publications else 0
+        return {
+            "last": last,
+            "publications": [
+                {
+                    "topic": one.topic,
+                    "payload": base64.b64encode(one.payload).decode(),
+                    "qos": one.qos,
+                    "retain": one.retain,
+                }
+                for one in found
+                if one.number > after
+            ],
+        }
 
     def _report_connections(self, request: Request) -> dict[str, int]:
         report = _body(request)

@@ -5,6 +5,7 @@ from typing import Any
 from cryptography import x509
 from moto.acm import models as moto
 from moto.acm.exceptions import CertificateNotFound
+from moto.acmpca.models import acmpca_backends
 from moto.ec2.models import ec2_backends
 
 from lab.cloud.acm.exceptions import ResourceInUseError, ValidationError
@@ -47,6 +48,9 @@ class CertBundle(moto.CertBundle):
             "ExtendedKeyUsages": [{"OID": oid, "Name": EXTENDED_KEY_USAGES.get(oid, "CUSTOM")} for oid in extended],
             "KeyUsages": [{"Name": name} for name in _key_usages(certificate)],
         }
+        # ACM user guide, "Managed certificate renewal": what ACM requested itself, and something uses.
+        if self.type == "PRIVATE" and description["Certificate"]["InUseBy"]:
+            description["Certificate"]["RenewalEligibility"] = "ELIGIBLE"
         return description
 
     def users(self) -> list[str]:
@@ -111,6 +115,43 @@ class CertificateManagerBackend(moto.AWSCertificateManagerBackend):
         self._certificates[bundle.arn] = bundle
         if tags:
             self.add_tags_to_certificate(bundle.arn, tags)
+        return bundle.arn
+
+    def request_certificate(  # noqa: PLR0917 - moto's signature
+        self,
+        domain_name: str,
+        idempotency_token: str,
+        subject_alt_names: list[str],
+        tags: list[dict[str, str]],
+        cert_authority_arn: str | None = None,
+        cert_options: dict[str, Any] | None = None,
+    ) -> str:
+        """Request a certificate: of a private authority one that it signs, with a key that stays in ACM.
+
+        Args:
+            domain_name: Its common name.
+            idempotency_token: Of a certificate without a private authority.
+            subject_alt_names: Further names.
+            tags: Its tags.
+            cert_authority_arn: An authority of AWS Private CA.
+            cert_options: Its options.
+
+        Returns:
+            The ARN.
+        """
+        if cert_authority_arn is None:
+            return super().request_certificate(
+                domain_name, idempotency_token, subject_alt_names, tags, cert_authority_arn, cert_options
+            )
+        authorities: Any = acmpca_backends[self.account_id][self.region_name]
+        certificate, private_key, chain = authorities.issue_managed(
+            cert_authority_arn, domain_name, subject_alt_names or []
+        )
+        bundle = CertBundle(self.account_id, certificate, private_key, chain, self.region_name, None)
+        bundle.type, bundle.cert_authority_arn = "PRIVATE", cert_authority_arn
+        bundle.cert_options |= cert_options or {}
+        bundle.tags.add(tags or [])
+        self._certificates[bundle.arn] = bundle
         return bundle.arn
 
     def delete_certificate(self, arn: str) -> None:

@@ -1,0 +1,1 @@
+"""AWS Private CA where moto's differs from AWS: validity, templates, usage modes, permissions."""
