@@ -4,6 +4,7 @@ Last compared with AWS: never; each rule's page is named where the lab has it.
 """
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,19 +13,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.engine.aws import Cloud
 from tests.unit.components.authority import key, request_pem
 
 pytestmark = pytest.mark.engine
+Client = Callable[..., Any]
 TEMPLATE = "arn:aws:acm-pca:::template/"
 YEARS = {"Type": "YEARS", "Value": 10}
 DAYS = {"Type": "DAYS", "Value": 825}
 
 
-def create(cloud: Cloud, **more: Any) -> str:
+def create(client: Client, **more: Any) -> str:
     """Return the ARN of an authority that still has no certificate."""
     subject = {"CommonName": "Client VPN CA"}
-    arn: str = cloud.client("acm-pca").create_certificate_authority(
+    arn: str = client("acm-pca").create_certificate_authority(
         CertificateAuthorityConfiguration={
             "KeyAlgorithm": "RSA_2048",
             "SigningAlgorithm": "SHA256WITHRSA",
@@ -36,8 +37,8 @@ def create(cloud: Cloud, **more: Any) -> str:
     return arn
 
 
-def issue(cloud: Cloud, arn: str, request: str, template: str, validity: dict[str, Any]) -> x509.Certificate:
-    pca = cloud.client("acm-pca")
+def issue(client: Client, arn: str, request: str, template: str, validity: dict[str, Any]) -> x509.Certificate:
+    pca = client("acm-pca")
     certificate_arn = pca.issue_certificate(
         CertificateAuthorityArn=arn,
         Csr=request.encode(),
@@ -50,23 +51,23 @@ def issue(cloud: Cloud, arn: str, request: str, template: str, validity: dict[st
 
 
 @pytest.fixture
-def active(cloud: Cloud) -> tuple[Cloud, str, x509.Certificate]:
+def active(client: Client) -> tuple[Client, str, x509.Certificate]:
     """A cloud with an authority that has its own certificate."""
-    return activate(cloud, create(cloud))
+    return activate(client, create(client))
 
 
-def activate(cloud: Cloud, arn: str) -> tuple[Cloud, str, x509.Certificate]:
-    pca = cloud.client("acm-pca")
+def activate(client: Client, arn: str) -> tuple[Client, str, x509.Certificate]:
+    pca = client("acm-pca")
     request = pca.get_certificate_authority_csr(CertificateAuthorityArn=arn)["Csr"]
-    root = issue(cloud, arn, request, "RootCACertificate/V1", YEARS)
+    root = issue(client, arn, request, "RootCACertificate/V1", YEARS)
     pem = root.public_bytes(serialization.Encoding.PEM)
     pca.import_certificate_authority_certificate(CertificateAuthorityArn=arn, Certificate=pem)
-    return cloud, arn, root
+    return client, arn, root
 
 
-def test_a_device_s_request_is_signed_for_a_client_alone(active: tuple[Cloud, str, x509.Certificate]) -> None:
-    cloud, arn, root = active
-    made = issue(cloud, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", DAYS)
+def test_a_device_s_request_is_signed_for_a_client_alone(active: tuple[Client, str, x509.Certificate]) -> None:
+    client, arn, root = active
+    made = issue(client, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", DAYS)
     made.verify_directly_issued_by(root)
     assert made.subject.rfc4514_string() == "CN=pi-1"
     assert made.public_key() == key("RSA 2048").public_key()
@@ -77,9 +78,9 @@ def test_a_device_s_request_is_signed_for_a_client_alone(active: tuple[Cloud, st
     assert datetime.timedelta(days=824) < left <= datetime.timedelta(days=825)
 
 
-def test_acm_requests_a_server_s_certificate_and_keeps_its_key(active: tuple[Cloud, str, x509.Certificate]) -> None:
-    cloud, arn, root = active
-    acm = cloud.client("acm")
+def test_acm_requests_a_server_s_certificate_and_keeps_its_key(active: tuple[Client, str, x509.Certificate]) -> None:
+    client, arn, root = active
+    acm = client("acm")
     requested = acm.request_certificate(DomainName="server.private-iot.internal", CertificateAuthorityArn=arn)
     found = acm.get_certificate(CertificateArn=requested["CertificateArn"])
     made = x509.load_pem_x509_certificate(found["Certificate"].encode())
@@ -92,49 +93,49 @@ def test_acm_requests_a_server_s_certificate_and_keeps_its_key(active: tuple[Clo
     assert described["CertificateAuthorityArn"] == arn
 
 
-def test_no_certificate_outlives_its_authority(active: tuple[Cloud, str, x509.Certificate]) -> None:
-    cloud, arn, _ = active
+def test_no_certificate_outlives_its_authority(active: tuple[Client, str, x509.Certificate]) -> None:
+    client, arn, _ = active
     with pytest.raises(ClientError, match="exceeds the certificate authority validity"):
-        issue(cloud, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", YEARS | {"Value": 11})
+        issue(client, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", YEARS | {"Value": 11})
 
 
-def test_a_short_lived_authority_signs_for_seven_days_at_most(cloud: Cloud) -> None:
-    cloud, arn, _ = activate(cloud, create(cloud, UsageMode="SHORT_LIVED_CERTIFICATE"))
+def test_a_short_lived_authority_signs_for_seven_days_at_most(client: Client) -> None:
+    client, arn, _ = activate(client, create(client, UsageMode="SHORT_LIVED_CERTIFICATE"))
     request = request_pem("pi-1", "RSA 2048")
-    issue(cloud, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 7})
+    issue(client, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 7})
     with pytest.raises(ClientError, match="cannot exceed 7 days"):
-        issue(cloud, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 8})
+        issue(client, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 8})
 
 
-def test_an_authority_without_a_certificate_signs_nothing_but_its_own(cloud: Cloud) -> None:
-    arn = create(cloud)
+def test_an_authority_without_a_certificate_signs_nothing_but_its_own(client: Client) -> None:
+    arn = create(client)
     with pytest.raises(ClientError, match="InvalidStateException"):
-        issue(cloud, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", DAYS)
+        issue(client, arn, request_pem("pi-1", "RSA 2048"), "EndEntityClientAuthCertificate/V1", DAYS)
 
 
 def test_a_certificate_of_another_key_is_not_taken_as_the_authority_s(
-    active: tuple[Cloud, str, x509.Certificate],
+    active: tuple[Client, str, x509.Certificate],
 ) -> None:
-    cloud, _, root = active
+    client, _, root = active
     pem = root.public_bytes(serialization.Encoding.PEM)
     with pytest.raises(ClientError, match="MalformedCertificateException"):
-        cloud.client("acm-pca").import_certificate_authority_certificate(
-            CertificateAuthorityArn=create(cloud), Certificate=pem
+        client("acm-pca").import_certificate_authority_certificate(
+            CertificateAuthorityArn=create(client), Certificate=pem
         )
 
 
-def test_an_active_authority_is_disabled_before_it_is_deleted(active: tuple[Cloud, str, x509.Certificate]) -> None:
-    cloud, arn, _ = active
-    pca = cloud.client("acm-pca")
+def test_an_active_authority_is_disabled_before_it_is_deleted(active: tuple[Client, str, x509.Certificate]) -> None:
+    client, arn, _ = active
+    pca = client("acm-pca")
     with pytest.raises(ClientError, match="InvalidStateException"):
         pca.delete_certificate_authority(CertificateAuthorityArn=arn)
     pca.update_certificate_authority(CertificateAuthorityArn=arn, Status="DISABLED")
     pca.delete_certificate_authority(CertificateAuthorityArn=arn)
 
 
-def test_acm_s_permission_is_given_once_and_taken_back(active: tuple[Cloud, str, x509.Certificate]) -> None:
-    cloud, arn, _ = active
-    pca = cloud.client("acm-pca")
+def test_acm_s_permission_is_given_once_and_taken_back(active: tuple[Client, str, x509.Certificate]) -> None:
+    client, arn, _ = active
+    pca = client("acm-pca")
     permission = {"CertificateAuthorityArn": arn, "Principal": "acm.amazonaws.com"}
     pca.create_permission(**permission, Actions=["IssueCertificate", "GetCertificate", "ListPermissions"])
     with pytest.raises(ClientError, match="PermissionAlreadyExistsException"):
@@ -156,9 +157,9 @@ def test_acm_s_permission_is_given_once_and_taken_back(active: tuple[Cloud, str,
     ],
 )
 def test_what_the_service_refuses_is_refused(
-    active: tuple[Cloud, str, x509.Certificate], change: dict[str, Any]
+    active: tuple[Client, str, x509.Certificate], change: dict[str, Any]
 ) -> None:
-    cloud, arn, _ = active
+    client, arn, _ = active
     good = {
         "CertificateAuthorityArn": arn,
         "Csr": request_pem("pi-1", "RSA 2048").encode(),
@@ -166,4 +167,4 @@ def test_what_the_service_refuses_is_refused(
         "Validity": DAYS,
     }
     with pytest.raises(ClientError):
-        cloud.client("acm-pca").issue_certificate(**good | change)
+        client("acm-pca").issue_certificate(**good | change)

@@ -6,14 +6,15 @@ Last compared with AWS: never.
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.engine.aws import Cloud
+from collections.abc import Callable
+from typing import Any
 
 pytestmark = pytest.mark.engine
 TOPIC = "private-iot/pi-1/agent/certificates"
 
 
-def test_a_retained_message_is_kept_as_it_was_published(cloud: Cloud) -> None:
-    data = cloud.client("iot-data")
+def test_a_retained_message_is_kept_as_it_was_published(client: Callable[..., Any]) -> None:
+    data = client("iot-data")
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         data.get_retained_message(topic="nothing")
     data.publish(topic=TOPIC, qos=1, retain=True, payload=b"\x00one")
@@ -25,15 +26,15 @@ def test_a_retained_message_is_kept_as_it_was_published(cloud: Cloud) -> None:
     assert (TOPIC, 4) in [(one["topic"], one["payloadSize"]) for one in listed]
 
 
-def test_an_empty_retained_message_takes_the_one_before_away(cloud: Cloud) -> None:
-    data = cloud.client("iot-data")
+def test_an_empty_retained_message_takes_the_one_before_away(client: Callable[..., Any]) -> None:
+    data = client("iot-data")
     data.publish(topic="gone", qos=1, retain=True, payload=b"one")
     data.publish(topic="gone", qos=1, retain=True, payload=b"")
     assert "gone" not in [one["topic"] for one in data.list_retained_messages()["retainedTopics"]]
 
 
-def test_a_message_of_more_than_128_kib_is_refused(cloud: Cloud) -> None:
-    data = cloud.client("iot-data")
+def test_a_message_of_more_than_128_kib_is_refused(client: Callable[..., Any]) -> None:
+    data = client("iot-data")
     data.publish(topic=TOPIC, qos=1, retain=True, payload=b"x" * 128 * 1024)
     with pytest.raises(ClientError, match="InvalidRequestException"):
         data.publish(topic=TOPIC, qos=1, retain=True, payload=b"x" * (128 * 1024 + 1))
