@@ -3,11 +3,11 @@
 Last compared with AWS: never.
 """
 
-import pytest
-from botocore.exceptions import ClientError
-
 from collections.abc import Callable
 from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
 
 pytestmark = pytest.mark.engine
 TOPIC = "private-iot/pi-1/agent/certificates"
