@@ -54,12 +54,12 @@ def test_the_wheel_holds_every_module_and_the_type_marker_and_nothing_else(wheel
     assert held == modules | {"private_iot/py.typed"}
 
 
-def test_the_wheel_asks_for_pulumi_and_the_two_providers_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_asks_for_what_the_documentation_gives_a_reason_for_and_nothing_else(wheel: Path) -> None:
     [name] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA")]
     text = zipfile.ZipFile(wheel).read(name).decode()
     required = [line.split()[1] for line in text.splitlines() if line.startswith("Requires-Dist:")]
     packages = {re.split("[<>]", requirement)[0] for requirement in required}
-    assert packages == {"pulumi", "pulumi-aws", "pulumi-tls"}
+    assert packages == {"boto3", "cryptography", "pulumi", "pulumi-aws", "pulumi-tls"}
     assert metadata.version("private-iot") in text
 
 
