@@ -11,7 +11,7 @@ ENGINE := $(PYTEST) --numprocesses=4 tests/engine
 PATHS := $(PYTEST) --numprocesses=6 tests/path
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo demo-down setup system lint format soak test test-unit test-engine test-path reference requirements clean
+.PHONY: help bench demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ $(STAMP): requirements/development.txt components/pyproject.toml device_agent/py
 system: ## install the system packages that the lab needs (needs root; says what is missing otherwise)
 	tools/install-system-packages
 
+system-tests: ## install what only the tests run as well: a browser
+	tools/install-system-packages tests
+
 lint: setup ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -44,7 +47,7 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system ## run every tier, each in a process of its own, fastest first: unit, engine, path
+test: setup system-tests ## run every tier, each in a process of its own, fastest first: unit, engine, path
 	$(UNIT)
 	$(ENGINE)
 	$(PATHS)
@@ -55,7 +58,7 @@ test-unit: setup ## run the unit tier alone, in seconds
 test-engine: setup ## run the tier that needs the Pulumi engine
 	$(ENGINE)
 
-test-path: setup system ## run the tier that needs network namespaces
+test-path: setup system-tests ## run the tier that needs network namespaces
 	$(PATHS)
 
 bench: setup system ## measure the program, the lab and the agent beside their peers (an hour or more; BENCH="messages")

@@ -53,6 +53,8 @@ class Sandbox:
             case "status":
                 await self.connections.poll()
                 return await status.describe(self.live, self.connections, self.faults.active())
+            case "latest":
+                return await asyncio.to_thread(status.latest)
             case "fault":
                 return await self.faults.start(question["name"], float(question["seconds"]))
             case "faults":

@@ -232,14 +232,7 @@ def _endpoints(cloud: Cloud, *, lost: bool) -> Iterator[dict[str, Any]]:
 
 
 def _iot(live: LiveNetwork, cloud: Cloud) -> dict[str, Any]:
-    # Imported here: the gateway is a program of its own.
-    from lab.path.gateway import control  # noqa: PLC0415
-
     gateway, broker = _service_state(live, "gateway"), _service_state(live, "broker")
-    try:
-        answer = control.ask(Path(service_directory("gateway"), "control.sock"), {"command": "status"}, timeout=2)
-    except (OSError, ValueError) as error:
-        answer = {"error": str(error)}
     return {
         "hop": "iot",
         "name": cloud.iot.endpoint,
@@ -248,5 +241,20 @@ def _iot(live: LiveNetwork, cloud: Cloud) -> dict[str, Any]:
         "host": IOT,
         "gateway": gateway,
         "broker": broker,
-        "status": answer,
+        "status": _ask_gateway("status"),
     }
+
+
+def latest() -> dict[str, Any]:
+    """Return what AWS IoT's front saw last: ``events`` and ``messages``, or ``error`` where it does not answer."""
+    return _ask_gateway("latest")
+
+
+def _ask_gateway(command: str) -> dict[str, Any]:
+    # Imported here: the gateway is a program of its own.
+    from lab.path.gateway import control  # noqa: PLC0415
+
+    try:
+        return control.ask(Path(service_directory("gateway"), "control.sock"), {"command": command}, timeout=2)
+    except (OSError, ValueError) as error:
+        return {"error": str(error)}

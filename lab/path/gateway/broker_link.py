@@ -155,7 +155,7 @@ class BrokerLink(asyncio.Protocol):
         verdict = device.authorization.verdict("receive", topic)
         if verdict is ALLOWED and not retained:
             device.messages_out += 1
-            device.journal.counters.messages_out += 1
+            device.journal.message_out(device.client_id, topic, at.end - publish.payload)
             return True
         if verdict is not ALLOWED:
             device.journal.denied(

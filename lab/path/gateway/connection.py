@@ -318,7 +318,6 @@ class DeviceConnection:
             self._denial = verdict
             return False
         self.messages_in += 1
-        self.journal.counters.messages_in += 1
         return True
 
     def _publish_verdict(self, data: bytes, at: Frame) -> Verdict:
@@ -343,7 +342,10 @@ class DeviceConnection:
         if self.gateway.publishes_per_second is not None and self._too_fast(self.gateway.publishes_per_second):
             reason = f"more than {self.gateway.publishes_per_second} publishes a second"
             return Verdict(0x97, reason, "iot:Publish", silent=True)
-        return self.authorization.verdict("retain" if at.flags & 1 else "publish", topic)
+        verdict = self.authorization.verdict("retain" if at.flags & 1 else "publish", topic)
+        if verdict is ALLOWED:
+            self.journal.message_in(self.client_id, topic, size)
+        return verdict
 
     def _too_fast(self, limit: int) -> bool:
         second = int(self._heard)

@@ -1,7 +1,7 @@
 """The control socket: one JSON object a line, answered by one JSON object a line.
 
-``{"command": "status"}`` and ``{"command": "disconnect", "clientId": "pi-1"}``; what is not understood is answered with
-``{"error": "…"}``. ``ask`` is the client.
+``{"command": "status"}``, ``{"command": "latest"}`` (events and messages) and ``{"command": "disconnect", "clientId":
+"pi-1"}``; what is not understood is answered with ``{"error": "…"}``. ``ask`` is the client.
 """
 
 import asyncio
@@ -22,9 +22,12 @@ def _answer(gateway: Gateway, line: bytes) -> dict[str, object]:
     command = request.get("command") if isinstance(request, dict) else None
     if command == "status":
         return gateway.status()
+    if command == "latest":
+        return dict(gateway.journal.latest())
     if command == "disconnect" and isinstance(request.get("clientId"), str):
         return {"disconnected": gateway.disconnect(request["clientId"])}
-    return {"error": 'a command is needed: {"command":"status"} or {"command":"disconnect","clientId":"…"}'}
+    known = '{"command":"status"}, {"command":"latest"} or {"command":"disconnect","clientId":"…"}'
+    return {"error": f"a command is needed: {known}"}
 
 
 async def serve(gateway: Gateway, path: Path) -> asyncio.Server:

@@ -1,13 +1,17 @@
-"""What happened: counters for ``status``, and one JSON line on standard error for each event.
+"""What happened: counters and the latest events for ``status``, and one JSON line on standard error for each event.
 
-A line never holds a payload, a password or a key.
+Messages are counted and remembered, not written. Nothing here ever holds a payload, a password or a key.
 """
 
 import json
 import sys
-from collections import Counter
+import time
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+LATEST = 50
+"""How many events, and how many messages, are remembered."""
 
 
 def timestamp(epoch: float | None = None) -> str:
@@ -50,10 +54,12 @@ class Counters:
 
 
 class Journal:
-    """Writes events and counts denials."""
+    """Writes events, counts, and remembers the latest."""
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self._events: deque[dict[str, object]] = deque(maxlen=LATEST)
+        self._messages: deque[tuple[float, str, str | None, bytes, int]] = deque(maxlen=LATEST)
 
     def write(self, event: str, **details: object) -> None:
         """Write one line; members that are None are left out."""
@@ -62,7 +68,34 @@ class Journal:
             "event": event,
             **{key: value for key, value in details.items() if value is not None},
         }
+        self._events.append(line)
         print(json.dumps(line), file=sys.stderr, flush=True)
+
+    def message_in(self, client_id: str | None, topic: bytes, size: int) -> None:
+        """Count a publish that was taken from a device; ``size`` is its payload's, in bytes."""
+        self.counters.messages_in += 1
+        self._messages.append((time.time(), "in", client_id, topic, size))
+
+    def message_out(self, client_id: str | None, topic: bytes, size: int) -> None:
+        """Count a publish that was passed to a device; ``size`` is its payload's, in bytes."""
+        self.counters.messages_out += 1
+        self._messages.append((time.time(), "out", client_id, topic, size))
+
+    def latest(self) -> dict[str, list[dict[str, object]]]:
+        """The latest ``events`` (the lines that were written) and ``messages``, oldest first."""
+        return {
+            "events": list(self._events),
+            "messages": [
+                {
+                    "time": timestamp(at),
+                    "direction": direction,
+                    "clientId": client_id,
+                    "topic": topic.decode(errors="replace"),
+                    "bytes": size,
+                }
+                for at, direction, client_id, topic, size in self._messages
+            ],
+        }
 
     def denied(self, action: str, reason: str, **details: object) -> None:
         """Count a denial and write it down."""
