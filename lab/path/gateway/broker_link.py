@@ -18,6 +18,7 @@ class DeviceSide(Protocol):
     stream: TlsStream
     authorization: Authorization
     journal: Journal
+    client_id: str | None
     level: int
     closed: bool
     messages_out: int
