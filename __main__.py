@@ -7,53 +7,30 @@ from settings import NAMESPACE, Settings, refusal
 
 
 def deploy(settings: Settings) -> None:
-    """Compose the environment and export what an operator and the device agent need.
-
-    Args:
-        settings: The stack's settings.
-    """
+    """Compose the environment and export what an operator and the device agent need."""
     network = PrivateIotNetwork(NAMESPACE, settings.network)
     link = IotPrivateLink(
         NAMESPACE,
         {
             **settings.private_link,
             "vpc_id": network.vpc_id,
-            "subnet_ids": [*network.subnet_ids],
+            "subnet_ids": [*network.subnet_ids.values()],
             "security_group_ids": [network.endpoint_security_group_id],
         },
     )
-    private_domains = [link.iot_endpoint]
-    if link.credential_provider_endpoint is not None:
-        private_domains.append(link.credential_provider_endpoint)
     vpn = ClientVpnAccess(
         NAMESPACE,
         {
             **settings.client_vpn,
             "vpc_id": network.vpc_id,
             "vpc_cidr_block": network.vpc_cidr_block,
-            "subnet_ids": [*network.subnet_ids],
+            "subnet_ids": {**network.subnet_ids},
             "security_group_ids": [network.client_vpn_security_group_id],
+            "path": link.path,
             "clients": [*settings.devices],
-            "private_domains": [*private_domains],
         },
     )
-    devices = {
-        device: IotDevice(
-            device,
-            {
-                **settings.device,
-                "policy_name": link.policy_name,
-                "region": link.region,
-                "iot_endpoint": link.iot_endpoint,
-                "topic_prefix": link.topic_prefix,
-                "vpc_cidr_block": network.vpc_cidr_block,
-                "vpc_endpoint_id": link.vpc_endpoint_id,
-                "dns_server": vpn.dns_servers[0],
-                "vpn_config": vpn.client_configs[device],
-            },
-        )
-        for device in settings.devices
-    }
+    devices = {device: IotDevice(device, {**settings.device, "path": vpn.paths[device]}) for device in settings.devices}
 
     pulumi.export("iotEndpoint", link.iot_endpoint)
     pulumi.export("vpcEndpointId", link.vpc_endpoint_id)

@@ -1,11 +1,12 @@
-"""The program's settings: the stack's configuration, typed and checked before anything is registered."""
+"""The program's settings: the components' own, read from the stack's configuration and checked in one go."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self, cast, get_args, get_origin
 
 import pulumi
+import pulumi.runtime
 from private_iot import (
     ArgumentError,
     ClientVpnAccess,
@@ -15,56 +16,41 @@ from private_iot import (
     IotPrivateLinkArgs,
     PrivateIotNetwork,
     PrivateIotNetworkArgs,
+    client_vpn,
+    device,
+    network,
+    private_link,
 )
+from private_iot.arguments import Setting, string_list
 from private_iot.names import device_names
-from pulumi.runtime.config import CONFIG, get_config_env
 
 NAMESPACE = "private-iot"
 """The part of a configuration key before the colon."""
-_SHARED: dict[str, type] = {"vpcCidrBlock": str, "credentialsEndpoint": bool}
-_NETWORK: dict[str, type] = {
-    **_SHARED,
-    "availabilityZones": list,
-    "availabilityZoneCount": int,
-    "subnetCidrBlocks": list,
+COMPONENTS: dict[type, dict[str, Setting]] = {
+    PrivateIotNetworkArgs: network.SETTINGS,
+    IotPrivateLinkArgs: private_link.SETTINGS,
+    ClientVpnAccessArgs: client_vpn.SETTINGS,
+    IotDeviceArgs: {"root_ca_pem": device.SETTINGS["root_ca_pem"]},
 }
-_PRIVATE_LINK: dict[str, type] = {
-    "topicPrefix": str,
-    "extraTopics": list,
-    "allowAllIotActions": bool,
-    "credentialsEndpoint": bool,
-}
-_CLIENT_VPN: dict[str, type] = {
-    "vpcCidrBlock": str,
-    "clientCidrBlock": str,
-    "dnsServers": list,
-    "transportProtocol": str,
-    "vpnPort": int,
-    "splitTunnel": bool,
-    "sessionTimeoutHours": int,
-    "disconnectOnSessionTimeout": bool,
-    "connectionLog": bool,
-    "logRetentionDays": int,
-    "loginBanner": str,
-    "serverName": str,
-    "caValidityDays": int,
-    "certificateValidityDays": int,
-}
-_DEVICE: dict[str, type] = {"rootCaPem": str}
-KEYS = frozenset({"devices", *_NETWORK, *_PRIVATE_LINK, *_CLIENT_VPN, *_DEVICE})
+"""The arguments that are settings of the program: those with a default, one device's own left out."""
+
+
+def key_of(argument: str) -> str:
+    """Return the configuration key of an argument."""
+    return re.sub(r"_(.)", lambda match: match[1].upper(), argument)
+
+
+def kind_of(shape: type, argument: str) -> str:
+    """Return how Pulumi.yaml calls the type of an argument; tags, a map, travel as a list of KEY=VALUE."""
+    [annotation] = get_args(shape.__annotations__[argument])
+    kinds: dict[Any, str] = {list: "array", dict: "array", bool: "boolean", int: "integer"}
+    return kinds.get(get_origin(annotation) or annotation, "string")
+
+
+KINDS = {key_of(name): kind_of(shape, name) for shape, settings in COMPONENTS.items() for name in settings}
+"""Key → type, devices left out."""
+KEYS = frozenset({"devices", *KINDS})
 """Every key that the program reads."""
-_EMPTY_MEANS_ABSENT = frozenset(
-    {
-        "availabilityZones",
-        "availabilityZoneCount",
-        "subnetCidrBlocks",
-        "dnsServers",
-        "extraTopics",
-        "loginBanner",
-        "rootCaPem",
-    }
-)
-"""Optional keys without a default of their own: Pulumi.yaml has to give them one, and gives an empty one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,49 +75,40 @@ class Settings:
     def load(cls) -> Self:
         """Read the stack's configuration and refuse what AWS would refuse.
 
-        Returns:
-            The settings.
-
         Raises:
             pulumi.RunError: A value is missing, or a key or a value is refused.
         """
         config = pulumi.Config(NAMESPACE)
         _refuse_unknown_keys()
-        network = _arguments(config, _NETWORK)
-        private_link = _arguments(config, _PRIVATE_LINK)
-        client_vpn = _arguments(config, _CLIENT_VPN)
         try:
             devices = device_names("devices", config.require_object("devices"))
-            PrivateIotNetwork.check(network)
-            IotPrivateLink.check(private_link)
-            ClientVpnAccess.check(client_vpn)
+            of_network, of_link, of_vpn, of_device = (
+                _arguments(config, shape, settings) for shape, settings in COMPONENTS.items()
+            )
+            vpc_cidr_block = PrivateIotNetwork.check(of_network)["vpc_cidr_block"]
+            IotPrivateLink.check(of_link)
+            # The network of a VPC that is there already is known when AWS has been asked.
+            known = {} if "vpc_id" in of_network else {"vpc_cidr_block": vpc_cidr_block}
+            ClientVpnAccess.check({**of_vpn, **known})
         except ArgumentError as error:
             raise refusal(error) from error
         return cls(
             devices=devices,
-            network=cast("PrivateIotNetworkArgs", network),
-            private_link=cast("IotPrivateLinkArgs", private_link),
-            client_vpn=cast("ClientVpnAccessArgs", client_vpn),
-            device=cast("IotDeviceArgs", _arguments(config, _DEVICE)),
+            network=cast("PrivateIotNetworkArgs", of_network),
+            private_link=cast("IotPrivateLinkArgs", of_link),
+            client_vpn=cast("ClientVpnAccessArgs", of_vpn),
+            device=cast("IotDeviceArgs", of_device),
         )
 
 
 def refusal(error: ArgumentError) -> pulumi.RunError:
-    """Say which configuration value a component refused, without a stack trace.
-
-    Args:
-        error: The component's refusal.
-
-    Returns:
-        What to raise.
-    """
-    key = re.sub(r"_(.)", lambda match: match[1].upper(), error.argument)
-    return pulumi.RunError(f"configuration {NAMESPACE}:{key}: {error}")
+    """Say which configuration value a component refused, without a stack trace."""
+    return pulumi.RunError(f"configuration {NAMESPACE}:{key_of(error.argument)}: {error}")
 
 
 def _refuse_unknown_keys() -> None:
     """Refuse a typing error in the stack's file, which would leave a default in force unnoticed."""
-    for name in sorted({*get_config_env(), *CONFIG.get()}):
+    for name in sorted(pulumi.runtime.get_config_env()):
         namespace, _, key = name.partition(":")
         if namespace == NAMESPACE and key not in KEYS:
             raise pulumi.RunError(
@@ -139,17 +116,30 @@ def _refuse_unknown_keys() -> None:
             )
 
 
-def _arguments(config: pulumi.Config, kinds: Mapping[str, type]) -> dict[str, Any]:
-    """Read the keys that have a value, under the names of the components' arguments."""
-    readers: dict[type, Callable[[str], Any]] = {
-        str: config.get,
-        int: config.get_int,
-        bool: config.get_bool,
-        list: config.get_object,
+def _arguments(config: pulumi.Config, shape: type, settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Read the values that differ from the defaults; Pulumi.yaml gives every key one, and an empty one for "none"."""
+    readers: dict[str, Callable[[str], Any]] = {
+        "string": config.get,
+        "integer": config.get_int,
+        "boolean": config.get_bool,
+        "array": config.get_object,
     }
-    values = {key: readers[kind](key) for key, kind in kinds.items()}
-    return {
-        re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", key): value
-        for key, value in values.items()
-        if value is not None and (value or key not in _EMPTY_MEANS_ABSENT)
-    }
+    arguments = {}
+    for name, setting in settings.items():
+        value = readers[KINDS[key_of(name)]](key_of(name))
+        if name == "tags" and value:
+            value = _tags(value)
+        empty = value in ("", [], 0) and value is not False
+        if value is not None and value != setting.default and not (empty and setting.default in (None, [], {})):
+            arguments[name] = value
+    return arguments
+
+
+def _tags(values: object) -> dict[str, str]:
+    tags = {}
+    for tag in string_list("tags", values):
+        name, separator, value = tag.partition("=")
+        if not (name and separator):
+            raise ArgumentError("tags", tag, "a tag is KEY=VALUE", "write it as owner=plant")
+        tags[name] = value
+    return tags

@@ -8,7 +8,9 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from private_iot import names
-from private_iot.arguments import given, require
+from private_iot.arguments import InstalledDevices, Setting, checked_arguments, require_arguments
+from private_iot.device_path import DevicePath
+from private_iot.errors import UnknownArgumentError
 
 TYPE = "private-iot:index:IotDevice"
 BUNDLE_VERSION = 1
@@ -18,28 +20,27 @@ BUNDLE_VERSION = 1
 class IotDeviceArgs(TypedDict):
     """Arguments of `IotDevice`."""
 
+    path: DevicePath
+    """The device's way to AWS IoT: `paths[NAME]` of the VPN."""
     thing_name: NotRequired[str]
     """The thing's name, which is also the client ID and the certificate's common name. Default: the component's."""
-    policy_name: pulumi.Input[str]
-    """The IoT policy of the device's certificate."""
-    region: pulumi.Input[str]
-    """The Region of AWS IoT."""
-    iot_endpoint: pulumi.Input[str]
-    """The account's data endpoint."""
-    topic_prefix: pulumi.Input[str]
-    """The policy's prefix; the device's own is `PREFIX/THING`."""
-    vpc_cidr_block: pulumi.Input[str]
-    """The VPC's network: the device connects to no other address."""
-    vpc_endpoint_id: pulumi.Input[str]
-    """The interface endpoint that the policy is bound to."""
-    dns_server: pulumi.Input[str]
-    """The VPC's resolver."""
-    vpn_config: pulumi.Input[str]
-    """The device's OpenVPN profile."""
     root_ca_pem: NotRequired[pulumi.Input[str]]
-    """Authorities that the device trusts for the data endpoint. Default: the device's own list."""
+    """Authorities that the device trusts for the data endpoint, PEM. Default: the device's own list."""
     active: NotRequired[pulumi.Input[bool]]
     """Whether AWS IoT accepts the certificate; false locks a device out at once. Default: true."""
+
+
+SETTINGS: dict[str, Setting] = {
+    "thing_name": Setting(
+        read=names.device_name, default_text="the component's", installed_devices=InstalledDevices.NEED_BUNDLE
+    ),
+    "root_ca_pem": Setting(
+        read=lambda _, value: value,
+        default_text="the device's own list",
+        installed_devices=InstalledDevices.WORK_AS_BEFORE,
+    ),
+    "active": Setting(read=lambda _, value: value, default=True),
+}
 
 
 class IotDevice(pulumi.ComponentResource):
@@ -59,18 +60,26 @@ class IotDevice(pulumi.ComponentResource):
 
         Args:
             name: The first part of every child's name, and the thing's name unless the arguments give another.
-            args: Which policy it has and which path it takes.
+            args: Which way it takes.
             opts: Options of the component; its children use its aws and tls providers.
 
         Raises:
             ArgumentError: An argument is refused; nothing was registered.
         """
-        thing_name = self._thing_name(args, name)
-        require("IotDevice", args, IotDeviceArgs)
+        arguments = self.check(args, name)
+        require_arguments("IotDevice", args, IotDeviceArgs)
         super().__init__(TYPE, name, {}, opts)
         children = pulumi.ResourceOptions(parent=self)
+        thing_name = arguments["thing_name"]
 
-        thing = aws.iot.Thing(f"{name}-thing", name=thing_name, opts=children)
+        # CreateThing succeeds for a thing that is there already and the same (AWS IoT API reference): without its
+        # owner in the attributes, two stacks of an account would share the thing of a name, unnoticed.
+        self.thing = aws.iot.Thing(
+            f"{name}-thing",
+            name=thing_name,
+            attributes={"project": pulumi.get_project(), "stack": pulumi.get_stack()},
+            opts=children,
+        )
         # The key is made here, so that AWS never has it and the request is all that it sees.
         key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=children)
         request = tls.CertRequest(
@@ -79,20 +88,23 @@ class IotDevice(pulumi.ComponentResource):
             subject=tls.CertRequestSubjectArgs(common_name=thing_name),
             opts=children,
         )
-        certificate = aws.iot.Certificate(
-            f"{name}-certificate", csr=request.cert_request_pem, active=args.get("active", True), opts=children
+        self.certificate = aws.iot.Certificate(
+            f"{name}-certificate", csr=request.cert_request_pem, active=arguments["active"], opts=children
         )
         aws.iot.PolicyAttachment(
-            f"{name}-policy-attachment", policy=args["policy_name"], target=certificate.arn, opts=children
+            f"{name}-policy-attachment",
+            policy=arguments["path"]["policy_name"],
+            target=self.certificate.arn,
+            opts=children,
         )
         aws.iot.ThingPrincipalAttachment(
-            f"{name}-thing-attachment", thing=thing.name, principal=certificate.arn, opts=children
+            f"{name}-thing-attachment", thing=self.thing.name, principal=self.certificate.arn, opts=children
         )
 
-        self.thing_name = thing.name
-        self.certificate_arn = certificate.arn
-        self.certificate_id = certificate.id
-        self.bundle = _bundle(thing_name, args, certificate.certificate_pem, key.private_key_pem_pkcs8)
+        self.thing_name = self.thing.name
+        self.certificate_arn = self.certificate.arn
+        self.certificate_id = self.certificate.id
+        self.bundle = _bundle(arguments, self.certificate.certificate_pem, key.private_key_pem_pkcs8)
         # Without the bundle: the state would keep each secret once more, and it is written again after every step.
         self.register_outputs(
             {
@@ -103,50 +115,50 @@ class IotDevice(pulumi.ComponentResource):
         )
 
     @staticmethod
-    def check(args: Mapping[str, Any], name: str) -> None:
+    def check(args: Mapping[str, Any], name: str) -> IotDeviceArgs:
         """Refuse bad arguments without registering anything.
 
         Args:
             args: Arguments of this component; those that are still to come may be missing.
             name: The component's name.
 
+        Returns:
+            The arguments with their defaults.
+
         Raises:
             ArgumentError: One is refused.
         """
-        IotDevice._thing_name(args, name)
-
-    @staticmethod
-    def _thing_name(args: Mapping[str, Any], name: str) -> str:
-        values = given("IotDevice", args, IotDeviceArgs)
-        return names.device_name("thing_name", values.get("thing_name", name))
+        named = {**args, "thing_name": args["thing_name"] if args.get("thing_name") is not None else name}
+        arguments = checked_arguments("IotDevice", named, IotDeviceArgs, SETTINGS)
+        for part in DevicePath.__required_keys__ if "path" in arguments else ():
+            if arguments["path"].get(part) is None:
+                raise UnknownArgumentError("path", f"path lacks {part}: pass the VPN's paths[{name!r}], or its path")
+        return arguments
 
 
 def _bundle(
-    thing_name: str,
-    args: IotDeviceArgs,
-    certificate_pem: pulumi.Output[str],
-    private_key_pem: pulumi.Output[str],
+    arguments: IotDeviceArgs, certificate_pem: pulumi.Output[str], private_key_pem: pulumi.Output[str]
 ) -> pulumi.Output[dict[str, Any]]:
-    iot: dict[str, pulumi.Input[str]] = {
-        "endpoint": args["iot_endpoint"],
-        "clientId": thing_name,
-        "certificatePem": certificate_pem,
-        "privateKeyPem": private_key_pem,
-    }
-    root_ca_pem = args.get("root_ca_pem")
-    if root_ca_pem is not None:
-        iot["rootCaPem"] = root_ca_pem
+    path, thing_name = arguments["path"], arguments["thing_name"]
     bundle: dict[str, Any] = {
         "version": BUNDLE_VERSION,
         "name": thing_name,
-        "region": args["region"],
-        "vpn": {"config": args["vpn_config"]},
-        "iot": iot,
-        "network": {
-            "vpcCidr": args["vpc_cidr_block"],
-            "dnsServer": args["dns_server"],
-            "vpcEndpointId": args["vpc_endpoint_id"],
+        "region": path["region"],
+        "iot": {
+            "endpoint": path["iot_endpoint"],
+            "clientId": thing_name,
+            "certificatePem": certificate_pem,
+            "privateKeyPem": private_key_pem,
         },
-        "topicPrefix": pulumi.Output.concat(args["topic_prefix"], "/", thing_name),
+        "network": {
+            "vpcCidr": path["vpc_cidr_block"],
+            "dnsServer": path["dns_server"],
+            "vpcEndpointId": path["vpc_endpoint_id"],
+        },
+        "topicPrefix": pulumi.Output.concat(path["topic_prefix"], "/", thing_name),
     }
+    if "vpn_config" in path:
+        bundle["vpn"] = {"config": path["vpn_config"]}
+    if "root_ca_pem" in arguments:
+        bundle["iot"]["rootCaPem"] = arguments["root_ca_pem"]
     return pulumi.Output.secret(bundle)

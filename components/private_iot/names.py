@@ -2,7 +2,7 @@
 
 import re
 
-from private_iot.arguments import texts
+from private_iot.arguments import string_list
 from private_iot.errors import ArgumentError
 
 COMMON_NAME_LIMIT = 64
@@ -57,7 +57,7 @@ def device_names(argument: str, values: object) -> tuple[str, ...]:
     Raises:
         ArgumentError: A name is refused by `device_name`, or stands there twice.
     """
-    return tuple(device_name(argument, value) for value in texts(argument, values))
+    return tuple(device_name(argument, value) for value in string_list(argument, values))
 
 
 def server_name(argument: str, value: object) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
-from private_iot import cidr, lookups, zones
-from private_iot.arguments import flag, given, texts, whole_number
+from private_iot import cidr, endpoint_service, existing_vpc, subnets
+from private_iot.arguments import Setting, boolean, checked_arguments, string_list, string_map, whole_number
+from private_iot.deployed import DeployedResource, deployed_resources
 from private_iot.errors import ArgumentError
 
 TYPE = "private-iot:index:PrivateIotNetwork"
@@ -19,92 +20,62 @@ OPEN_PORTS = {8883: "MQTT with X.509 client certificates", 443: "MQTT with ALPN 
 DNS needs no rule: security groups do not filter traffic to the Amazon DNS server (Amazon VPC user guide, "Control
 traffic to your AWS resources using security groups").
 """
+_SUBNET = "aws:ec2/subnet:Subnet"
+_SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
+_VPC = "aws:ec2/vpc:Vpc"
 
 
 class PrivateIotNetworkArgs(TypedDict):
     """Arguments of `PrivateIotNetwork`; every one has a default."""
 
     vpc_cidr_block: NotRequired[str]
-    """The VPC's network, a /16 to a /28. Default: 10.0.0.0/16."""
+    """The VPC's network, a /16 to a /28; it cannot change later. Default: 10.0.0.0/16."""
     availability_zones: NotRequired[list[str]]
     """Zones by name, one subnet each; all of them must offer the endpoint service. Default: chosen by number."""
     availability_zone_count: NotRequired[int]
-    """Number of zones to choose, in alphabetical order, among those that offer the endpoint service. Default: 1.
-
-    A choice may change when AWS offers the service in a further zone, and that would replace subnets: name the zones
-    of an environment that has to last.
-    """
+    """Number of zones to choose among those that offer the endpoint service; a chosen zone stays. Default: as many as
+    zones or subnets are named, or else 1."""
     subnet_cidr_blocks: NotRequired[list[str]]
     """One network a zone inside the VPC, each a /27 or larger. Default: computed, 10.0.1.0/24 first of 10.0.0.0/16."""
+    vpc_id: NotRequired[str]
+    """A VPC that is there already, with DNS support and DNS host names on; its zones are those of `subnet_ids`.
+    Default: a VPC of its own."""
+    subnet_ids: NotRequired[list[str]]
+    """Subnets of that VPC, one a zone, each a /27 or larger with 20 free addresses. Default: subnets of its own."""
     credentials_endpoint: NotRequired[bool]
     """Whether the zones have to offer `iot.credentials` as well. Default: false."""
     tags: NotRequired[dict[str, pulumi.Input[str]]]
-    """Tags of every resource that takes them, beside Name."""
+    """Tags of every resource that takes them, beside Name. Default: none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arguments:
+SETTINGS: dict[str, Setting] = {
+    "vpc_cidr_block": Setting(read=cidr.text_of(cidr.vpc_network), default="10.0.0.0/16"),
+    "availability_zones": Setting(read=string_list, default_text="chosen by number"),
+    "availability_zone_count": Setting(
+        read=whole_number, default_text="as many as zones or subnets are named, or else 1"
+    ),
+    "subnet_cidr_blocks": Setting(read=string_list, default_text="computed, 10.0.1.0/24 first of 10.0.0.0/16"),
+    "vpc_id": Setting(read=existing_vpc.identifier, default_text="a VPC of its own"),
+    "subnet_ids": Setting(read=string_list, default_text="subnets of its own"),
+    "credentials_endpoint": Setting(read=boolean, default=False),
+    "tags": Setting(read=string_map, default={}, default_text="none"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """Where everything goes: the VPC's network, and each zone with its block, or with its subnet in a given VPC."""
+
     vpc: IPv4Network
-    subnets: tuple[IPv4Network, ...]
-    availability_zones: tuple[str, ...]
-    services: tuple[str, ...]
-    tags: dict[str, pulumi.Input[str]]
-
-    @classmethod
-    def of(cls, args: Mapping[str, Any]) -> Self:
-        values = given("PrivateIotNetwork", args, PrivateIotNetworkArgs)
-        vpc = cidr.vpc_network("vpc_cidr_block", values.get("vpc_cidr_block", "10.0.0.0/16"))
-        named = texts("availability_zones", values.get("availability_zones", []))
-        blocks = texts("subnet_cidr_blocks", values.get("subnet_cidr_blocks", []))
-        counts = {
-            "availability_zones": len(named),
-            "subnet_cidr_blocks": len(blocks),
-            "availability_zone_count": whole_number("availability_zone_count", values["availability_zone_count"])
-            if "availability_zone_count" in values
-            else 0,
-        }
-        deciding = next((argument for argument, count in counts.items() if count), None)
-        for argument, count in counts.items():
-            if deciding and argument in values and count != counts[deciding]:
-                raise ArgumentError(
-                    argument,
-                    values[argument],
-                    f"it has to agree with {deciding}, which makes {counts[deciding]} subnets",
-                    f"give as many or leave {argument} out",
-                )
-        if deciding is None and "availability_zone_count" in values:
-            deciding = "availability_zone_count"
-        number = counts[deciding] if deciding else 1
-        if blocks:
-            subnets = cidr.given_subnets("subnet_cidr_blocks", vpc, blocks)
-        else:
-            subnets = cidr.plan_subnets(deciding or "vpc_cidr_block", vpc, number)
-        credentials = flag("credentials_endpoint", values.get("credentials_endpoint", False))
-        return cls(
-            vpc=vpc,
-            subnets=subnets,
-            availability_zones=named,
-            services=(lookups.IOT_DATA, lookups.IOT_CREDENTIALS) if credentials else (lookups.IOT_DATA,),
-            tags=dict(values.get("tags", {})),
-        )
-
-    def zones(self, options: pulumi.InvokeOptions) -> tuple[str, ...]:
-        region = aws.get_region(opts=options).region
-        offered: list[str] | None = None
-        for service in self.services:
-            name = lookups.service_name(region, service)
-            here = lookups.offered_zones(name, options)
-            if self.availability_zones:
-                zones.check_offered("availability_zones", self.availability_zones, here, name)
-            offered = here if offered is None else [zone for zone in offered if zone in here]
-        if self.availability_zones:
-            return self.availability_zones
-        services = " with ".join(lookups.service_name(region, service) for service in self.services)
-        return zones.choose("availability_zone_count", len(self.subnets), offered or [], services)
+    blocks: Mapping[str, IPv4Network]
+    subnet_ids: Mapping[str, str]
 
 
 class PrivateIotNetwork(pulumi.ComponentResource):
-    """A VPC without internet: DNS, one subnet a zone, and two security groups that let only each other through."""
+    """A VPC without internet: DNS, one subnet a zone, and two security groups that let only each other through.
+
+    In a VPC that is there already, the two security groups only.
+    """
 
     vpc_id: pulumi.Output[str]
     """The VPC."""
@@ -112,8 +83,8 @@ class PrivateIotNetwork(pulumi.ComponentResource):
     """The VPC's network in CIDR notation."""
     dns_server: pulumi.Output[str]
     """The VPC's own resolver: the base of its network plus two."""
-    subnet_ids: list[pulumi.Output[str]]
-    """One subnet a zone, in the order of `availability_zones`."""
+    subnet_ids: dict[str, pulumi.Output[str]]
+    """Zone → its subnet."""
     availability_zones: pulumi.Output[list[str]]
     """The zones that are used."""
     client_vpn_security_group_id: pulumi.Output[str]
@@ -132,28 +103,32 @@ class PrivateIotNetwork(pulumi.ComponentResource):
         Raises:
             ArgumentError: An argument is refused; nothing was registered.
         """
-        arguments = _Arguments.of(args)
-        chosen = arguments.zones(lookups.invoke_options(opts))
+        arguments = self.check(args)
+        deployed = deployed_resources(_VPC, _SUBNET, _SECURITY_GROUP)
+        placement = _placement(name, arguments, deployed, endpoint_service.invoke_options(opts))
         super().__init__(TYPE, name, {}, opts)
         self._prefix = name
-        self._arguments = arguments
+        self._given_tags = arguments["tags"]
+        self._children = pulumi.ResourceOptions(parent=self)
 
-        vpc = aws.ec2.Vpc(
-            f"{name}-vpc",
-            cidr_block=str(arguments.vpc),
-            enable_dns_support=True,
-            enable_dns_hostnames=True,
-            tags=self._tags("vpc"),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.vpc_id = vpc.id
-        self.vpc_cidr_block = vpc.cidr_block
-        self.dns_server = pulumi.Output.from_input(cidr.dns_server(arguments.vpc))
-        self.availability_zones = pulumi.Output.from_input(list(chosen))
-        self.subnet_ids = self._subnets(chosen)
-        self._empty_default_security_group()
-        self.client_vpn_security_group_id = self._security_group("sg-clientvpn")
-        self.endpoint_security_group_id = self._security_group("sg-privatelink")
+        self.vpc: aws.ec2.Vpc | None = None
+        self.route_table: aws.ec2.RouteTable | None = None
+        self.subnets: dict[str, aws.ec2.Subnet] = {}
+        if placement.subnet_ids:
+            self.vpc_id = pulumi.Output.from_input(arguments["vpc_id"])
+            self.subnet_ids = {zone: pulumi.Output.from_input(one) for zone, one in placement.subnet_ids.items()}
+        else:
+            self.vpc = self._vpc(placement.vpc)
+            self.vpc_id = self.vpc.id
+            self._subnets(placement.blocks, _numbered_subnets(name, deployed))
+            self.subnet_ids = {zone: subnet.id for zone, subnet in self.subnets.items()}
+        self.vpc_cidr_block = pulumi.Output.from_input(str(placement.vpc)) if self.vpc is None else self.vpc.cidr_block
+        self.dns_server = pulumi.Output.from_input(cidr.dns_server(placement.vpc))
+        self.availability_zones = pulumi.Output.from_input(list(self.subnet_ids))
+        self.client_vpn_security_group = self._security_group("sg-clientvpn")
+        self.endpoint_security_group = self._security_group("sg-privatelink")
+        self.client_vpn_security_group_id = self.client_vpn_security_group.id
+        self.endpoint_security_group_id = self.endpoint_security_group.id
         self._open_between_groups()
         self.register_outputs(
             {
@@ -168,70 +143,88 @@ class PrivateIotNetwork(pulumi.ComponentResource):
         )
 
     @staticmethod
-    def check(args: Mapping[str, Any]) -> None:
+    def check(args: Mapping[str, Any]) -> PrivateIotNetworkArgs:
         """Refuse bad arguments without asking AWS or registering anything.
 
         Args:
             args: Arguments of this component.
 
+        Returns:
+            The arguments with their defaults.
+
         Raises:
             ArgumentError: One is refused.
         """
-        _Arguments.of(args)
+        arguments = checked_arguments("PrivateIotNetwork", args, PrivateIotNetworkArgs, SETTINGS)
+        if "vpc_id" in arguments or "subnet_ids" in arguments:
+            existing_vpc.check_together(args)
+        else:
+            _wish(arguments)
+        return arguments
 
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
-        return {**self._arguments.tags, "Name": f"{self._prefix}-{suffix}"}
+        return {**self._given_tags, "Name": f"{self._prefix}-{suffix}"}
 
-    def _subnets(self, chosen: tuple[str, ...]) -> list[pulumi.Output[str]]:
-        """Make the subnets, and one route table without any route but the VPC's own."""
-        children = pulumi.ResourceOptions(parent=self)
-        route_table = aws.ec2.RouteTable(
-            f"{self._prefix}-vpc-routes", vpc_id=self.vpc_id, routes=[], tags=self._tags("vpc-routes"), opts=children
+    def _vpc(self, block: IPv4Network) -> aws.ec2.Vpc:
+        """Make the VPC, and empty its default security group: whatever is put into it by mistake reaches nothing."""
+        vpc = aws.ec2.Vpc(
+            f"{self._prefix}-vpc",
+            cidr_block=str(block),
+            enable_dns_support=True,
+            enable_dns_hostnames=True,
+            tags=self._tags("vpc"),
+            opts=self._children,
         )
-        subnet_ids = []
-        for number, (zone, network) in enumerate(zip(chosen, self._arguments.subnets, strict=True), 1):
-            subnet = aws.ec2.Subnet(
-                f"{self._prefix}-vpc-subnet-{number}",
-                vpc_id=self.vpc_id,
-                availability_zone=zone,
-                cidr_block=str(network),
-                map_public_ip_on_launch=False,
-                tags=self._tags(f"vpc-subnet-{number}"),
-                opts=children,
-            )
-            aws.ec2.RouteTableAssociation(
-                f"{self._prefix}-vpc-subnet-{number}-routes",
-                subnet_id=subnet.id,
-                route_table_id=route_table.id,
-                opts=children,
-            )
-            subnet_ids.append(subnet.id)
-        return subnet_ids
-
-    def _empty_default_security_group(self) -> None:
-        """Adopt the VPC's default group without rules: whatever is put into it by mistake reaches nothing."""
         aws.ec2.DefaultSecurityGroup(
             f"{self._prefix}-sg-default",
-            vpc_id=self.vpc_id,
+            vpc_id=vpc.id,
             # Said, not left out: the provider leaves rules alone that the program does not mention.
             ingress=[],
             egress=[],
             tags=self._tags("sg-default"),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self._children,
         )
+        return vpc
 
-    def _security_group(self, suffix: str) -> pulumi.Output[str]:
-        group = aws.ec2.SecurityGroup(
+    def _subnets(self, blocks: Mapping[str, IPv4Network], numbered: Mapping[str, str]) -> None:
+        """Make the subnets, keyed by their zones, and one route table without any route but the VPC's own."""
+        self.route_table = aws.ec2.RouteTable(
+            f"{self._prefix}-vpc-routes",
+            vpc_id=self.vpc_id,
+            routes=[],
+            tags=self._tags("vpc-routes"),
+            opts=self._children,
+        )
+        for number, (zone, block) in enumerate(blocks.items(), 1):
+            name = f"{self._prefix}-vpc-subnet-{zone}"
+            earlier = numbered.get(zone)
+            self.subnets[zone] = aws.ec2.Subnet(
+                name,
+                vpc_id=self.vpc_id,
+                availability_zone=zone,
+                cidr_block=str(block),
+                map_public_ip_on_launch=False,
+                # The walk-through's name; the resource itself is known by its zone.
+                tags=self._tags(f"vpc-subnet-{number}"),
+                opts=_renamed(self, earlier),
+            )
+            aws.ec2.RouteTableAssociation(
+                f"{name}-routes",
+                subnet_id=self.subnets[zone].id,
+                route_table_id=self.route_table.id,
+                opts=_renamed(self, earlier and f"{earlier}-routes"),
+            )
+
+    def _security_group(self, suffix: str) -> aws.ec2.SecurityGroup:
+        return aws.ec2.SecurityGroup(
             f"{self._prefix}-{suffix}",
             vpc_id=self.vpc_id,
             description=f"{self._prefix}-{suffix}",
             tags=self._tags(suffix),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=self._children,
         )
-        return group.id
 
     def _open_between_groups(self) -> None:
-        children = pulumi.ResourceOptions(parent=self)
         for port, purpose in OPEN_PORTS.items():
             aws.vpc.SecurityGroupEgressRule(
                 f"{self._prefix}-sg-clientvpn-egress-{port}",
@@ -242,7 +235,7 @@ class PrivateIotNetwork(pulumi.ComponentResource):
                 to_port=port,
                 description=purpose,
                 tags=self._tags(f"sg-clientvpn-egress-{port}"),
-                opts=children,
+                opts=self._children,
             )
             aws.vpc.SecurityGroupIngressRule(
                 f"{self._prefix}-sg-privatelink-ingress-{port}",
@@ -253,5 +246,87 @@ class PrivateIotNetwork(pulumi.ComponentResource):
                 to_port=port,
                 description=purpose,
                 tags=self._tags(f"sg-privatelink-ingress-{port}"),
-                opts=children,
+                opts=self._children,
             )
+
+
+def _renamed(parent: pulumi.Resource, earlier: str | None) -> pulumi.ResourceOptions:
+    """A child that an earlier release knew by its number is the same thing under its zone's name."""
+    return pulumi.ResourceOptions(parent=parent, aliases=[pulumi.Alias(name=earlier)] if earlier else None)
+
+
+def _numbered_subnets(name: str, deployed: list[DeployedResource]) -> dict[str, str]:
+    """Zone → the name that an earlier release gave its subnet."""
+    return {
+        one.outputs["availabilityZone"]: one.name
+        for one in deployed
+        if one.type == _SUBNET
+        and one.name.startswith(f"{name}-vpc-subnet-")
+        and one.name != f"{name}-vpc-subnet-{one.outputs['availabilityZone']}"
+    }
+
+
+def _wish(arguments: PrivateIotNetworkArgs) -> subnets.Wish:
+    return subnets.wish(
+        IPv4Network(arguments["vpc_cidr_block"]),
+        arguments.get("availability_zones", []),
+        arguments.get("subnet_cidr_blocks", []),
+        arguments.get("availability_zone_count"),
+    )
+
+
+def _placement(
+    name: str, arguments: PrivateIotNetworkArgs, deployed: list[DeployedResource], options: pulumi.InvokeOptions
+) -> _Placement:
+    region = endpoint_service.caller(options).region
+    services = [endpoint_service.IOT_DATA]
+    if arguments["credentials_endpoint"]:
+        services.append(endpoint_service.IOT_CREDENTIALS)
+    offered = {
+        service: endpoint_service.offered_zones(service, options)
+        for service in (endpoint_service.service_name(region, short) for short in services)
+    }
+    _check_same_vpc(name, arguments, deployed)
+    if "vpc_id" in arguments:
+        vpc, ids = existing_vpc.look_up(arguments["vpc_id"], arguments["subnet_ids"], options)
+        zones, blocks = list(ids), {}
+        argument = "subnet_ids"
+    else:
+        wish, ids = _wish(arguments), {}
+        vpc, argument = wish.vpc, "availability_zones"
+        there = {
+            one.outputs["availabilityZone"]: IPv4Network(one.outputs["cidrBlock"])
+            for one in deployed
+            if one.type == _SUBNET and one.name.startswith(f"{name}-vpc-subnet-")
+        }
+        told = [zones for zones in offered.values() if zones is not None]
+        everywhere = [zone for zone in told[0] if all(zone in zones for zones in told)] if told else None
+        zones = subnets.choose_zones(wish, there, everywhere, " with ".join(offered))
+        blocks = subnets.place(wish, zones, there)
+    for service, here in offered.items():
+        if here is not None:
+            endpoint_service.check_offered(argument, zones, here, service)
+    return _Placement(vpc, blocks, ids)
+
+
+def _check_same_vpc(name: str, arguments: PrivateIotNetworkArgs, deployed: list[DeployedResource]) -> None:
+    """Refuse another VPC than the one that the devices are in.
+
+    AWS can neither change a VPC's network nor move a Client VPN endpoint: zone, alias and policy would be in the new
+    VPC, the endpoint in the old one, and every device cut off.
+    """
+    remedy = "deploy a second stack beside this one, hand its bundles to the devices, then destroy this one"
+    own = next((one for one in deployed if one.type == _VPC and one.name == f"{name}-vpc"), None)
+    group = next((one for one in deployed if one.type == _SECURITY_GROUP and one.name == f"{name}-sg-clientvpn"), None)
+    vpc_id = arguments.get("vpc_id")
+    if vpc_id is None and own and own.outputs["cidrBlock"] != arguments["vpc_cidr_block"]:
+        raise ArgumentError(
+            "vpc_cidr_block",
+            arguments["vpc_cidr_block"],
+            f"this stack's VPC is {own.outputs['cidrBlock']}, which AWS cannot change",
+            f"keep it, or {remedy}",
+        )
+    if group and (group.outputs["vpcId"] != vpc_id if vpc_id else own is None):
+        raise ArgumentError(
+            "vpc_id", vpc_id, f"this stack's devices are in {group.outputs['vpcId']}", f"keep that VPC, or {remedy}"
+        )

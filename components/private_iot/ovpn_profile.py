@@ -128,7 +128,7 @@ connect-retry 1 8
 
 def _domain_routes(private_domains: Sequence[str]) -> str:
     if not private_domains:
-        return ""
+        return "# Every name is asked at the VPC's resolver (resolvectl(1), `~.`).\ndhcp-option DOMAIN-ROUTE .\n"
     lines = "".join(f"dhcp-option DOMAIN-ROUTE {domain}\n" for domain in private_domains)
     return f"# Only these names are asked at the VPC's resolver: a dead tunnel leaves all others alone.\n{lines}"
 

@@ -16,10 +16,10 @@ link = IotPrivateLink(
     "greenhouse",
     {
         "vpc_id": network.vpc_id,
-        "subnet_ids": [*network.subnet_ids],
+        "subnet_ids": [*network.subnet_ids.values()],
         "security_group_ids": [network.endpoint_security_group_id],
         "topic_prefix": "greenhouse",
-        "extra_topics": ["weather/forecast"],
+        "subscribe_topics": ["weather/forecast"],
     },
     there,
 )
@@ -29,31 +29,15 @@ vpn = ClientVpnAccess(
     {
         "vpc_id": network.vpc_id,
         "vpc_cidr_block": network.vpc_cidr_block,
-        "subnet_ids": [*network.subnet_ids],
+        "subnet_ids": {**network.subnet_ids},
         "security_group_ids": [network.client_vpn_security_group_id],
         "clients": SENSORS,
-        "private_domains": [link.iot_endpoint],
+        "path": link.path,
         "server_name": "vpn.greenhouse.example",
     },
     there,
 )
 
-bundles = {
-    sensor: IotDevice(
-        sensor,
-        {
-            "policy_name": link.policy_name,
-            "region": link.region,
-            "iot_endpoint": link.iot_endpoint,
-            "topic_prefix": link.topic_prefix,
-            "vpc_cidr_block": network.vpc_cidr_block,
-            "vpc_endpoint_id": link.vpc_endpoint_id,
-            "dns_server": network.dns_server,
-            "vpn_config": vpn.client_configs[sensor],
-        },
-        there,
-    ).bundle
-    for sensor in SENSORS
-}
+bundles = {sensor: IotDevice(sensor, {"path": vpn.paths[sensor]}, there).bundle for sensor in SENSORS}
 
 pulumi.export("devices", pulumi.Output.secret(bundles))

@@ -28,7 +28,7 @@ def composition(
             NAME,
             {
                 "vpc_id": net.vpc_id,
-                "subnet_ids": [*net.subnet_ids],
+                "subnet_ids": [*net.subnet_ids.values()],
                 "security_group_ids": [net.endpoint_security_group_id],
                 **(private_link or {}),  # type: ignore[typeddict-item] # as above
             },
@@ -38,10 +38,10 @@ def composition(
             {
                 "vpc_id": net.vpc_id,
                 "vpc_cidr_block": net.vpc_cidr_block,
-                "subnet_ids": [*net.subnet_ids],
+                "subnet_ids": {**net.subnet_ids},
                 "security_group_ids": [net.client_vpn_security_group_id],
                 "clients": [*devices],
-                "private_domains": [link.iot_endpoint],
+                "path": link.path,
                 **(client_vpn or {}),  # type: ignore[typeddict-item] # as above
             },
         )
@@ -49,14 +49,7 @@ def composition(
             name: IotDevice(
                 name,
                 {
-                    "policy_name": link.policy_name,
-                    "region": link.region,
-                    "iot_endpoint": link.iot_endpoint,
-                    "topic_prefix": link.topic_prefix,
-                    "vpc_cidr_block": net.vpc_cidr_block,
-                    "vpc_endpoint_id": link.vpc_endpoint_id,
-                    "dns_server": vpn.dns_servers[0],
-                    "vpn_config": vpn.client_configs[name],
+                    "path": vpn.paths[name],
                     **(device or {}),  # type: ignore[typeddict-item] # as above
                 },
             ).bundle

@@ -80,6 +80,13 @@ class Deployment:
     def urn(self, kind: str, name: str | None = None) -> str:
         return self.one(kind, name).urn
 
+    def as_state(self) -> dict[str, Any]:
+        """What the engine tells of a stack that was deployed: URN → type and outputs."""
+        return {
+            one.urn: {"type": one.type, "outputs": one.state if one.custom else self.component_outputs[one.urn]}
+            for one in self.registrations
+        }
+
 
 def plain(value: Any) -> Any:
     """Take secrets' wrappings off, at every depth."""
@@ -135,9 +142,19 @@ class _Answers(mocks.Mocks):
 class Recorder(mocks.MockMonitor):
     """The monitor: answers like a small cloud, writes everything down."""
 
-    def __init__(self, *, preview: bool, region: str, dns_entries: list[dict[str, str]] | None) -> None:
+    def __init__(
+        self,
+        *,
+        preview: bool,
+        region: str,
+        dns_entries: list[dict[str, str]] | None,
+        deployed: Mapping[str, Any],
+        lookups: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         super().__init__(_Answers())
         self.deployment = Deployment()
+        self.deployed = deployed
+        self.lookups = lookups
         self.preview = preview
         self.region = region
         self.dns_entries = dns_entries
@@ -150,19 +167,24 @@ class Recorder(mocks.MockMonitor):
         return resource_pb2.ResourceInvokeResponse(**{"return": answer})
 
     def _invoke(self, function: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if function == "readStackResourceOutputs":
+            assert arguments["stackName"] == "organization/private-iot/test", arguments
+            return {"name": arguments["stackName"], "outputs": self.deployed}
+        if function in ("getVpc", "getSubnet"):
+            return dict(self.lookups[arguments["id"]])
         if function == "getRegion":
             return {"id": self.region, "region": self.region, "name": self.region, "description": "", "endpoint": ""}
         if function == "getCallerIdentity":
-            arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session"
+            partitions = {"us-gov": "aws-us-gov", "cn": "aws-cn"}
+            partition = next((known for start, known in partitions.items() if self.region.startswith(start)), "aws")
+            arn = f"arn:{partition}:sts::{ACCOUNT}:assumed-role/deployer/session"
             return {"id": ACCOUNT, "accountId": ACCOUNT, "arn": arn, "userId": "AROA:session"}
         if function == "getVpcEndpointService":
             name = arguments["serviceName"]
             letters = OFFERED[name.removeprefix(f"com.amazonaws.{self.region}.")]
-            # Not sorted, as AWS does not promise an order.
-            return {
-                "serviceName": name,
-                "availabilityZones": [f"{self.region}{letter}" for letter in reversed(letters)],
-            }
+            # Not sorted, as AWS does not promise an order; GovCloud gives the name and no details.
+            zones = [f"{self.region}{letter}" for letter in reversed(letters)]
+            return {"serviceName": name, **({} if "-gov-" in self.region else {"availabilityZones": zones})}
         assert function == "getEndpoint", function
         kind = {
             "iot:Data-ATS": f"a1b2c3-ats.iot.{self.region}",
@@ -235,7 +257,7 @@ class Recorder(mocks.MockMonitor):
                 },
                 "CertRequest": {"certRequestPem": pem},
             }.get(kind, {"certPem": pem})
-        arn = f"arn:aws:fake:{self.region}:{ACCOUNT}:{kind}/{name}"
+        arn = f"arn:aws:fake:{self.region}:{ACCOUNT}:{kind}/{name}-id"
         vpce = f"vpce-{digest[:17]}"
         suffix = f"data.iot.{self.region}.vpce.amazonaws.com"
         computed: dict[str, dict[str, Any]] = {
@@ -268,6 +290,8 @@ def deploy(
     region: str = "ap-northeast-1",
     config: Mapping[str, str] | None = None,
     dns_entries: list[dict[str, str]] | None = None,
+    deployed: Deployment | Mapping[str, Any] | None = None,
+    lookups: Mapping[str, Mapping[str, Any]] | None = None,
     refused: type[Exception] | None = None,
 ) -> Deployment:
     """Run a program to its end, until every registration has drained.
@@ -278,12 +302,20 @@ def deploy(
         region: The Region of the fake cloud.
         config: The stack's configuration.
         dns_entries: DNS entries of interface endpoints in place of the usual two.
+        deployed: What the stack's last deployment did, or its state: URN → type and outputs.
+        lookups: What AWS says of a VPC or a subnet that is there already, by its identifier.
         refused: An exception that the program is expected to raise; what was registered until then is returned.
 
     Returns:
         What the program did.
     """
-    recorder = Recorder(preview=preview, region=region, dns_entries=dns_entries)
+    recorder = Recorder(
+        preview=preview,
+        region=region,
+        dns_entries=dns_entries,
+        deployed=deployed.as_state() if isinstance(deployed, Deployment) else deployed or {},
+        lookups=lookups or {},
+    )
 
     features = set(recorder.GetDeploymentInfo(None).supportedFeatures)  # type: ignore[no-untyped-call] # the SDK leaves it untyped
 
@@ -299,7 +331,7 @@ def deploy(
                 project="private-iot",
                 stack="test",
                 dry_run=preview,
-                organization=None,
+                organization="organization",
                 callbacks=None,
             )
         )

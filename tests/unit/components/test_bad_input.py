@@ -11,16 +11,22 @@ from private_iot import ArgumentError, ClientVpnAccess, IotDevice, IotPrivateLin
 from tests.unit.components.monitor import deploy
 
 LINK: Any = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "security_group_ids": ["sg-1"]}
-VPN: Any = {**LINK, "vpc_cidr_block": "10.0.0.0/16", "clients": ["pi-1"]}
-DEVICE: Any = {
+LINK_PATH: Any = {
     "policy_name": "p",
     "region": "r",
     "iot_endpoint": "e",
     "topic_prefix": "t",
-    "vpc_cidr_block": "10.0.0.0/16",
     "vpc_endpoint_id": "vpce-1",
-    "dns_server": "10.0.0.2",
-    "vpn_config": "c",
+}
+VPN: Any = {
+    **LINK,
+    "subnet_ids": {"ap-northeast-1a": "subnet-1"},
+    "vpc_cidr_block": "10.0.0.0/16",
+    "clients": ["pi-1"],
+    "path": LINK_PATH,
+}
+DEVICE: Any = {
+    "path": {**LINK_PATH, "vpc_cidr_block": "10.0.0.0/16", "dns_server": "10.0.0.2", "vpn_config": "c"},
 }
 COMPONENTS: dict[str, tuple[type, dict[str, Any]]] = {
     "network": (PrivateIotNetwork, {}),
@@ -78,6 +84,14 @@ NETWORK_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"cidr_blok": "x"}, "cidr_blok is no argument of PrivateIotNetwork: it takes availability_zone_count, "),
     ({"vpc_cidr": "10.0.0.0/16"}, "did you mean vpc_cidr_block?"),
     ({"zzz": 1}, "zzz is no argument of PrivateIotNetwork: it takes"),
+    ({"tags": ["a=b"]}, "tags is ['a=b']: it must be a map; write it as {key: value}"),
+    ({"vpc_id": "10.0.0.0/16"}, "vpc_id is '10.0.0.0/16': it must be a VPC's identifier"),
+    ({"vpc_id": "vpc-1"}, "subnet_ids is None: vpc_id is given, and each needs the other; pass subnet_ids as well"),
+    ({"subnet_ids": ["subnet-1"]}, "vpc_id is None: subnet_ids is given, and each needs the other; pass vpc_id"),
+    (
+        {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "availability_zone_count": 2},
+        "availability_zone_count is 2: vpc_id names a VPC that has its networks and zones; leave availability_zone",
+    ),
 ]
 LINK_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"topic_prefix": "a/+"}, "topic_prefix is 'a/+': + is a wildcard of MQTT; leave out the +"),
@@ -86,14 +100,18 @@ LINK_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"topic_prefix": "$aws/things"}, "topics that begin with $ are reserved by AWS IoT; begin with a letter"),
     ({"topic_prefix": "a/b/c/d/e/f/g"}, "which leaves 6 levels to the prefix, not 7; use fewer levels"),
     ({"topic_prefix": 3}, "topic_prefix is 3: it must be a text"),
-    ({"extra_topics": ["a", "a"]}, "extra_topics is 'a': each item may stand there once"),
-    ({"extra_topics": [1]}, "extra_topics is 1: each item must be a text"),
-    ({"extra_topics": ["fleet/#"]}, "extra_topics is 'fleet/#': an IoT policy takes # literally; write *"),
+    ({"publish_topics": ["a", "a"]}, "publish_topics is 'a': each item may stand there once"),
+    ({"subscribe_topics": [1]}, "subscribe_topics is 1: each item must be a text"),
+    ({"publish_topics": ["fleet/#"]}, "publish_topics is 'fleet/#': an IoT policy takes # literally; write *"),
     (
-        {"extra_topics": [f"fleet/{number:030}" for number in range(20)]},
-        "characters and AWS IoT takes 2048; use fewer or shorter topics; * covers several",
+        {"subscribe_topics": [f"fleet/{number:030}" for number in range(20)]},
+        "characters and AWS IoT takes 2048; use fewer or shorter ones; * covers several",
     ),
-    ({"extra_topics": ["a"], "allow_all_iot_actions": True}, "already allows every topic; leave one of the two out"),
+    ({"publish_topics": ["a"], "allow_all_iot_actions": True}, "already allows every topic; leave one of the two out"),
+    ({"jobs_topics": True, "allow_all_iot_actions": True}, "already allows every topic; leave one of the two out"),
+    ({"extra_topics": ["a"]}, "write publish_topics and subscribe_topics instead"),
+    ({"role_aliases": ["a"]}, "through the private endpoint only, and there is none; set credentials_endpoint to true"),
+    ({"role_aliases": ["a/b"]}, "role_aliases is 'a/b': a role alias's name is 1 to 128 of a-z A-Z 0-9 _ = , @ -"),
     ({"topic": "a"}, "topic is no argument of IotPrivateLink"),
     ({"vpc_id": None}, "vpc_id is missing: IotPrivateLink cannot do without it; pass vpc_id"),
 ]
@@ -121,6 +139,7 @@ VPN_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"dns_servers": []}, "dns_servers is []: a Client VPN endpoint takes 1 to 2 DNS servers"),
     ({"dns_servers": ["resolver"]}, "dns_servers is 'resolver': it is no IPv4 address; write it as 10.0.0.2"),
     ({"dns_servers": ["10.0.0.256"]}, "it is no IPv4 address"),
+    ({"dns_servers": ["10.8.0.53"]}, "dns_servers is '10.8.0.53': devices take a resolver inside the VPC 10.0.0.0/16"),
     ({"vpn_port": 1195}, "vpn_port is 1195: AWS Client VPN takes 443, 1194; choose one of them"),
     ({"vpn_port": "443"}, "vpn_port is '443': it must be a whole number; write it without quotes and fractions"),
     ({"transport_protocol": "sctp"}, "transport_protocol is 'sctp': AWS Client VPN takes udp, tcp; choose one of them"),
@@ -142,10 +161,10 @@ VPN_ROWS: list[tuple[dict[str, Any], str]] = [
         {"ca_validity_days": 365, "certificate_validity_days": 366},
         "certificate_validity_days is 366: a certificate ends with its authority, after 365 days; lower it or raise",
     ),
-    ({"subnet_ids": []}, "subnet_ids is []: without an association no client can connect; pass a subnet of at least 1"),
+    ({"subnet_ids": {}}, "subnet_ids is {}: without an association no client can connect; pass a subnet of at least 1"),
     (
-        {"subnet_ids": "subnet-1"},
-        "subnet_ids is 'str': it must be a plain list, since it decides how many associations",
+        {"subnet_ids": ["subnet-1"]},
+        "subnet_ids is 'list': it must be a map from zone to subnet, since it decides which associations",
     ),
     ({"vpn_port": float("inf")}, "vpn_port is inf: it must be a whole number"),
     ({"split_tunel": False}, "split_tunel is no argument of ClientVpnAccess: it takes ca_validity_days, "),
@@ -155,7 +174,8 @@ DEVICE_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"thing_name": "a/b"}, "thing_name is 'a/b': a thing's name is made of a-z A-Z 0-9 : _ -"),
     ({"thing_name": "d" * 65}, "a certificate's common name has at most 64 characters"),
     ({"vpn_conf": "secret"}, "vpn_conf is no argument of IotDevice: it takes active, "),
-    ({"policy_name": None}, "policy_name is missing: IotDevice cannot do without it; pass policy_name"),
+    ({"path": None}, "path is missing: IotDevice cannot do without it; pass path"),
+    ({"path": LINK_PATH}, "path lacks "),
 ]
 ROWS = [
     pytest.param(component, arguments, message, id=f"{component}-{message[:60]}")
@@ -200,7 +220,8 @@ def test_an_unknown_argument_is_refused_without_its_value_which_may_be_a_secret(
 
 
 def test_a_policy_that_is_too_large_only_where_names_are_long_is_refused_there_and_accepted_elsewhere() -> None:
-    arguments: Any = {**LINK, "extra_topics": [f"fleet/topic-{number:02}" for number in range(8)] + ["x" * 75]}
+    topics = [f"fleet/topic-{number:02}" for number in range(8)] + ["x" * 75]
+    arguments: Any = {**LINK, "publish_topics": topics, "subscribe_topics": topics}
     refused = deploy(lambda: IotPrivateLink("link", arguments), region="ap-northeast-1", refused=ArgumentError)
     assert refused.registrations == []
     assert "AWS IoT takes 2048" in refused.logged[0]

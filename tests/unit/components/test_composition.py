@@ -81,15 +81,10 @@ def expected(zones: int, devices: int) -> dict[str, int]:
     return {kind: number for kind, number in total.items() if number}
 
 
-@pytest.mark.parametrize(("zones", "devices", "resources"), [(1, 0, 28), (1, 1, 38), (2, 2, 51)])
-def test_the_resources_are_exactly_these(zones: int, devices: int, resources: int) -> None:
+@pytest.mark.parametrize(("zones", "devices"), [(1, 0), (1, 1), (2, 2)])
+def test_the_resources_are_exactly_these(zones: int, devices: int) -> None:
     deployed = deploy(composition(DEVICES[:devices], network={"availability_zone_count": zones}))
     assert dict(deployed.counts()) == expected(zones, devices)
-    assert len(deployed.registrations) == resources
-
-
-def test_a_device_costs_ten_resources() -> None:
-    assert sum(A_DEVICE.values()) == 10
 
 
 def test_every_child_lies_under_its_component_and_carries_its_name(deployed: Deployment) -> None:
@@ -101,16 +96,35 @@ def test_every_child_lies_under_its_component_and_carries_its_name(deployed: Dep
             assert one.name.startswith(f"{components[one.parent].name}-"), one.urn
 
 
-def test_no_two_resources_share_a_urn_and_none_needs_an_alias(deployed: Deployment) -> None:
+def test_no_two_resources_share_a_urn(deployed: Deployment) -> None:
     assert len({one.urn for one in deployed.registrations}) == len(deployed.registrations)
-    assert [one.name for one in deployed.registrations if one.aliases] == []
 
 
-def test_name_tags_are_the_names_of_their_resources(deployed: Deployment) -> None:
+def name_tag(deployed: Deployment, one: Registration) -> str:
+    """The resource's own name; a subnet, known by its zone, has the walk-through's."""
+    subnets = deployed.of("Subnet")
+    return f"private-iot-vpc-subnet-{subnets.index(one) + 1}" if one in subnets else one.name
+
+
+def test_everything_that_takes_tags_has_a_name_tag(deployed: Deployment) -> None:
     tagged = [one for one in deployed.registrations if "tags" in one.inputs]
-    assert len(tagged) == 17
+    assert {one.type.rsplit(":", 1)[1] for one in tagged} == {
+        "Vpc",
+        "Subnet",
+        "RouteTable",
+        "DefaultSecurityGroup",
+        "SecurityGroup",
+        "SecurityGroupEgressRule",
+        "SecurityGroupIngressRule",
+        "VpcEndpoint",
+        "Zone",
+        "Policy",
+        "Certificate",
+        "LogGroup",
+        "Endpoint",
+    }
     for one in tagged:
-        assert plain(one.inputs)["tags"] == {"Name": one.name}
+        assert plain(one.inputs)["tags"] == {"Name": name_tag(deployed, one)}
 
 
 def test_given_tags_are_on_every_resource_that_takes_them() -> None:
@@ -119,7 +133,7 @@ def test_given_tags_are_on_every_resource_that_takes_them() -> None:
     deployed = deploy(composition(network=arguments, private_link=arguments, client_vpn=arguments))
     for one in deployed.registrations:
         if "tags" in one.inputs:
-            assert plain(one.inputs)["tags"] == {**tags, "Name": one.name}
+            assert plain(one.inputs)["tags"] == {**tags, "Name": name_tag(deployed, one)}
 
 
 def test_every_component_registers_its_outputs_once_and_those_with_keys_never(deployed: Deployment) -> None:
@@ -139,6 +153,7 @@ def test_every_component_registers_its_outputs_once_and_those_with_keys_never(de
             "vpcId",
         ],
         "IotPrivateLink": [
+            "defaultTopicPrefix",
             "iotEndpoint",
             "policyDocument",
             "policyName",
@@ -361,6 +376,7 @@ def test_lookups_and_children_use_the_provider_that_the_component_was_given(opti
         export(vpc=network.vpc_id)
 
     deployed = deploy(program)
-    assert {provider.split("::")[-2] for _, _, provider in deployed.invokes} == {"elsewhere"}
+    asked = [provider for token, _, provider in deployed.invokes if token.startswith("aws:")]
+    assert {provider.split("::")[-2] for provider in asked} == {"elsewhere"}
     children = [one for one in deployed.registrations if one.type.startswith("aws:")]
     assert {one.provider.split("::")[-2] for one in children} == {"elsewhere"}

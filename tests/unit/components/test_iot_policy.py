@@ -13,13 +13,15 @@ from private_iot import ArgumentError, iot_policy
 
 PLACE: dict[str, Any] = {"partition": "aws", "region": "ap-northeast-1", "account_id": "123456789012"}
 VPCE = "vpce-0bae8fd9e8c2b2879"
+CREDENTIALS_VPCE = "vpce-0c0c0c0c0c0c0c0c0"
 levels = st.text(string.ascii_letters + string.digits + "-_.:äß", min_size=1, max_size=12)
 prefixes = st.lists(levels, min_size=1, max_size=6).map("/".join)
 topics = st.lists(st.lists(levels, min_size=1, max_size=4).map("/".join), max_size=3, unique=True)
 
 
 def statements(**options: Any) -> list[dict[str, Any]]:
-    text = iot_policy.document(**PLACE, vpc_endpoint_id=VPCE, **{"topic_prefix": "private-iot", **options})
+    rights = iot_policy.Rights(**{"topic_prefix": "private-iot", **options})
+    text = iot_policy.document(rights, **PLACE, vpc_endpoint_id=VPCE, credentials_vpc_endpoint_id=CREDENTIALS_VPCE)
     found: list[dict[str, Any]] = json.loads(text)["Statement"]
     return found
 
@@ -30,24 +32,60 @@ def as_list(value: str | list[str]) -> list[str]:
 
 @given(prefixes, topics, st.booleans())
 def test_every_statement_allows_through_the_vpc_endpoint_only(prefix: str, extra: list[str], broad: bool) -> None:
-    for statement in statements(topic_prefix=prefix, extra_topics=extra, allow_all_iot_actions=broad):
+    for statement in statements(topic_prefix=prefix, publish_topics=extra, allow_all_iot_actions=broad):
         assert statement["Effect"] == "Allow"
         assert statement["Condition"]["StringEquals"] == {"aws:SourceVpce": VPCE}
 
 
-@given(prefixes, topics)
-def test_the_least_privilege_form_names_no_resource_but_the_things_own_and_the_extra_topics(
-    prefix: str, extra: list[str]
+@given(prefixes, topics, topics, st.booleans(), st.booleans())
+def test_the_least_privilege_form_names_no_resource_but_the_things_own_and_the_further_topics(
+    prefix: str, publish: list[str], subscribe: list[str], shadow: bool, jobs: bool
 ) -> None:
-    found = statements(topic_prefix=prefix, extra_topics=extra)
+    found = statements(
+        topic_prefix=prefix,
+        publish_topics=publish,
+        subscribe_topics=subscribe,
+        shadow_topics=shadow,
+        jobs_topics=jobs,
+    )
     arn = "arn:aws:iot:ap-northeast-1:123456789012"
-    own = f"{prefix}/{iot_policy.THING}/*"
-    assert [(as_list(one["Action"]), as_list(one["Resource"])) for one in found] == [
-        (["iot:Connect"], [f"{arn}:client/{iot_policy.THING}"]),
-        (["iot:Publish", "iot:Receive", "iot:RetainPublish"], [f"{arn}:topic/{topic}" for topic in [own, *extra]]),
-        (["iot:Subscribe"], [f"{arn}:topicfilter/{topic}" for topic in [own, *extra]]),
-    ]
+    own = [f"{prefix}/{iot_policy.THING}/*"]
+    own += [f"$aws/things/{iot_policy.THING}/shadow/*"] if shadow else []
+    own += [f"$aws/things/{iot_policy.THING}/jobs/*"] if jobs else []
+    allowed: dict[str, set[str]] = {}
+    for one in found:
+        for action in as_list(one["Action"]):
+            allowed.setdefault(action, set()).update(as_list(one["Resource"]))
+    assert allowed == {
+        "iot:Connect": {f"{arn}:client/{iot_policy.THING}"},
+        "iot:Publish": {f"{arn}:topic/{topic}" for topic in [*own, *publish]},
+        "iot:RetainPublish": {f"{arn}:topic/{topic}" for topic in [*own, *publish]},
+        "iot:Receive": {f"{arn}:topic/{topic}" for topic in [*own, *subscribe]},
+        "iot:Subscribe": {f"{arn}:topicfilter/{topic}" for topic in [*own, *subscribe]},
+    }
     assert found[0]["Condition"]["Bool"] == {"iot:Connection.Thing.IsAttached": "true"}
+
+
+def test_the_default_document_is_the_one_that_earlier_releases_wrote() -> None:
+    arn = "arn:aws:iot:ap-northeast-1:123456789012"
+    own = f"private-iot/{iot_policy.THING}/*"
+    assert [(one["Action"], one["Resource"]) for one in statements()] == [
+        ("iot:Connect", f"{arn}:client/{iot_policy.THING}"),
+        (["iot:Publish", "iot:Receive", "iot:RetainPublish"], [f"{arn}:topic/{own}"]),
+        ("iot:Subscribe", [f"{arn}:topicfilter/{own}"]),
+    ]
+
+
+@pytest.mark.parametrize("broad", [False, True])
+def test_credentials_are_to_be_had_through_the_credentials_endpoint_alone(broad: bool) -> None:
+    *others, last = statements(role_aliases=["uploads", "=,@_-"], allow_all_iot_actions=broad)
+    assert last == {
+        "Effect": "Allow",
+        "Action": "iot:AssumeRoleWithCertificate",
+        "Resource": [f"arn:aws:iot:ap-northeast-1:123456789012:rolealias/{name}" for name in ("uploads", "=,@_-")],
+        "Condition": {"StringEquals": {"aws:SourceVpce": CREDENTIALS_VPCE}},
+    }
+    assert {one["Condition"]["StringEquals"]["aws:SourceVpce"] for one in others} == {VPCE}
 
 
 @given(prefixes, levels)
@@ -63,9 +101,8 @@ def test_no_prefix_that_is_accepted_lets_a_device_into_another_devices_topics(pr
 
 
 def test_the_broad_form_is_the_walk_throughs_document() -> None:
-    assert json.loads(
-        iot_policy.document(**PLACE, vpc_endpoint_id=VPCE, topic_prefix="private-iot", allow_all_iot_actions=True)
-    ) == {
+    rights = iot_policy.Rights(topic_prefix="private-iot", allow_all_iot_actions=True)
+    assert json.loads(iot_policy.document(rights, **PLACE, vpc_endpoint_id=VPCE)) == {
         "Version": "2012-10-17",
         "Statement": [
             {
@@ -80,31 +117,33 @@ def test_the_broad_form_is_the_walk_throughs_document() -> None:
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_resources_are_of_the_accounts_partition(partition: str) -> None:
-    text = iot_policy.document(
-        partition=partition, region="r", account_id="1", vpc_endpoint_id=VPCE, topic_prefix="private-iot"
-    )
+    rights = iot_policy.Rights(topic_prefix="private-iot")
+    text = iot_policy.document(rights, partition=partition, region="r", account_id="1", vpc_endpoint_id=VPCE)
     resources = [item for one in json.loads(text)["Statement"] for item in as_list(one["Resource"])]
     assert all(fnmatch.fnmatchcase(resource, f"arn:{partition}:iot:r:1:*") for resource in resources)
 
 
 def test_2048_characters_are_taken_and_2049_are_refused_and_white_space_is_free() -> None:
-    assert iot_policy.check_size("extra_topics", "x" * 2048 + " \n\t" * 99, []) == "x" * 2048 + " \n\t" * 99
-    with pytest.raises(ArgumentError, match="would have 2049 characters and AWS IoT takes 2048"):
-        iot_policy.check_size("extra_topics", "x" * 2049, ["a"])
+    rights = iot_policy.Rights(topic_prefix="p", subscribe_topics=["a"])
+    assert iot_policy.check_size("x" * 2048 + " \n\t" * 99, rights) == "x" * 2048 + " \n\t" * 99
+    with pytest.raises(ArgumentError, match=r"subscribe_topics is .* 2049 characters and AWS IoT takes 2048"):
+        iot_policy.check_size("x" * 2049, rights)
 
 
 @given(st.lists(levels, max_size=24, unique=True), levels)
 def test_what_is_refused_before_the_region_is_known_is_refused_in_every_region(extra: list[str], prefix: str) -> None:
+    rights = iot_policy.Rights(topic_prefix=prefix, publish_topics=[f"fleet/{topic}" for topic in extra])
+
     def refused(check: Any, **place: str) -> bool:
         try:
-            check("extra_topics", prefix, [f"fleet/{topic}" for topic in extra], **place)
+            check(rights, **place)
         except ArgumentError:
             return True
         return False
 
-    if refused(iot_policy.check_before_placement):
+    if refused(iot_policy.check_smallest):
         for region in ("eu-west-1", "ap-northeast-1", "ap-southeast-2"):
-            assert refused(iot_policy.check_placed, **(PLACE | {"region": region}))
+            assert refused(iot_policy.check_in, **(PLACE | {"region": region}))
 
 
 @pytest.mark.parametrize(
@@ -151,11 +190,11 @@ def test_an_accepted_prefix_leaves_room_for_the_longest_device_and_its_status(de
         ("x" * 257, "at most 256 bytes"),
     ],
 )
-def test_an_extra_topic_that_cannot_match_is_refused(topic: str, limit: str) -> None:
+def test_a_further_topic_that_cannot_match_is_refused(topic: str, limit: str) -> None:
     with pytest.raises(ArgumentError, match=limit):
-        iot_policy.extra_topics("extra_topics", [topic])
+        iot_policy.further_topics("publish_topics", [topic])
 
 
-def test_a_shadow_topic_of_the_thing_is_an_extra_topic() -> None:
+def test_a_shadow_topic_of_the_thing_is_a_further_topic() -> None:
     topic = "$aws/things/${iot:Connection.Thing.ThingName}/shadow/*"
-    assert iot_policy.extra_topics("extra_topics", [topic]) == (topic,)
+    assert iot_policy.further_topics("publish_topics", [topic]) == [topic]

@@ -126,7 +126,11 @@ def test_only_the_private_names_are_asked_in_the_tunnel() -> None:
     assert [line for line in directives(device_profile()) if line.startswith("dhcp-option")] == [
         f"dhcp-option DOMAIN-ROUTE {DOMAIN}"
     ]
-    assert "dhcp-option" not in device_profile(private_domains=[])
+
+
+def test_without_private_names_every_name_is_asked_in_the_tunnel() -> None:
+    found = directives(device_profile(private_domains=[]))
+    assert [line for line in found if line.startswith("dhcp-option")] == ["dhcp-option DOMAIN-ROUTE ."]
 
 
 def test_the_devices_own_ping_restart_wins_over_the_pushed_one() -> None:

@@ -54,7 +54,7 @@ def test_the_vpc_has_dns_support_and_dns_host_names(deployed: Deployment) -> Non
 
 
 def test_the_subnet_is_private_iot_vpc_subnet_1_in_zone_a_of_10_0_1_0_24(deployed: Deployment) -> None:
-    subnet = inputs(deployed, "Subnet", "private-iot-vpc-subnet-1")
+    subnet = inputs(deployed, "Subnet", "private-iot-vpc-subnet-ap-northeast-1a")
     assert subnet["tags"]["Name"] == "private-iot-vpc-subnet-1"
     assert subnet["availabilityZone"] == "ap-northeast-1a"
     assert subnet["cidrBlock"] == "10.0.1.0/24"
@@ -211,7 +211,7 @@ def test_split_tunnel_is_on_and_a_session_that_ends_is_resumed(deployed: Deploym
     assert endpoint["disconnectOnSessionTimeout"] is False
     assert endpoint["sessionTimeoutHours"] == 24
     assert (endpoint["transportProtocol"], endpoint["vpnPort"]) == ("udp", 443)
-    assert "clientLoginBannerOptions" not in endpoint
+    assert endpoint["clientLoginBannerOptions"] == {"enabled": False}
 
 
 def test_the_endpoint_is_associated_with_the_subnet(deployed: Deployment) -> None:
@@ -246,7 +246,7 @@ def test_the_profile_has_certificate_and_key_inline_and_the_resolver_script(depl
 
 def test_the_device_and_its_certificate_are_made(deployed: Deployment) -> None:
     """The walk-through leaves this out: "omitted"."""
-    assert inputs(deployed, "Thing") == {"name": "pi-1"}
+    assert inputs(deployed, "Thing") == {"name": "pi-1", "attributes": {"project": "private-iot", "stack": "test"}}
     key = inputs(deployed, "PrivateKey", "pi-1-key")
     assert (key["algorithm"], key["ecdsaCurve"]) == ("ECDSA", "P256")
     assert inputs(deployed, "CertRequest", "pi-1-request")["subject"]["commonName"] == "pi-1"
@@ -292,5 +292,5 @@ def test_the_bundle_is_what_the_device_agent_installs(deployed: Deployment) -> N
             "dnsServer": "10.0.0.2",
             "vpcEndpointId": deployed.one("VpcEndpoint").state["id"],
         },
-        "topicPrefix": "private-iot/pi-1",
+        "topicPrefix": "test/pi-1",
     }

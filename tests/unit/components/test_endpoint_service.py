@@ -1,10 +1,10 @@
-"""Which DNS entry is the regional one, and which zones are used. Cannot prove what AWS lists on a given day."""
+"""Which DNS entry is the regional one, and which zones are refused. Cannot prove what AWS lists on a given day."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from private_iot import ArgumentError, zones
-from private_iot.endpoint_dns import regional_entry
+from private_iot import ArgumentError
+from private_iot.endpoint_service import check_offered, regional_entry
 
 REGION = "ap-northeast-1"
 SUFFIX = f"data.iot.{REGION}.vpce.amazonaws.com"
@@ -33,17 +33,8 @@ def test_an_endpoint_without_a_regional_entry_is_named_with_what_it_has() -> Non
 
 def test_a_zone_the_service_does_not_offer_is_refused_by_name() -> None:
     with pytest.raises(ArgumentError) as refused:
-        zones.check_offered("availability_zones", [f"{REGION}a", f"{REGION}d"], OFFERED, SERVICE)
+        check_offered("availability_zones", [f"{REGION}a", f"{REGION}d"], OFFERED, SERVICE)
     assert str(refused.value) == (
         "availability_zones is 'ap-northeast-1d': com.amazonaws.ap-northeast-1.iot.data is offered in "
         "ap-northeast-1a, ap-northeast-1c only; choose among those zones"
     )
-
-
-@given(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.integers(1, 6))
-def test_the_first_zones_are_chosen_in_alphabetical_order_or_none(offered: list[str], count: int) -> None:
-    if count <= len(offered):
-        assert zones.choose("count", count, offered, SERVICE) == tuple(sorted(offered)[:count])
-    else:
-        with pytest.raises(ArgumentError, match=f"offered in {len(offered)} zones"):
-            zones.choose("count", count, offered, SERVICE)
