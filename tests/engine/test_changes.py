@@ -134,7 +134,7 @@ def test_the_settings_schema_warns_that_these_replace_the_endpoint(stack: Stack)
     text = (stack.project / "Pulumi.yaml").read_text()
     for setting in ("clientCidrBlock", "transportProtocol"):
         description = text.split(f"  {setting}:", 1)[1].split("description:", 1)[1].splitlines()[0]
-        assert "A change replaces the endpoint" in description
+        assert "a change replaces the endpoint" in description
 
 
 def test_a_bad_setting_is_refused_before_anything_changes(stack: Stack, cloud: Cloud) -> None:
