@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "lab": set(),
     "soak": {"lab", "device_agent"},
     "bench": {"lab", "device_agent"},
-    "tools": set(),
+    "tools": {"private_iot"},
     "tests": {"private_iot", "device_agent", "lab", "soak", "bench", "tools"},
 }
 
