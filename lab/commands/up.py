@@ -22,7 +22,7 @@ Each part is left alone where it already runs, so `up` again brings a lab to the
                   in the shell that `eval "$(python -m lab env)"` makes
   --only engine   that and `pulumi up`, but no network; needs no privileges
 
-The first time, `pulumi` is built from source where PATH has none that is recent enough; that takes minutes."""
+Where PATH has no `pulumi` that is recent enough, it is downloaded the first time, or built from source in minutes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,8 @@
 Cannot see an import that is made by name at run time.
 """
 
+import graphlib
+
 import grimp
 import pytest
 
@@ -20,6 +22,14 @@ MAY_IMPORT = {
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     return grimp.build_graph(*MAY_IMPORT, cache_dir=None)
+
+
+def test_no_two_modules_import_each_other_not_even_through_a_third(graph: grimp.ImportGraph) -> None:
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        raise AssertionError(f"a cycle of imports: {' → '.join(reversed(error.args[1]))}") from None
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
