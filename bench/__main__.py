@@ -50,9 +50,6 @@ exit codes: 0 all was measured, 1 a section could not be (the others are), 2 the
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure the sections that are asked for and print a table or two for each.
 
-    Args:
-        argv: The arguments; the process's own by default.
-
     Returns:
         0, or 1 where a section could not be measured.
     """
@@ -120,9 +117,6 @@ def _work(
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the arguments.
-
-    Args:
-        argv: The arguments; the process's own by default.
 
     Returns:
         ``sections`` in the order of `SECTIONS`, and the options.

@@ -21,12 +21,8 @@ def configuration(laboratory: Laboratory, device: str, saving: tuple[str, ...]) 
     """Write mosquitto's configuration.
 
     Args:
-        laboratory: The lab.
         device: The device, as which it connects.
         saving: `EVERY_CHANGE` or `DEFAULT`.
-
-    Returns:
-        The file's text.
     """
     return "\n".join(
         [

@@ -23,46 +23,42 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 class EmptyProvider(provider_pb2_grpc.ResourceProviderServicer):
     """Accepts everything and answers at once. The method names are the protocol's."""
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
         return plugin_pb2.PluginInfo(version=VERSION)
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.CreateResponse(id=uuid.uuid4().hex, properties=request.properties)
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: D102, N802
+    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
         return empty_pb2.Empty()
 
 
 def install(pulumi_home: Path) -> None:
-    """Write the plugin into a plugin home.
-
-    Args:
-        pulumi_home: The engine's `PULUMI_HOME`.
-    """
+    """Write the plugin into a plugin home."""
     plugin = pulumi_home / "plugins" / f"resource-{NAME}-v{VERSION}" / f"pulumi-resource-{NAME}"
     plugin.parent.mkdir(parents=True, exist_ok=True)
     plugin.write_text(f'#!/bin/sh\ncd "{CHECKOUT}" && exec "{sys.executable}" -m bench.empty_provider "$@"\n')
@@ -70,11 +66,7 @@ def install(pulumi_home: Path) -> None:
 
 
 def main() -> int:
-    """Serve until the engine is gone.
-
-    Returns:
-        0.
-    """
+    """Serve until the engine is gone."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=32))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(EmptyProvider(), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)

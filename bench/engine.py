@@ -47,7 +47,6 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
     """Run both programs for each number of devices: `pulumi preview`, then `pulumi up` with each way of writing state.
 
     Args:
-        report: Where progress goes.
         devices: Numbers of devices, in rising order.
         limit: Seconds after which a run of Pulumi is stopped, and said to be.
 
@@ -87,10 +86,6 @@ class Pair:
     """What became of both programs.
 
     Attributes:
-        preview: The project's program, previewed.
-        up: The same, brought up.
-        empty_preview: As many empty resources, previewed.
-        empty_up: The same, brought up.
         state_bytes: Size of the project's state; None where `up` did not end well.
     """
 

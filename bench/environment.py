@@ -18,12 +18,6 @@ _TIMEOUT = 300.0
 def peers_python(report: Report) -> Path:
     """Return the interpreter of the peers' environment; it is made when it is not there as the requirements have it.
 
-    Args:
-        report: Where progress goes.
-
-    Returns:
-        Its `python`.
-
     Raises:
         BenchError: It cannot be made, such as without a network.
     """

@@ -32,7 +32,6 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
     """Measure every peer.
 
     Args:
-        report: Where progress goes.
         laboratory: A running lab with a device for each.
         idle: Seconds over which the idle processor time is counted.
         backlog: Messages that each is given while its tunnel leads nowhere.

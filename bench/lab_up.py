@@ -28,7 +28,6 @@ def measure(report: Report, repetitions: int = REPETITIONS) -> dict[str, Any]:
     """Start a lab with one device a few times and remove it each time.
 
     Args:
-        report: Where progress goes.
         repetitions: How often; the medians are given.
 
     Returns:

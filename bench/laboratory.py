@@ -35,11 +35,7 @@ PATIENCE = 90.0
 
 
 class Stopwatch(Report):
-    """A report that keeps how long each step took.
-
-    Attributes:
-        seconds: The step's text and its wall time.
-    """
+    """A report that keeps how long each step took."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(report.stream, quiet=report.quiet)
@@ -55,13 +51,7 @@ class Stopwatch(Report):
 
 
 class Program:
-    """A program in a host of the lab that answers a JSON line with a JSON line.
-
-    Args:
-        lab: Whose host.
-        host: Its name.
-        argv: The program's words.
-    """
+    """A program in a host of the lab that answers a JSON line with a JSON line."""
 
     def __init__(self, lab: Lab, host: str, argv: Sequence[str]) -> None:
         self.name = f"{next((word for word in argv if word.startswith('bench.')), argv[0])} in {host}"
@@ -84,7 +74,6 @@ class Program:
         self._lines.put(None)
 
     def send(self, command: dict[str, Any]) -> None:
-        """Write one line."""
         try:
             if self._process.stdin is not None:
                 self._process.stdin.write(json.dumps(command) + "\n")
@@ -94,9 +83,6 @@ class Program:
 
     def receive(self, timeout: float = PATIENCE) -> dict[str, Any]:
         """Wait for a line.
-
-        Args:
-            timeout: Seconds.
 
         Raises:
             BenchError: It ended, or did not answer in time.
@@ -111,7 +97,6 @@ class Program:
         return answer
 
     def ask(self, timeout: float = PATIENCE, **command: Any) -> dict[str, Any]:
-        """Write a line and wait for the answer."""
         self.send(command)
         return self.receive(timeout)
 
@@ -120,7 +105,6 @@ class Program:
         return " / ".join(self._errors.read().split("\n")[-4:]).strip(" /") or "it said nothing"
 
     def close(self) -> None:
-        """End it: it ends itself with its input, and is ended where it does not."""
         with contextlib.suppress(BrokenPipeError):
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -143,7 +127,6 @@ class Laboratory:
     """A running lab.
 
     Attributes:
-        lab: The lab.
         seconds: How long each stage of its start took.
         outputs: The stack's outputs, secrets among them.
         cloud_bytes: Proportional set size of the cloud's process when the lab had come up.
@@ -275,10 +258,6 @@ class Laboratory:
 @contextlib.contextmanager
 def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Laboratory]:
     """Start a lab from nothing, and remove it.
-
-    Args:
-        report: Where progress goes.
-        devices: The names of its devices.
 
     Yields:
         The lab.

@@ -87,8 +87,6 @@ def measure(report: Report, laboratory: Laboratory, count: int, repetitions: int
     """Measure every peer.
 
     Args:
-        report: Where progress goes.
-        laboratory: A running lab.
         count: Messages of a burst.
         repetitions: How often; the medians are given.
 
@@ -157,12 +155,7 @@ def _arrived(listener: Program, run: str, count: int) -> float:
 
 
 def fsyncs_per_second(directory: Path, count: int = 200) -> float:
-    """Return how many small writes a second the disk makes durable one by one: no durable queue can do better.
-
-    Args:
-        directory: On that disk.
-        count: How many are timed.
-    """
+    """Return how many small writes a second the disk makes durable one by one: no durable queue can do better."""
     path = directory / "fsync"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

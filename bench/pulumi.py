@@ -36,7 +36,6 @@ class Outcome:
 
     @property
     def done(self) -> bool:
-        """Whether it ended well."""
         return self.seconds is not None
 
 
@@ -46,11 +45,7 @@ def run(
     """Run Pulumi, for so long at most.
 
     Args:
-        engine: Whose environment.
-        arguments: The words after `pulumi`.
-        limit: Seconds.
         cwd: The project's directory.
-        variables: Further variables of its environment.
     """
     words = [str(engine.pulumi), "--non-interactive", "--color", "never", *arguments]
     started = time.monotonic()

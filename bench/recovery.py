@@ -38,7 +38,6 @@ def measure(report: Report, laboratory: Laboratory, outages: tuple[float, ...] =
     """Break the tunnel for each time and wait for all peers.
 
     Args:
-        report: Where progress goes.
         laboratory: A running lab with the three devices.
         outages: Seconds of each fault.
 

@@ -23,8 +23,6 @@ class Column:
     """A column of a table.
 
     Attributes:
-        key: The row's key.
-        title: What stands above, with the unit.
         form: Turns a value that is there into text.
     """
 
@@ -117,7 +115,6 @@ def _said(argv: list[str], pattern: str) -> str | None:
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
-    """Write the results as JSON, the whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(rounded(results), indent=2, ensure_ascii=False) + "\n", mode=0o644)
 

@@ -24,7 +24,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median."""
     return statistics.median(values)
 
 
@@ -71,7 +70,6 @@ def cpu_used(before: Mapping[int, int], after: Mapping[int, int]) -> int:
 
     Args:
         before: Number of each thread and its processor time so far.
-        after: The same later.
     """
     return sum(used - before.get(thread, 0) for thread, used in after.items())
 
@@ -81,7 +79,6 @@ def growth(rows: Sequence[Mapping[str, Any]], key: str) -> list[float | None]:
 
     Args:
         rows: Each with ``devices`` and perhaps the figure.
-        key: The figure.
 
     Returns:
         1 where it grew just as the devices did; None for the first row and where the figure is missing.

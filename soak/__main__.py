@@ -37,14 +37,7 @@ _EPILOG = "\n".join(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make one run.
-
-    Args:
-        argv: The words after ``python -m soak``; the process's own by default.
-
-    Returns:
-        The exit code.
-    """
+    """Make one run."""
     arguments = _parser().parse_args(argv)
     report = Report()
     signal.signal(signal.SIGTERM, _interrupt)

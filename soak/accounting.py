@@ -20,7 +20,6 @@ class Arrival:
 
     Attributes:
         at: Epoch seconds.
-        number: The message's own.
     """
 
     at: float
@@ -97,9 +96,6 @@ class Memory:
     """How a program's memory went, in megabytes of a million bytes.
 
     Attributes:
-        start: First seen.
-        end: Last seen.
-        most: The most seen.
         slope: Megabytes an hour; None where too little was seen.
         processes: How many processes were seen one after the other.
     """

@@ -17,10 +17,7 @@ class Destination:
     """Where packets went that had no business outside the tunnel.
 
     Attributes:
-        address: IPv4 address.
-        protocol: Such as ``tcp``.
         port: Destination port; 0 where the protocol has none.
-        packets: How many.
     """
 
     address: str
@@ -78,7 +75,6 @@ def rules(interface: str, servers: Sequence[str], router: str) -> str:
     """Return the table that counts everything else.
 
     Args:
-        interface: The home network's.
         servers: Public addresses of the Client VPN endpoints.
         router: The home router's address.
     """

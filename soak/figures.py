@@ -51,12 +51,9 @@ def collect(
     """Count everything.
 
     Args:
-        options: What was asked for.
         started: When the first message was published.
         seconds: How long messages were published.
         drained: Seconds from the last message until the queues were empty, or were waited for no longer.
-        seen: What was seen of each device.
-        faults: What was broken.
         reconnections: MQTT connections that AWS IoT's front accepted during the run.
         allowed: What may leave each device by its home network, from `soak.border.allowed`.
 
@@ -123,11 +120,7 @@ def _named(found: Memory) -> dict[str, float | int | None]:
 
 
 def table(figures: Mapping[str, Any]) -> Iterator[str]:
-    """Write the figures for people, a line each.
-
-    Args:
-        figures: From `collect`.
-    """
+    """Write the figures for people, a line each."""
     devices = figures["devices"]
     width = max(12, *(len(name) + 2 for name in devices))
     yield f"{'':<28}" + "".join(f"{name:>{width}}" for name in devices)

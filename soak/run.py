@@ -31,10 +31,7 @@ class Options:
     """What is run.
 
     Attributes:
-        seconds: How long messages are published.
-        seed: Of the faults.
         rate: Messages a second from each device.
-        devices: How many devices.
     """
 
     seconds: float
@@ -116,9 +113,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
     """Make one long run in a lab of its own.
 
     Args:
-        options: What is run.
         lab: A lab that does not exist yet; it is gone afterwards.
-        report: Takes the progress.
 
     Returns:
         The figures, as `soak.figures.collect` has them.

@@ -33,7 +33,6 @@ class Fault:
 
     Attributes:
         start: Seconds after the first message.
-        name: One of `NAMES`.
         duration: Seconds; 0 for what happens in a moment.
         device: Number of the device that is meant; None where the path of all of them breaks.
     """
@@ -50,20 +49,12 @@ class Fault:
 
 
 def quiet_end(seconds: float) -> float:
-    """Return how many seconds before a run's end the last fault is over, so that the agent finds back meanwhile.
-
-    Args:
-        seconds: How long the run lasts.
-    """
+    """Return how many seconds before a run's end the last fault is over, so that the agent finds back meanwhile."""
     return min(max(seconds / 6, 8.0), 45.0)
 
 
 def longest_fault(seconds: float) -> float:
-    """Return the most seconds that a fault of a run lasts: longer in a longer run.
-
-    Args:
-        seconds: How long the run lasts.
-    """
+    """Return the most seconds that a fault of a run lasts: longer in a longer run."""
     return min(max(seconds / 30, 3.0), 60.0)
 
 
@@ -76,7 +67,6 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
     Args:
         seed: The same seed gives the same faults.
         seconds: How long the run lasts, at least `SHORTEST_RUN`.
-        devices: How many devices there are.
 
     Returns:
         The faults in the order of their start.

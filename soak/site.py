@@ -28,7 +28,6 @@ class Device:
     """A device of the lab.
 
     Attributes:
-        name: Its host.
         client_id: Its MQTT client ID.
         topic_prefix: What its topics begin with.
         router: Address of its home network's router, which is its DNS server as well.
@@ -45,8 +44,6 @@ class Site:
     """A running lab.
 
     Attributes:
-        lab: The lab.
-        devices: Its devices, each with the agent installed and connected.
         servers: Public addresses of the Client VPN endpoints.
         iot_address: AWS IoT's public address.
     """
@@ -60,8 +57,6 @@ class Site:
         """Run a command in a host and return what it printed.
 
         Args:
-            host: Where.
-            argv: Its words.
             text: What it reads on standard input.
 
         Raises:
@@ -78,7 +73,6 @@ class Site:
         """Restart or kill a device's agent, or hang up on it.
 
         Args:
-            device: The device.
             name: One of `soak.schedule.DEVICE_FAULTS`.
         """
         if name == HUNG_UP:
@@ -126,7 +120,6 @@ def running_site(lab: Lab, devices: int, report: Report) -> Iterator[Site]:
     Args:
         lab: A lab that does not exist yet.
         devices: How many devices it gets, ``pi-1`` and following.
-        report: Takes the progress.
 
     Raises:
         SoakError: A device does not connect.

@@ -27,9 +27,6 @@ class Program:
     """A program in a host, with a thread that reads its lines.
 
     Args:
-        site: The lab.
-        host: Where it runs.
-        argv: Its words.
         take: Called with each line that it prints.
     """
 
@@ -115,8 +112,6 @@ class Seen:
         published: Numbers that the agent accepted.
         refused: What the agent said to the messages that it refused.
         arrivals: What came behind AWS IoT's front.
-        agent: The agent's memory.
-        openvpn: OpenVPN's memory.
         status: The agent's last word about itself.
         most_queued: The most messages that waited in its queue.
         tunnel_restarts: Restarts of the tunnel by the agent, by the agent's process.

@@ -54,7 +54,6 @@ class Listener:
                 self.changed.notify_all()
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Answer a command."""
         with self.changed:
             run = self.runs.setdefault(command["run"], Run())
             if "count" not in command:

@@ -95,7 +95,6 @@ def serve(peer: Peer) -> None:
 
 
 def say(answer: dict[str, Any]) -> None:
-    """Write one line."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

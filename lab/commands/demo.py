@@ -33,7 +33,6 @@ _PATIENCE = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``demo``: those of ``up``, and the summary for programs."""
     up.add_arguments(parser)
     parser.set_defaults(only=None)
     parser.add_argument("--json", action="store_true", help="print the times of the stages as one JSON object")
@@ -60,7 +59,6 @@ class _Demonstration:
         """Run a command on the device and show what it prints as it prints it.
 
         Args:
-            *argv: The command.
             input: Its standard input; never shown.
             expected: The exit code that it has to have; None takes any.
 

@@ -15,7 +15,6 @@ touched, and `pulumi destroy` is not needed first: the resources lived in the cl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``down``: there are none."""
     del parser
 
 

@@ -22,7 +22,6 @@ back when you leave it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``env``."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead; null is a variable to unset")
 
 

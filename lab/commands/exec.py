@@ -22,7 +22,6 @@ The exit code is the command's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``exec``."""
     parser.add_argument("--host", help="where to run it (default: the one device, where there is one)")
     parser.add_argument("words", nargs="+", metavar="COMMAND", help="the command and its arguments, after --")
 

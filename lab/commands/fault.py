@@ -21,7 +21,6 @@ ends it itself.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``fault``."""
     parser.add_argument("name", choices=list(NAMES), metavar="NAME", help="which fault, of those above")
     parser.add_argument(
         "--for", dest="seconds", type=float, required=True, metavar="SECONDS", help="how long, in seconds"

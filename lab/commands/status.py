@@ -20,7 +20,6 @@ NOT_RUNNING = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``status``."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines for people")
 
 

@@ -16,7 +16,6 @@ touched, so that a change of a security group disturbs no connection."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``sync``."""
     parser.add_argument("--json", action="store_true", help="the changes as a JSON list")
 
 

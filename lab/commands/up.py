@@ -26,7 +26,6 @@ Where PATH has no `pulumi` that is recent enough, it is downloaded the first tim
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``up``."""
     parser.add_argument("--only", choices=("cloud", "engine"), help="stop after this part")
     parser.add_argument(
         "--plugins",

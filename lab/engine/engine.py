@@ -28,10 +28,8 @@ class Engine:
     """Pulumi for one lab.
 
     Attributes:
-        lab: Whose home and state to use.
         pulumi: The CLI, as `lab.engine.find_or_build` returns it.
         url: Base URL of the lab's cloud, such as ``http://127.0.0.1:40001``.
-        region: AWS Region of the environment.
         backend: Directory of the state; by default the lab's own.
         inherited: The environment to start from; the process's by default.
     """
@@ -45,7 +43,6 @@ class Engine:
 
     @property
     def home(self) -> Path:
-        """The lab's ``PULUMI_HOME``."""
         return self.lab.engine_directory / "home"
 
     @property
@@ -94,7 +91,6 @@ class Engine:
         }
 
     def environment(self) -> dict[str, str]:
-        """Return the complete environment for Pulumi, boto3 and the AWS CLI against the lab."""
         merged: dict[str, str | None] = {**self.inherited, **self.settings()}
         return {name: value for name, value in merged.items() if value is not None}
 
@@ -102,8 +98,6 @@ class Engine:
         """Provide the plugins and the stack, so that plain ``pulumi up --stack lab`` works afterwards.
 
         Args:
-            source: Which plugins to use.
-            report: Where progress goes.
             stack: The stack to make in the lab's state when it is not there.
 
         Returns:
@@ -131,9 +125,6 @@ class Engine:
 
         Args:
             *arguments: Words after ``pulumi``.
-            cwd: Directory of the Pulumi project; the checkout by default.
-            timeout: Seconds until it is ended.
-            environment: Variables to add to the lab's.
 
         Returns:
             The ended process with its exit code and both outputs, whatever the exit code.
@@ -161,7 +152,6 @@ class Engine:
 
         Args:
             *arguments: Words after ``pulumi``.
-            cwd: Directory of the Pulumi project; the checkout by default.
 
         Returns:
             Pulumi's exit code.

@@ -23,9 +23,6 @@ _INSTALL_TIMEOUT = 900.0
 def find_or_install(report: Report) -> str:
     """Return the ``go`` to use: PATH's if it is recent enough, else the one of go.dev's place, else the index's.
 
-    Args:
-        report: Where progress goes.
-
     Raises:
         LabError: There is none, and the Python index does not give it.
     """

@@ -37,11 +37,8 @@ def provide_plugins(
     The vendor's plugins are downloaded once, into the cache, and linked; the stand-ins are written into the home.
 
     Args:
-        pulumi: The CLI.
         home: The ``PULUMI_HOME`` to fill.
         source: ``VENDOR`` fails where the vendor's site cannot be reached, ``AUTO`` falls back to the stand-ins.
-        report: Where progress goes.
-        environment: The environment for the CLI's download.
 
     Returns:
         ``VENDOR`` or ``STANDIN``, whichever the home now has.

@@ -69,12 +69,7 @@ def fetch(directory: Path, report: Report, *, site: str = SITE) -> bool:
 
 
 def target_of(system: str, machine: str) -> str:
-    """Return the release's name of a platform, such as ``linux-x64``.
-
-    Args:
-        system: As `sys.platform` has it.
-        machine: As `platform.machine` has it.
-    """
+    """Return the release's name of a platform, such as ``linux-x64``."""
     return f"{system}-{_ARCHITECTURES.get(machine.lower(), machine)}"
 
 

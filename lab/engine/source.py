@@ -28,10 +28,6 @@ _BUILD_TIMEOUT = 3600.0
 def build(directory: Path, report: Report) -> None:
     """Put the executables into a directory.
 
-    Args:
-        directory: Where they go.
-        report: Where progress goes.
-
     Raises:
         LabError: Go cannot be had or the build failed.
     """

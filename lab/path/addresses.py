@@ -30,10 +30,6 @@ def short(name: str) -> str:
 def slots(names: Iterable[str], count: int) -> dict[str, int]:
     """Give each name a number of its own, below `count`, that depends on little but the name.
 
-    Args:
-        names: Distinct names.
-        count: How many numbers there are.
-
     Raises:
         AddressError: There are more names than numbers.
     """
@@ -58,7 +54,6 @@ def home_networks(names: Sequence[str], taken: Iterable[str]) -> Mapping[str, ip
     """Return the home network of each device: a /24 that overlaps with none of the cloud's networks.
 
     Args:
-        names: The devices.
         taken: CIDRs of VPCs and of Client VPN clients.
 
     Raises:
@@ -80,9 +75,7 @@ def free_address(subnet_cidr: str, key: str, taken: Iterable[str]) -> str:
     The first four addresses and the last one are AWS's (VPC user guide, "Subnet CIDR blocks").
 
     Args:
-        subnet_cidr: The subnet.
         key: What the address is for; the same key gets the same address as long as it is free.
-        taken: Addresses in use.
 
     Raises:
         AddressError: The subnet is full.

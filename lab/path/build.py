@@ -23,7 +23,6 @@ async def sync(live: LiveNetwork, url: str | None, region: str | None) -> dict[s
     """Read the cloud and make the network what it says.
 
     Args:
-        live: The network.
         url: Where the cloud answers, if that is new.
         region: The Region, if that is new.
 

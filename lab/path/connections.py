@@ -43,7 +43,6 @@ class Connection:
     end: float | None = None
 
     def report(self) -> dict[str, Any]:
-        """Return what the cloud is told."""
         return {
             "connectionId": self.connection_id,
             "commonName": self.client.common_name,

@@ -63,10 +63,6 @@ class Faults:
     async def start(self, name: str, seconds: float) -> dict[str, Any]:
         """Begin a fault.
 
-        Args:
-            name: One of `NAMES`.
-            seconds: How long it lasts.
-
         Raises:
             LabError: There is no such fault, it is under way, or it cannot be made.
         """
@@ -91,11 +87,7 @@ class Faults:
         return {"fault": name, "seconds": seconds, "description": NAMES[name]}
 
     async def end(self, name: str) -> dict[str, Any]:
-        """End a fault before its time; nothing happens when it is over.
-
-        Args:
-            name: One of `NAMES`.
-        """
+        """End a fault before its time; nothing happens when it is over."""
         fault = self._active.pop(name, None)
         if fault is None:
             return {"fault": name, "ended": False}

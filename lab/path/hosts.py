@@ -68,7 +68,6 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
     """Make the files of a device's host.
 
     Args:
-        name: The device.
         root_ca: PEM of the authority that it trusts as a Pi trusts Amazon's.
         script: ``update-systemd-resolved``.
 
@@ -167,9 +166,7 @@ def boot(name: str, base: Path, log: Path) -> processes.Process:
     """Start the process number 1 of a device's host.
 
     Args:
-        name: The device.
         base: From `prepare`.
-        log: File that takes what it prints.
     """
     script = _MOUNTS.replace("DEVICES", " ".join(_DEVICES)).replace("CLOSED", " ".join(map(str, _closed())))
     argv = [
@@ -184,11 +181,6 @@ def boot(name: str, base: Path, log: Path) -> processes.Process:
 
 def command(lab: Lab, host: str, argv: Sequence[str]) -> list[str]:
     """Return the words that run a command in a host, from outside the sandbox.
-
-    Args:
-        lab: Whose host.
-        host: Its name.
-        argv: The command.
 
     Raises:
         LabError: The lab's network is down, or it has no such host.
@@ -231,7 +223,6 @@ def run(
     """Run a command in a host to its end.
 
     Args:
-        lab: Whose host.
         host: A device's name, ``internet``, ``iot``, ``vpc``, or a Client VPN endpoint's id.
         argv: The command; its environment is the host's, its folder is ``/``.
         input: What it reads on standard input.

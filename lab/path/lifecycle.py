@@ -26,10 +26,7 @@ def up(lab: Lab, region: str, url: str, report: Report) -> list[str]:
     """Build the network of what the cloud has, or bring it up to date where it is there already.
 
     Args:
-        lab: Whose network.
-        region: The Region that is read.
         url: Where the cloud answers.
-        report: Takes the progress.
 
     Returns:
         What was done, one line each.

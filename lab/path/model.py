@@ -44,7 +44,6 @@ class SecurityGroupRule:
     """One rule of a security group.
 
     Attributes:
-        egress: Whether the rule is outbound.
         protocol: ``tcp``, ``udp``, ``icmp``, a protocol number as text, or ``-1`` for every protocol.
         from_port: First port (ICMP: type); -1 for all.
         to_port: Last port (ICMP: code); -1 for all.
@@ -210,7 +209,6 @@ class Thing:
 
     Attributes:
         thing_type_name: None where it has no type.
-        attributes: Names and values.
     """
 
     name: str
@@ -245,7 +243,6 @@ class Cloud:
     iot: Iot
 
     def subnet(self, subnet_id: str) -> Subnet:
-        """Return a subnet by its id."""
         return next(subnet for subnet in self.subnets if subnet.subnet_id == subnet_id)
 
     def interfaces_of(self, endpoint: VpcEndpoint) -> Iterator[NetworkInterface]:

@@ -38,7 +38,6 @@ def add_namespace(host: str, *, forwards: bool) -> None:
     """Make the network of a host, with its loopback up.
 
     Args:
-        host: Its name.
         forwards: Whether packets may pass through it.
     """
     NAMESPACES.mkdir(exist_ok=True)
@@ -54,7 +53,6 @@ def add_namespace(host: str, *, forwards: bool) -> None:
 
 
 def delete_namespace(host: str) -> None:
-    """Remove the network of a host with all its interfaces."""
     path = NAMESPACES / host
     command(["umount", str(path)])
     path.unlink()
@@ -91,7 +89,6 @@ def _routes(end: End) -> str:
 
 
 def delete_link(link: Link) -> None:
-    """Remove a pair of interfaces."""
     command(["ip", "-n", link.a.host, "link", "delete", link.a.interface])
 
 

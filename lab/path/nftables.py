@@ -36,7 +36,6 @@ def vpc_table(interfaces: Sequence[GroupedInterface], groups: Mapping[str, Secur
 
     Args:
         interfaces: Every interface of the VPC that something listens or sends on.
-        groups: Every group, by id.
     """
     members = {
         group_id: sorted(interface.address for interface in interfaces if group_id in interface.group_ids)
@@ -85,7 +84,6 @@ def client_vpn_table(
 
     Args:
         listening: Transport protocol and port, or None where the endpoint does not answer.
-        client_cidr: The addresses that clients have.
         authorized: Destination CIDRs of the active authorization rules.
         source_addresses: Address of each association's network interface, by the interface's name in the endpoint.
     """

@@ -26,7 +26,6 @@ def server_configuration(endpoint: ClientVpnEndpoint, *, address: str, managemen
     endpoint's route table take the place of the redirection (Client VPN administrator guide, "Split-tunnel").
 
     Args:
-        endpoint: The endpoint.
         address: The server's public address.
         management: Path of the management socket.
         status: Path of the file that tells the clients, written every second.
@@ -106,7 +105,6 @@ class Status:
 
     Attributes:
         at: When, in seconds since the epoch.
-        clients: Who was connected.
     """
 
     at: int
@@ -144,7 +142,6 @@ def manage(path: Path, command: str, *, timeout: float = 2) -> str:
     """Send one command to a management socket and return the lines of its answer.
 
     Args:
-        path: The socket.
         command: Such as ``status 3`` or ``client-kill 0``.
         timeout: Seconds to wait for the answer.
 

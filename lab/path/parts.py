@@ -54,7 +54,6 @@ class File:
     Attributes:
         path: Absolute path inside the sandbox.
         content: Its text, which may be a private key.
-        reload: What makes the service take up a change.
     """
 
     path: str
@@ -68,7 +67,6 @@ class Service:
 
     Attributes:
         name: Unique, such as ``client-vpn cvpn-endpoint-…``.
-        host: Where it runs.
         argv: Absolute words.
         files: What it reads; they exist before it starts.
         ready: Path that exists once it serves, or None.
@@ -109,5 +107,4 @@ class Plan:
 
 
 def service_directory(name: str) -> str:
-    """Return where a service keeps its files."""
     return f"{SERVICES}/{name.replace(' ', '_')}"

@@ -45,8 +45,6 @@ def plan(cloud: Cloud, server: IotServer, *, python: str = sys.executable) -> Pl
     """Turn what the cloud says into the plan of a network.
 
     Args:
-        cloud: What was read.
-        server: The identity of AWS IoT's front.
         python: The interpreter that runs the gateway.
 
     Raises:

@@ -16,7 +16,6 @@ class Process:
     """A program that was started.
 
     Attributes:
-        pid: Its number.
         exited: Becomes the status: an exit code, or the negative number of the signal that ended it. Whoever awaits it
             uses `wait`, since a task that is cancelled takes along the future that it awaits.
     """
@@ -27,7 +26,6 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
         return not self.exited.done()
 
     def send(self, number: int) -> None:
@@ -62,9 +60,7 @@ def start(
     """Start a program in a session of its own.
 
     Args:
-        argv: Its words.
         environment: Its whole environment; this process's own by default.
-        directory: Its working directory.
         output: Where its standard output and error go.
 
     Raises:

@@ -43,7 +43,6 @@ class Aws:
 
     Args:
         url: Where every service answers, such as ``http://127.0.0.1:4566``.
-        region: The Region.
     """
 
     def __init__(self, url: str, region: str) -> None:
@@ -57,7 +56,6 @@ class Aws:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """Return boto3's client of a service."""
         if service not in self._clients:
             config = Config(retries={"max_attempts": 4, "mode": "standard"}, connect_timeout=5, read_timeout=20)
             self._clients[service] = self._session.client(service, endpoint_url=self.url, config=config)
@@ -90,11 +88,7 @@ class Aws:
 
 
 def read(aws: Aws) -> Cloud:
-    """Read everything that the path is made from.
-
-    Args:
-        aws: The APIs to ask.
-    """
+    """Read everything that the path is made from."""
     return Cloud(
         region=aws.region,
         vpcs=tuple(_vpcs(aws)),

@@ -75,7 +75,6 @@ def dnsmasq_configuration(zone: Zone, *, addresses: Sequence[str], hosts_file: s
     """Return dnsmasq's configuration.
 
     Args:
-        zone: What to answer.
         addresses: Where to listen; everywhere where there are none.
         hosts_file: Path of the file with the plain names, which dnsmasq reads again on SIGHUP.
     """

@@ -26,11 +26,7 @@ from lab.path.services import ServiceError
 
 
 class Sandbox:
-    """Answers the questions about one network.
-
-    Args:
-        live: The network.
-    """
+    """Answers the questions about one network."""
 
     def __init__(self, live: LiveNetwork) -> None:
         self.live = live
@@ -68,7 +64,6 @@ class Sandbox:
                 raise LabError(f"the network does not know the command {other!r}")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the questions of one connection, one after the other."""
         with contextlib.suppress(OSError):
             while line := await reader.readline():
                 try:

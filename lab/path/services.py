@@ -22,12 +22,7 @@ class ServiceError(Exception):
 
 
 class Running:
-    """A service that is kept running.
-
-    Args:
-        service: What to run.
-        log: File that takes what it prints.
-    """
+    """A service that is kept running."""
 
     def __init__(self, service: Service, log: Path) -> None:
         self.service = service
@@ -41,7 +36,6 @@ class Running:
 
     @property
     def running(self) -> bool:
-        """Whether its program runs now."""
         return self.process is not None and self.process.running
 
     async def start(self) -> None:
@@ -107,7 +101,6 @@ class Running:
                 self._spawn()
 
     async def stop(self, *, number: int = signal.SIGTERM) -> None:
-        """End it for good."""
         self._stopping = True
         if self._keeper:
             self._keeper.cancel()

@@ -21,7 +21,6 @@ async def describe(live: LiveNetwork, connections: Connections, faults: dict[str
     """Return the state of every hop.
 
     Args:
-        live: The network.
         connections: Of its Client VPN servers.
         faults: Seconds left of each fault under way.
 

@@ -20,12 +20,7 @@ _RECEIVE = 1 << 18
 
 
 def main(path: str, *topics: str) -> None:
-    """Listen until the process is ended.
-
-    Args:
-        path: The broker's socket.
-        topics: The topics to listen to.
-    """
+    """Listen until the process is ended."""
     opening = packets.write_connect(packets.Connect(packets.V311, "soak-listener", clean=True, keep_alive=0))
     wanted = packets.Subscribe(1, tuple((topic, 0) for topic in topics))
     opening += packets.write_subscribe(wanted, packets.V311)

@@ -20,7 +20,6 @@ def main(topic: str, rate: float) -> None:
 
     Args:
         topic: Below the device's prefix.
-        rate: Messages a second.
     """
     number = 0
     # The monotonic clock: the wall clock is what some faults are about.

@@ -17,6 +17,34 @@ from lab.engine import CHECKOUT, Engine
 # An operation against the lab takes seconds; a minute and a half says that something waits for ever.
 TIMEOUT = 240.0
 LAB_STACK_FILE = CHECKOUT / "Pulumi.lab.yaml"
+ONE_DEVICE = {
+    "aws:ec2/vpc:Vpc": 1,
+    "aws:ec2/subnet:Subnet": 1,
+    "aws:ec2/routeTable:RouteTable": 1,
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": 1,
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": 1,
+    "aws:ec2/securityGroup:SecurityGroup": 2,
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": 2,
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": 2,
+    "aws:ec2/vpcEndpoint:VpcEndpoint": 1,
+    "aws:route53/zone:Zone": 1,
+    "aws:route53/record:Record": 1,
+    "aws:iot/policy:Policy": 1,
+    "tls:index/selfSignedCert:SelfSignedCert": 1,
+    "tls:index/privateKey:PrivateKey": 4,
+    "tls:index/certRequest:CertRequest": 3,
+    "tls:index/locallySignedCert:LocallySignedCert": 2,
+    "aws:acm/certificate:Certificate": 1,
+    "aws:cloudwatch/logGroup:LogGroup": 1,
+    "aws:ec2clientvpn/endpoint:Endpoint": 1,
+    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": 1,
+    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": 1,
+    "aws:iot/thing:Thing": 1,
+    "aws:iot/certificate:Certificate": 1,
+    "aws:iot/policyAttachment:PolicyAttachment": 1,
+    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
+}
+"""How many of each type the program makes for one device in one zone."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from device_agent.install.bundle import parse_bundle
 
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
-from tests.engine.stack import Outcome, Stack
+from tests.engine.stack import ONE_DEVICE, Outcome, Stack
 
 pytestmark = pytest.mark.engine
 
@@ -26,33 +26,6 @@ WALKTHROUGH = {
     "private-iot:clientCidrBlock": "172.31.0.0/16",
     "private-iot:dnsServers": ["10.0.0.2"],
     "private-iot:devices": ["pi-1"],
-}
-EXPECTED = {
-    "aws:ec2/vpc:Vpc": 1,
-    "aws:ec2/subnet:Subnet": 1,
-    "aws:ec2/routeTable:RouteTable": 1,
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": 1,
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": 1,
-    "aws:ec2/securityGroup:SecurityGroup": 2,
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": 2,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": 2,
-    "aws:ec2/vpcEndpoint:VpcEndpoint": 1,
-    "aws:route53/zone:Zone": 1,
-    "aws:route53/record:Record": 1,
-    "aws:iot/policy:Policy": 1,
-    "tls:index/selfSignedCert:SelfSignedCert": 1,
-    "tls:index/privateKey:PrivateKey": 4,
-    "tls:index/certRequest:CertRequest": 3,
-    "tls:index/locallySignedCert:LocallySignedCert": 2,
-    "aws:acm/certificate:Certificate": 1,
-    "aws:cloudwatch/logGroup:LogGroup": 1,
-    "aws:ec2clientvpn/endpoint:Endpoint": 1,
-    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": 1,
-    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": 1,
-    "aws:iot/thing:Thing": 1,
-    "aws:iot/certificate:Certificate": 1,
-    "aws:iot/policyAttachment:PolicyAttachment": 1,
-    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
 }
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 
@@ -82,8 +55,8 @@ def named(things: list[Any], name: str) -> Any:
 def test_an_up_from_nothing_creates_exactly_these_resources(deployed: tuple[Stack, Outcome]) -> None:
     stack, outcome = deployed
     assert outcome.ops == {"create"}
-    assert outcome.counts("create") == EXPECTED
-    assert len(stack.resources()) == sum(EXPECTED.values())
+    assert outcome.counts("create") == ONE_DEVICE
+    assert len(stack.resources()) == sum(ONE_DEVICE.values())
 
 
 def test_a_second_preview_plans_nothing(stack: Stack) -> None:

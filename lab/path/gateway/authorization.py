@@ -25,7 +25,6 @@ class Peer:
 
     Attributes:
         address: the IP address that the connection comes from (the VPN's network interface for a device behind it).
-        port: its TCP port.
         certificate_id: lower-case hex SHA-256 of the certificate's DER, which is AWS IoT's certificate ID.
         certificate_fields: ``iot:Certificate.…`` variables of the certificate.
     """
@@ -42,7 +41,6 @@ class Verdict:
 
     Attributes:
         code: MQTT 5 reason code, 0 when the packet may pass.
-        reason: one line for the log.
         action: the policy action that was asked for.
         fatal: whether the connection ends even where MQTT 5 has an acknowledgement for the error.
         silent: whether the connection goes on even where there is no acknowledgement for the error.
@@ -141,8 +139,6 @@ class Authorization:
 
     Args:
         table: the table in force.
-        listener: where the connection arrived.
-        peer: who connected.
         certificate: the table's entry of the peer's certificate.
         connect: the CONNECT, with the client ID in force.
     """

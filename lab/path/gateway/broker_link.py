@@ -37,11 +37,7 @@ class DeviceSide(Protocol):
 
 
 class BrokerLink(asyncio.Protocol):
-    """A connection to the broker on behalf of one device.
-
-    Args:
-        device: the device's side.
-    """
+    """A connection to the broker on behalf of one device."""
 
     _transport: asyncio.Transport
 
@@ -52,7 +48,6 @@ class BrokerLink(asyncio.Protocol):
         self._aliases: dict[int, bytes] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The broker has accepted the connection."""
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _: Exception | None) -> None:

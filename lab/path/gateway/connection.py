@@ -50,9 +50,6 @@ class DeviceConnection:
     """The side of a device.
 
     Args:
-        gateway: the gateway that it belongs to.
-        listener: where it arrived.
-        stream: its TLS.
         needs_alpn: whether its port asks for the MQTT ALPN protocol.
     """
 
@@ -126,9 +123,7 @@ class DeviceConnection:
         """End the connection.
 
         Args:
-            reason: for the log.
             code: reason code of the DISCONNECT that an MQTT 5 client is sent; MQTT 3.1.1 is only hung up on.
-            event: the log's name for it.
         """
         if self.closed:
             return

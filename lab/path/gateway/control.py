@@ -54,11 +54,6 @@ async def serve(gateway: Gateway, path: Path) -> asyncio.Server:
 def ask(path: Path, request: dict[str, object], *, timeout: float = 5.0) -> dict[str, Any]:
     """Put one request to a running gateway.
 
-    Args:
-        path: its control socket.
-        request: for instance ``{"command": "status"}``.
-        timeout: seconds.
-
     Raises:
         OSError: nobody answers.
     """

@@ -125,7 +125,6 @@ def evaluate(policies: Mapping[str, object], request: Request) -> Decision:
 
     Args:
         policies: the documents attached to the principal, by name.
-        request: what is asked for.
 
     Returns:
         The decision. It never raises: what cannot be understood does not apply.

@@ -77,7 +77,6 @@ def resolve(text: str, context: Context, *, variables: bool) -> Pattern:
 
     Args:
         text: the policy's text, for instance ``topic/${iot:ClientId}/*``.
-        context: the request's context.
         variables: whether ``${…}`` is a variable; it is plain text before version 2012-10-17 of the policy language.
 
     Raises:

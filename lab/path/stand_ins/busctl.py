@@ -13,9 +13,6 @@ _ADDRESS = ["org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freede
 def request(arguments: list[str]) -> dict[str, Any]:
     """Return what a call asks for.
 
-    Args:
-        arguments: The words after ``busctl``.
-
     Raises:
         ValueError: It is no call to systemd-resolved, or its words do not fit the signature.
     """
@@ -61,7 +58,6 @@ def _servers(words: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """Make one call."""
     try:
         ask(SOCKET, request(sys.argv[1:]))
     except (ValueError, IndexError, AskError) as error:

@@ -23,12 +23,7 @@ _DIRECTORIES = {
 
 
 def environment(unit: Unit, extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a unit's programs.
-
-    Args:
-        unit: The unit.
-        extra: What every unit of the host gets.
-    """
+    """Return the whole environment of a unit's programs."""
     result = {"PATH": _PATH, "LANG": "C.UTF-8", **extra, "INVOCATION_ID": os.urandom(16).hex()}
     for line in unit.words("Environment"):
         key, _, value = line.partition("=")
@@ -60,8 +55,6 @@ def spawn(unit: Unit, line: str, variables: Mapping[str, str]) -> processes.Proc
     """Start the program of an ``Exec…=`` line; what it prints goes to the unit's file.
 
     Args:
-        unit: The unit.
-        line: The line, specifiers resolved.
         variables: From `environment`.
 
     Raises:
@@ -105,7 +98,6 @@ def remove_runtime_directory(unit: Unit, *, stopped: bool) -> None:
     """Remove ``RuntimeDirectory=`` unless it is preserved.
 
     Args:
-        unit: The unit.
         stopped: Whether it was stopped for good, not to be restarted.
     """
     preserve = unit.get("RuntimeDirectoryPreserve", "no")

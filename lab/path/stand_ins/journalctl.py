@@ -7,7 +7,6 @@ from lab.path.stand_ins import journal, unit_files
 
 
 def main() -> int:
-    """Print the journal."""
     parser = argparse.ArgumentParser(prog="journalctl", description=__doc__)
     parser.add_argument("-u", "--unit")
     parser.add_argument("-n", "--lines", default="0")

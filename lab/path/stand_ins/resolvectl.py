@@ -63,7 +63,6 @@ def _run(words: list[str], *, as_json: bool) -> int:
 
 
 def main() -> int:
-    """Run one command."""
     words = [word for word in sys.argv[1:] if not word.startswith("-")]
     try:
         return _run(words, as_json=any(word.startswith("--json") or word == "-j" for word in sys.argv[1:]))

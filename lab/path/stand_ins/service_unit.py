@@ -60,7 +60,6 @@ class ServiceUnit:
         await self._up
 
     async def stop(self) -> None:
-        """Stop it and wait until it is gone."""
         self._stop_requested = True
         if self.active_state in ("inactive", "failed"):
             return

@@ -175,7 +175,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command."""
     arguments = _arguments(argv)
     try:
         return _run(arguments)

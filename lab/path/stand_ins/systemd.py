@@ -110,7 +110,6 @@ class Manager:
         return {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection."""
         try:
             request = json.loads(await reader.readline())
             _authorize(writer.get_extra_info("socket"), request)
@@ -170,7 +169,6 @@ async def _main() -> None:
 
 
 def main() -> None:
-    """Serve until killed."""
     asyncio.run(_main())
 
 

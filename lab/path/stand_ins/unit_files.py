@@ -58,7 +58,6 @@ class Unit:
         return values[-1] if values else default
 
     def words(self, key: str, section: str = "Service") -> list[str]:
-        """Return the words of every value of a key."""
         return [word for value in self.all(key, section) for word in shlex.split(value)]
 
     def flag(self, key: str, *, default: bool = False) -> bool:
@@ -135,7 +134,6 @@ def parse_time(text: str) -> float:
 
 
 def full_name(name: str) -> str:
-    """Return a unit's name with its suffix."""
     return name if re.search(r"\.(service|target|socket|timer|path|mount)$", name) else f"{name}.service"
 
 
@@ -212,7 +210,6 @@ def command(unit: Unit, line: str, environment: Mapping[str, str]) -> tuple[list
 
     Args:
         unit: Where it stands, for errors.
-        line: The line, specifiers resolved.
         environment: For ``$NAME`` and ``${NAME}``.
     """
     prefixes = re.match(r"[-@:+!]*", line)
