@@ -1,0 +1,223 @@
+"""A virtual machine that boots an image of Debian: QEMU, with a disk of its own over the image's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.device.guest_agent import GuestAgent, GuestAgentError
+from tests.device.home_network import PORT, HomeNetwork
+from tests.device.image import Image
+
+MEMORY = "512M"
+"""A Pi Zero 2 W's."""
+BOOT = 240.0
+"""Seconds until the guest agent has to answer, on a machine that is busy with other things too."""
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "USER": "root",
+    "LANG": "C.UTF-8",
+}
+
+
+@cache
+def accelerator(kernel: Path) -> str:
+    """Tell whether a guest survives under KVM on this machine; where none does, QEMU translates (TCG).
+
+    `/dev/kvm` may open on a machine whose guests die at once with an internal error. So a kernel without a disk is
+    booted: it has to come as far as to miss its root.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    words = ["-accel", "kvm", "-cpu", "max", "-m", "256M", "-nodefaults", "-display", "none", "-no-reboot"]
+    words += ["-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            ["qemu-system-x86_64", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=15
+        )
+        if b"Unable to mount root" in done.stdout:
+            return "kvm"
+    return "tcg"
+
+
+class Machine:
+    """One machine, which may boot many times.
+
+    Args:
+        image: What it boots.
+        network: The home network that its card is in.
+        files: What its second disk, a tar archive on /dev/vdb, holds: the name there, and the file or folder here.
+        disk: The disk of an earlier machine to begin with, instead of the image's own.
+    """
+
+    def __init__(
+        self, image: Image, network: HomeNetwork, *, files: Mapping[str, Path] | None = None, disk: Path | None = None
+    ) -> None:
+        self.image = image
+        self.network = network
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.disk = self.folder / "disk.qcow2"
+        if disk is None:
+            self._qemu_img("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(self.disk))
+        else:
+            shutil.copy(disk, self.disk)
+        with tarfile.open(self.folder / "files.tar", "w") as archive:
+            for name, path in (files or {}).items():
+                archive.add(path, name)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._agent: GuestAgent | None = None
+        self.booted_at = 0.0
+
+    def boot(self, *, clock: str = "utc", kernel_words: str = "", drive: str | None = None) -> None:
+        """Switch it on, and wait until it takes commands.
+
+        Args:
+            clock: What its clock chip says, as QEMU's ``-rtc base=`` has it.
+            kernel_words: Further words for the kernel.
+            drive: What QEMU takes for its disk instead of the machine's own.
+        """
+        self.switch_on(clock=clock, kernel_words=kernel_words, drive=drive)
+        self.ask("guest-ping")
+
+    def switch_on(self, *, clock: str = "utc", kernel_words: str = "", drive: str | None = None) -> None:
+        """Switch it on; it takes no command yet."""
+        assert self._process is None, "it runs already"
+        for name in ("agent.sock", "monitor.sock"):
+            (self.folder / name).unlink(missing_ok=True)
+        how = accelerator(self.image.kernel)
+        drive = drive or f"file={self.disk},format=qcow2,cache=unsafe"
+        argv = [
+            *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"),
+            *("-accel", f"{how},thread=multi" if how == "tcg" else how, "-cpu", "max", "-smp", "2", "-m", MEMORY),
+            *("-rtc", f"base={clock}", "-no-reboot"),
+            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
+            "-append",
+            f"root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=-1 {kernel_words}".strip(),
+            *("-serial", f"file:{self.folder / 'console.log'}"),
+            *("-drive", f"{drive},if=virtio"),
+            *("-drive", f"file={self.folder / 'files.tar'},format=raw,if=virtio,read-only=on"),
+            *("-netdev", f"tap,id=lan,ifname={PORT},script=no,downscript=no"),
+            *("-device", "virtio-net-pci,netdev=lan,mac=b8:27:eb:00:00:01", "-device", "virtio-rng-pci"),
+            *("-device", "virtio-serial", "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+            *("-chardev", f"socket,id=agent,path={self.folder / 'agent.sock'},server=on,wait=off"),
+            *("-qmp", f"unix:{self.folder / 'monitor.sock'},server=on,wait=off"),
+        ]
+        with (self.folder / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.network.inside(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.booted_at = time.monotonic()
+        until = time.monotonic() + 20
+        while not (self.folder / "monitor.sock").exists():
+            self._check_running()
+            assert time.monotonic() < until, "QEMU has opened no monitor within 20 s"
+            time.sleep(0.02)
+        self._agent = GuestAgent(self.folder / "agent.sock", patience=BOOT)
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """Give the guest agent a command of its own."""
+        assert self._agent is not None, "it is off"
+        try:
+            return self._agent.ask(command, **arguments)
+        except GuestAgentError as error:
+            raise GuestAgentError(f"{error}\n{self.console()[-2000:]}") from error
+
+    def run(self, *argv: str, text: str | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as root."""
+        assert self._agent is not None, "it is off"
+        return self._agent.run(argv, text=text, environment=ENVIRONMENT, timeout=timeout)
+
+    def shell(self, script: str, *, timeout: float = 120) -> str:
+        """Run a shell's script in it as root, which has to succeed, and return what it printed."""
+        done = self.run("bash", "-euo", "pipefail", "-c", script, timeout=timeout)
+        assert done.returncode == 0, f"{script}\n{done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def console(self) -> str:
+        """Return what it wrote on its serial console since it was switched on."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / "console.log").read_text(errors="replace")
+        return ""
+
+    def pull_cable(self) -> None:
+        """Pull the network's cable."""
+        self._monitor("set_link", name="lan", up=False)
+
+    def plug_cable(self) -> None:
+        """Put the network's cable back."""
+        self._monitor("set_link", name="lan", up=True)
+
+    def cut_power(self) -> None:
+        """Take its power away: nothing of it runs a moment later."""
+        if self._process is not None:
+            self._process.kill()
+            self._off()
+
+    def shut_down(self) -> None:
+        """Shut it down as `poweroff` does."""
+        assert self._process is not None, "it is off"
+        with contextlib.suppress(GuestAgentError):
+            self.ask("guest-shutdown")
+        self._process.wait(120)
+        self._off()
+
+    def save(self, target: Path) -> None:
+        """Keep its disk, while it is off, for other machines to begin with."""
+        assert self._process is None, "it runs"
+        shutil.copy(self.disk, target)
+
+    def close(self) -> None:
+        """Take its power and all its files away."""
+        self.cut_power()
+        shutil.rmtree(self.folder)
+
+    def _off(self) -> None:
+        assert self._process is not None
+        self._process.wait(20)
+        self._process = None
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+
+    def _check_running(self) -> None:
+        assert self._process is not None
+        code = self._process.poll()
+        log = (self.folder / "qemu.log").read_text(errors="replace")
+        assert code is None, f"QEMU ended ({code}): {log[-2000:]}"
+
+    def _monitor(self, command: str, **arguments: Any) -> None:
+        """Give QEMU a command (QEMU manual, "QEMU QMP Reference")."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.folder / "monitor.sock"))
+            with connection.makefile("rw") as stream:
+                for question in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    stream.write(json.dumps(question) + "\n")
+                    stream.flush()
+                    while not {"return", "error"} & (answer := json.loads(stream.readline())).keys():
+                        pass
+                    assert "return" in answer, answer
+
+    @staticmethod
+    def _qemu_img(*words: str) -> None:
+        subprocess.run(["qemu-img", *words], check=True, capture_output=True)
+
+
+def words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return all that a command said, for an assertion's message."""
+    return f"{' '.join(map(str, done.args))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+
