@@ -32,6 +32,7 @@ class GuestAgent:
         self._patience = patience
         self._socket: socket.socket | None = None
         self._buffer = b""
+        self._number = time.monotonic_ns()
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,51 +92,47 @@ class GuestAgent:
         return subprocess.CompletedProcess(list(argv), code, out, err)
 
     def _connect(self) -> socket.socket:
-        """Connect, and throw away what an earlier connection left (QEMU's reference, guest-sync-delimited)."""
+        """Connect, and wait until the agent answers: a machine that boots has none for a while."""
         if self._socket is not None:
             return self._socket
         until = time.monotonic() + self._patience
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(self._path))
         self._buffer = b""
-        number = 0
         while time.monotonic() < until:
-            number += 1
-            connection.settimeout(3)
             try:
+                # The byte that no JSON has makes the agent forget half a question (guest-sync-delimited).
                 connection.sendall(b"\xff")
-                question = {"execute": "guest-sync-delimited", "arguments": {"id": number}}
-                if self._exchange(connection, question, 3, after=b"\xff") == number:
-                    self._socket = connection
-                    return connection
-            except (TimeoutError, ValueError, GuestAgentError):
+                self._exchange(connection, {"execute": "guest-ping"}, 3)
+            except (TimeoutError, GuestAgentError):
                 continue
             except OSError as error:
                 connection.close()
                 raise GuestAgentError(f"{self._path}: the machine is gone: {error}") from error
+            self._socket = connection
+            return connection
         connection.close()
         raise GuestAgentError(f"{self._path}: the guest agent has not answered within {self._patience:g} s")
 
-    def _exchange(
-        self, connection: socket.socket, question: dict[str, Any], timeout: float, *, after: bytes = b""
-    ) -> Any:
-        connection.sendall(json.dumps(question).encode() + b"\n")
+    def _exchange(self, connection: socket.socket, question: dict[str, Any], timeout: float) -> Any:
+        """Put a question, and pass over answers to earlier ones that were given up."""
+        self._number += 1
+        number = self._number
+        connection.settimeout(timeout)
+        connection.sendall(json.dumps({**question, "id": number}).encode() + b"\n")
         until = time.monotonic() + timeout
         while True:
             line, found, rest = self._buffer.partition(b"\n")
-            if found and (not after or after in line):
+            if found:
                 self._buffer = rest
-                answer = json.loads(line.rpartition(b"\xff")[2])
+                answer = json.loads(line)
+                if answer.get("id") != number:
+                    continue
                 if "error" in answer:
                     raise GuestAgentError(f"{question['execute']}: {answer['error'].get('desc', answer['error'])}")
                 return answer["return"]
-            if found:
-                self._buffer = rest
-                continue
             connection.settimeout(max(0.01, until - time.monotonic()))
             received = connection.recv(65536)
             if not received:
                 raise ConnectionError("closed")
             self._buffer += received
-            if time.monotonic() > until:
-                raise TimeoutError("no answer")

@@ -55,7 +55,9 @@ _HOOKS = (
         "--customize-hook",
         f'mkdir -p "$1{_APT_ARCHIVES}/partial"'
         f" && echo 'Dir::Cache::Archives \"{_APT_ARCHIVES}\";' >\"$1/etc/apt/apt.conf.d/90archives\""
-        f' && chroot "$1" apt-get install --quiet --quiet --yes --download-only {" ".join(_ON_DEMAND)}',
+        ' && env -u APT_CONFIG chroot "$1" apt-get -o APT::Install-Recommends=true --quiet --quiet --yes --download-only'
+        f" install {' '.join(_ON_DEMAND)}"
+        ' && rm -f "$1"/var/cache/apt/archives/*.deb',
     ),
     ("--customize-hook", 'chroot "$1" dpkg-query --show >"$1/packages.txt"'),
     # Last, since apt needs it. The name service of a device without resolved is NetworkManager's file.
@@ -65,7 +67,7 @@ _OPTIONS = (
     *("--mode=root", "--variant=apt", "--quiet", f"--include={','.join(_PACKAGES)}"),
     *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"),
     *("--dpkgopt=path-exclude=/usr/share/locale/*", '--aptopt=Acquire::Languages "none"'),
-    *("--skip=cleanup/apt/lists",),
+    *("--skip=cleanup/apt/lists,cleanup/apt/cache",),
     *(word for hook in _HOOKS for word in hook),
 )
 
