@@ -9,9 +9,12 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 UNIT := $(PYTEST) --numprocesses=auto tests/unit examples
 ENGINE := $(PYTEST) --numprocesses=4 tests/engine
 PATHS := $(PYTEST) --numprocesses=6 tests/path
+# One worker: its tests share a machine, which is as slow as the processor is busy.
+DEVICE := $(BIN)/python -m pytest --durations=0 tests/device
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path reference requirements clean
+.PHONY: help bench deb demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path \
+  test-device reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,7 +37,7 @@ $(STAMP): requirements/development.txt components/pyproject.toml device_agent/py
 system: ## install the system packages that the lab needs (needs root; says what is missing otherwise)
 	tools/install-system-packages
 
-system-tests: ## install what only the tests run as well: a browser
+system-tests: ## install what only the tests run as well: a browser, virtual machines
 	tools/install-system-packages tests
 
 lint: setup ## check format, lint and types
@@ -61,6 +64,12 @@ test-engine: setup ## run the tier that needs the Pulumi engine
 test-path: setup system-tests ## run the tier that needs network namespaces
 	$(PATHS)
 
+test-device: setup system-tests ## run the tier on real Debian 13 and 12 in virtual machines, the slow tests too (needs root)
+	$(DEVICE)
+
+deb: setup ## build the agent's Debian package in build/ (ARCHITECTURE=arm64; amd64 or arm64, this machine's by default)
+	packaging/build-deb $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) build
+
 bench: setup system ## measure the program, the lab and the agent beside their peers (an hour or more; BENCH="messages")
 	$(BIN)/python -m bench $(BENCH)
 
@@ -74,4 +83,4 @@ requirements: setup ## compile the pinned requirements anew
 	tools/compile-requirements
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -86,9 +86,7 @@ class GuestAgent:
             time.sleep(pause)
             pause = min(pause * 1.5, _POLL[1])
         code = state.get("exitcode", -state.get("signal", 0))
-        out, err = (
-            base64.b64decode(state.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data")
-        )
+        out, err = (base64.b64decode(state.get(key, "")).decode(errors="replace") for key in ("out-data", "err-data"))
         return subprocess.CompletedProcess(list(argv), code, out, err)
 
     def _connect(self) -> socket.socket:

@@ -111,5 +111,7 @@ class HomeNetwork:
 
     def _batch(self, *lines: str) -> None:
         text = "\n".join([*lines, ""])
-        done = subprocess.run(self.inside(["ip", "-batch", "-"]), input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            self.inside(["ip", "-batch", "-"]), input=text, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr

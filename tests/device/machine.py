@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "HOME": "/root",
     "USER": "root",
     "LANG": "C.UTF-8",
+    "DEBIAN_FRONTEND": "noninteractive",
 }
 
 
@@ -218,6 +219,3 @@ class Machine:
 def words_of(done: subprocess.CompletedProcess[str]) -> str:
     """Return all that a command said, for an assertion's message."""
     return f"{' '.join(map(str, done.args))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-
-
-
