@@ -114,15 +114,17 @@ down-pre
 up-restart
 """
 _RECONNECT = """
-# 5 s of silence start a reconnect (the endpoint pings every second). It pushes 20 s, which would win: not taken.
-pull-filter ignore ping-restart
-ping-restart 5
+# The endpoint pushes `ping-restart 20`: so many seconds of silence start a reconnect. Less would never let a slow
+# device up: the resolver's script above blocks OpenVPN for seconds, which would count as silence.
 # An endpoint that does not answer within 5 s is tried anew, and under another address (the default is 120 s).
 server-poll-timeout 5
 # A handshake that was begun has 15 s (the default is 60 s).
 hand-window 15
 # Pauses of 1 s at first, 8 s at most (the default grows to 300 s).
 connect-retry 1 8
+# TCP inside the tunnel is held to packets that a line of 1,280 bytes carries whole (IPv6's minimum): many lines drop
+# larger ones without a word.
+mssfix 1232
 """
 
 

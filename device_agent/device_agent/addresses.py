@@ -1,4 +1,4 @@
-"""The address guard: the agent talks to addresses inside the VPC and to nothing else.
+"""The address check: the agent talks to addresses inside the VPC, through the tunnel, and to nothing else.
 
 AWS IoT's endpoint has the same name inside and outside the VPC. Without the tunnel, or with another resolver, that name
 leads to a public address, and a connection would leave the private path. So every answer is checked before a client is
@@ -7,15 +7,13 @@ built, and the peer of the connection itself afterwards, since the SDK resolves 
 
 from __future__ import annotations
 
-import sys
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
-from pathlib import Path
 
 from device_agent._exceptions import AddressError
 from device_agent.installation import Installation
+from device_agent.routes import describe_conflict, overlapping
 from device_agent.system import System
-
-_ESTABLISHED = "01"
+from device_agent.tcp import list_connections
 
 
 def outside(addresses: list[str], network: IPv4Network) -> list[str]:
@@ -33,17 +31,17 @@ def outside(addresses: list[str], network: IPv4Network) -> list[str]:
 
 
 def resolve_inside(system: System, installation: Installation) -> list[str]:
-    """Resolve the endpoint and refuse unless every single answer is inside the VPC.
+    """Resolve the endpoint and refuse unless every single answer is inside the VPC and reached through the tunnel.
 
     Args:
-        system: The machine whose resolver is asked.
+        system: The machine whose resolver and routes are asked.
         installation: The endpoint and the VPC's CIDR block.
 
     Returns:
         The addresses, at least one.
 
     Raises:
-        AddressError: The name does not resolve, or an answer is outside the VPC.
+        AddressError: The name does not resolve, an answer is outside the VPC, or its route is another network's.
     """
     try:
         addresses = system.resolve(installation.endpoint)
@@ -52,76 +50,46 @@ def resolve_inside(system: System, installation: Installation) -> list[str]:
             f"{installation.endpoint} cannot be resolved ({error.strerror or error}); is the tunnel up?"
             " `device-agent doctor` tells"
         ) from error
-    strangers = outside(addresses, installation.vpc_cidr)
-    if strangers or not addresses:
+    foreign = outside(addresses, installation.vpc_cidr)
+    if foreign or not addresses:
         raise AddressError(
-            f"{installation.endpoint} resolves to {', '.join(strangers) or 'nothing'}, outside the VPC's"
+            f"{installation.endpoint} resolves to {', '.join(foreign) or 'nothing'}, outside the VPC's"
             f" {installation.vpc_cidr}; nothing was sent; is the tunnel up? `device-agent doctor` tells"
         )
+    for address in addresses:
+        route = system.find_route(IPv4Address(_unmapped(address)))
+        if route is None or not route.tunnel:
+            conflicts = overlapping(system.list_routes(), installation.vpc_cidr)
+            why = describe_conflict(conflicts[0], installation.vpc_cidr) if conflicts else "is the tunnel up?"
+            raise AddressError(
+                f"{address} is reached through {route.interface if route else 'nothing'}, not through the tunnel;"
+                f" nothing was sent; {why}; `device-agent doctor` tells"
+            )
     return addresses
 
 
 def refuse_foreign_peers(installation: Installation, port: int) -> list[str]:
-    """Refuse if this process has a connection to the MQTT port of an address outside the VPC.
+    """Give the peers of this process's connections to the MQTT port, and refuse if there is none or one is foreign.
 
     Args:
         installation: The VPC's CIDR block.
         port: The MQTT port.
 
     Returns:
-        The peers, all inside the VPC.
+        The peers, at least one, all inside the VPC.
 
     Raises:
-        AddressError: A peer is outside.
+        AddressError: A peer is outside, or none can be seen.
     """
-    found = peers(port)
-    strangers = outside(found, installation.vpc_cidr)
-    if strangers:
+    found = list(dict.fromkeys(connection.peer for connection in list_connections(port)))
+    foreign = outside(found, installation.vpc_cidr)
+    if foreign or not found:
         raise AddressError(
-            f"the connection to {installation.endpoint} went to {', '.join(strangers)}, outside the VPC's"
-            f" {installation.vpc_cidr}, and was dropped; is the tunnel up? `device-agent doctor` tells"
+            f"the connection to {installation.endpoint} went to {', '.join(foreign) or 'a peer that cannot be seen'},"
+            f" outside the VPC's {installation.vpc_cidr}, and was dropped; is the tunnel up?"
+            " `device-agent doctor` tells"
         )
     return found
-
-
-def peers(port: int, *, proc: Path = Path("/proc/self")) -> list[str]:
-    """List the remote addresses of this process's established TCP connections to a port.
-
-    The SDK offers no such call, so the kernel is asked: proc(5), `/proc/PID/net/tcp` by the inode of each open socket.
-
-    Args:
-        port: The remote port.
-        proc: The process's folder.
-
-    Returns:
-        The addresses, each once.
-    """
-    inodes = set()
-    for entry in (proc / "fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[len("socket:[") : -1])
-    found: dict[str, None] = {}
-    for table in ("net/tcp", "net/tcp6"):
-        try:
-            lines = (proc / table).read_text("ascii").splitlines()[1:]
-        except OSError:
-            continue  # A kernel without IPv6 has no such table.
-        for line in lines:
-            fields = line.split()
-            address, _, remote_port = fields[2].partition(":")
-            if fields[3] == _ESTABLISHED and int(remote_port, 16) == port and fields[9] in inodes:
-                found[str(_unmapped(_from_kernel(address)))] = None
-    return list(found)
-
-
-def _from_kernel(text: str) -> str:
-    """Decode proc(5)'s hexadecimal address: 32-bit words, each in the machine's byte order."""
-    words = [int(text[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(text), 8)]
-    return str(ip_address(b"".join(words)))
 
 
 def _unmapped(address: str) -> IPv4Address | IPv6Address:

@@ -1,4 +1,4 @@
-"""One DNS question to one server, past the system's resolver: to see where a wrong answer comes from."""
+"""DNS packets (RFC 1035, section 4), and one question to one server, past the system's resolver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ PORT = 53
 _TYPES = {"A": 1, "AAAA": 28}
 _IN = 1
 _RECURSE = 0x0100
-_RESPONSE = 0x8000
 _NAME_ERROR = 3
 
 
@@ -46,9 +45,7 @@ def query(
         DnsSilentError: No answer.
         DnsError: A failure such as SERVFAIL or REFUSED, or no way to the server.
     """
-    identifier = secrets.randbits(16)
-    question = _question(name, kind)
-    packet = struct.pack(">HHHHHH", identifier, _RECURSE, 1, 0, 0, 0) + question
+    packet = write_query(name, kind)
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as connection:
         connection.settimeout(timeout)
@@ -59,7 +56,7 @@ def query(
             for _attempt in range(2):
                 connection.send(packet)
                 try:
-                    return parse_answer(connection.recv(4096), identifier, question, kind)
+                    return read_answer(connection.recv(4096), packet, kind)
                 except TimeoutError:
                     continue
         except OSError as error:
@@ -67,25 +64,43 @@ def query(
     raise DnsSilentError(f"{server} does not answer")
 
 
-def parse_answer(data: bytes, identifier: int, question: bytes, kind: str) -> list[str]:
-    """Read a server's answer.
+def write_query(name: str, kind: str = "A") -> bytes:
+    """Write a query: one question, recursion desired, a random number.
+
+    Raises:
+        DnsError: It is not a host name.
+    """
+    labels = [label.encode("ascii") for label in name.rstrip(".").split(".")]
+    if not all(0 < len(label) < 64 for label in labels):
+        raise DnsError(f"{name} is not a host name")
+    question = b"".join(bytes([len(label)]) + label for label in labels) + struct.pack(">xHH", _TYPES[kind], _IN)
+    return struct.pack(">HHHHHH", secrets.randbits(16), _RECURSE, 1, 0, 0, 0) + question
+
+
+def is_answer(data: bytes, query: bytes) -> bool:
+    """Tell whether a packet answers a query, with whatever result."""
+    return len(data) >= 12 and data[:2] == query[:2] and bool(data[2] & 0x80)
+
+
+def read_answer(data: bytes, query: bytes, kind: str = "A") -> list[str]:
+    """Read the addresses of an answer.
 
     Args:
         data: The packet.
-        identifier: The question's number.
-        question: The question's bytes, which the answer has to repeat.
+        query: The query's, whose question the answer has to repeat.
         kind: `A` or `AAAA`.
 
     Returns:
-        The addresses.
+        The addresses; none if the name does not exist or has none of this kind.
 
     Raises:
-        DnsError: It is not an answer to the question, or reports a failure.
+        DnsError: It is not an answer to the query, is malformed, or reports a failure.
     """
+    question = query[12:]
     try:
-        number, flags, _questions, answers, _authorities, _more = struct.unpack_from(">HHHHHH", data)
+        _number, flags, _questions, answers, _authorities, _more = struct.unpack_from(">HHHHHH", data)
         position = 12 + len(question)
-        if number != identifier or not flags & _RESPONSE or data[12:position].lower() != question.lower():
+        if not is_answer(data, query) or data[12:position].lower() != question.lower():
             raise DnsError("the answer is not to the question")
         if flags & 0xF not in (0, _NAME_ERROR):
             raise DnsError(f"the server answers with error {flags & 0xF}")
@@ -101,13 +116,6 @@ def parse_answer(data: bytes, identifier: int, question: bytes, kind: str) -> li
         return found
     except (struct.error, IndexError, ValueError):
         raise DnsError("the answer is malformed") from None
-
-
-def _question(name: str, kind: str) -> bytes:
-    labels = [label.encode("ascii") for label in name.rstrip(".").split(".")]
-    if not all(0 < len(label) < 64 for label in labels):
-        raise DnsError(f"{name} is not a host name")
-    return b"".join(bytes([len(label)]) + label for label in labels) + struct.pack(">xHH", _TYPES[kind], _IN)
 
 
 def _skip_name(data: bytes, position: int) -> int:

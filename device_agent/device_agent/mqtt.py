@@ -19,16 +19,17 @@ from device_agent.system import System
 
 PORT = 8883
 """MQTT with TLS (https://docs.aws.amazon.com/iot/latest/developerguide/protocols.html)."""
-KEEP_ALIVE = 30
-"""Seconds. AWS IoT shortens anything over 230 s on a VPC endpoint
-(https://docs.aws.amazon.com/iot/latest/developerguide/IoTCore-VPC.html) and raises anything under
-30 s."""
-PING_TIMEOUT = 5
+KEEP_ALIVE = 120
+"""Seconds. A PINGREQ waits behind the message that is on its way, and the SDK gives it half of this: the longest
+message (128 KiB) takes 40 s on a line of 32 kbit/s. The agent itself notices a dead path within seconds. AWS IoT
+shortens anything over 230 s on a VPC endpoint (https://docs.aws.amazon.com/iot/latest/developerguide/IoTCore-VPC.html)
+and raises anything under 30 s."""
+PING_TIMEOUT = 60
 """Seconds to wait for an answer to a ping before the path counts as dead."""
 CONNECT_TIMEOUT = 10
 """Seconds for TCP and for CONNACK, each."""
 ACK_TIMEOUT = 10
-"""Seconds to wait for PUBACK or SUBACK."""
+"""Seconds to wait for PUBACK or SUBACK once the line has carried what was asked."""
 
 
 def client_bootstrap() -> io.ClientBootstrap:
@@ -80,6 +81,7 @@ def build_client(
     min_reconnect_delay: float = 1,
     max_reconnect_delay: float = 10,
     receive_maximum: int | None = None,
+    ack_timeout: int = ACK_TIMEOUT,
     on_publish_received: Callable[[mqtt5.PublishReceivedData], None] | None = None,
     on_attempting_connect: Callable[[mqtt5.LifecycleAttemptingConnectData], None] | None = None,
     on_connection_success: Callable[[mqtt5.LifecycleConnectSuccessData], None] | None = None,
@@ -101,6 +103,7 @@ def build_client(
         min_reconnect_delay: Seconds before the client's own first reconnect; full jitter applies.
         max_reconnect_delay: Its longest delay, in seconds.
         receive_maximum: How many unacknowledged messages AWS IoT may send.
+        ack_timeout: Seconds from a publish's hand-over to the kernel to PUBACK.
         on_publish_received: Called for each message received.
         on_attempting_connect: Called at each attempt.
         on_connection_success: Called with CONNACK.
@@ -140,7 +143,7 @@ def build_client(
             max_reconnect_delay_ms=int(max_reconnect_delay * 1000),
             ping_timeout_ms=PING_TIMEOUT * 1000,
             connack_timeout_ms=CONNECT_TIMEOUT * 1000,
-            ack_timeout_sec=ACK_TIMEOUT,
+            ack_timeout_sec=ack_timeout,
             disable_metrics=True,
             on_publish_callback_fn=on_publish_received,
             on_lifecycle_event_attempting_connect_fn=on_attempting_connect,

@@ -1,75 +1,158 @@
-"""Which interface an address is reached through: without the tunnel, the VPC's addresses lead into the home network."""
+"""Which link an address is reached through, as the kernel decides it: rtnetlink(7), the one reader of routes and links.
+
+Without the tunnel, the VPC's addresses lead into the home network; and a home network whose own addresses lie in the
+VPC's block keeps them from the tunnel even while it is up.
+"""
 
 from __future__ import annotations
 
 import socket
-import sys
+import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from device_agent.system import System
+TUNNEL_KINDS = frozenset({"tun", "ovpn", "ovpn-dco"})
+"""Kinds of link (`ip -d link`) that OpenVPN makes: tun(4), and its data channel offload in the kernel since Linux 6.16
+(`ovpn`) or as Debian's module openvpn-dco-dkms (`ovpn-dco`), which has no tun_flags in sysfs."""
 
-_UP = 1
+_GET_LINK, _GET_ROUTE = 18, 26
+_ERROR, _DONE = 2, 3
+_REQUEST, _DUMP = 0x1, 0x300
+_UNICAST, _LOCAL, _MAIN = 1, 2, 254
+_DESTINATION, _INTERFACE, _METRIC, _SOURCE = 1, 4, 6, 7
+_NAME, _LINK_INFO, _KIND = 3, 18, 1
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where packets for an address go.
+    """Where packets go.
 
     Attributes:
-        interface: The interface's name.
-        tunnel: Whether it is a tun or tap device, or the loopback, which does not leave the device either.
+        network: The destinations that the route is for; of `find_route` the one that was asked for.
+        interface: The link's name.
+        kind: The link's kind, such as `tun`, `veth` or `bridge`; empty for hardware and the loopback.
+        source: The device's own address that packets carry, or None if the route names none.
+        metric: The lower is preferred among routes for the same network.
     """
 
+    network: IPv4Network
     interface: str
-    tunnel: bool
+    kind: str = ""
+    source: str | None = None
+    metric: int = 0
+
+    @property
+    def tunnel(self) -> bool:
+        """Whether it is OpenVPN's, or the loopback, which does not leave the device either."""
+        return self.kind in TUNNEL_KINDS or self.interface == "lo"
 
 
-def route_to(system: System, address: IPv4Address) -> Route | None:
-    """Look an address up in the kernel's main routing table.
-
-    Args:
-        system: The machine, whose `/proc/net/route` (proc(5)) is read.
-        address: The destination.
-
-    Returns:
-        The route with the longest prefix, then the lowest metric; None if there is none.
-    """
-    if address.is_loopback:
-        return Route("lo", tunnel=True)
+def find_route(address: IPv4Address) -> Route | None:
+    """Ask the kernel for its decision on an address, all rules and tables considered; None if there is no way."""
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
+    body += struct.pack("=HH", 8, _DESTINATION) + address.packed
     try:
-        lines = system.path("/proc/net/route").read_text("ascii").splitlines()[1:]
+        return next(filter(None, (_read_route(answer) for answer in _ask(_GET_ROUTE, body))), None)
     except OSError:
         return None
-    best: tuple[int, int, str] | None = None
-    for line in lines:
-        interface, destination, _gateway, flags, _count, _use, metric, mask = line.split()[:8]
-        network = IPv4Network((_from_kernel(destination), str(IPv4Address(_from_kernel(mask)))))
-        if int(flags, 16) & _UP and address in network:
-            candidate = (network.prefixlen, -int(metric), interface)
-            best = max(best, candidate) if best else candidate
-    if best is None:
-        return None
-    return Route(best[2], system.path(f"/sys/class/net/{best[2]}/tun_flags").exists())
 
 
-def local_address(destination: IPv4Address) -> str | None:
-    """Ask the kernel which of the device's addresses it would send from; nothing is sent.
+def list_routes() -> list[Route]:
+    """List the main table's unicast routes; none if the kernel does not tell."""
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    try:
+        return [
+            route
+            for answer in _ask(_GET_ROUTE, body, _DUMP)
+            if answer[4] == _MAIN and answer[7] == _UNICAST and (route := _read_route(answer))
+        ]
+    except OSError:
+        return []
+
+
+def overlapping(routes: Iterable[Route], network: IPv4Network) -> list[Route]:
+    """Pick the routes of other networks that share addresses with a network, which is thereby out of a tunnel's reach.
 
     Args:
-        destination: Where to.
+        routes: The device's routes.
+        network: The VPC's CIDR block.
 
     Returns:
-        The address, or None if there is no route.
+        Those that neither lead through a tunnel nor are for everything, the most specific first.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((str(destination), 53))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
+    found = [
+        route for route in routes if not route.tunnel and route.network.prefixlen and route.network.overlaps(network)
+    ]
+    return sorted(found, key=lambda route: -route.network.prefixlen)
 
 
-def _from_kernel(text: str) -> int:
-    """Decode a 32-bit address that the kernel prints in the machine's byte order."""
-    return int.from_bytes(int(text, 16).to_bytes(4, sys.byteorder), "big")
+def describe_conflict(route: Route, network: IPv4Network) -> str:
+    """Say what `overlapping` means: the finding of install, daemon and doctor."""
+    return f"a route of another network covers the VPC: {route.network} through {route.interface} lies in {network}"
+
+
+def _read_route(answer: bytes) -> Route | None:
+    prefix, kind = answer[1], answer[7]
+    found = dict(_attributes(answer[12:]))
+    if kind not in (_UNICAST, _LOCAL) or _INTERFACE not in found:
+        return None
+    index = struct.unpack("=I", found[_INTERFACE])[0]
+    name, link_kind = _read_link(index)
+    return Route(
+        network=IPv4Network((found.get(_DESTINATION, bytes(4)), prefix)),
+        interface=name,
+        kind=link_kind,
+        source=str(IPv4Address(found[_SOURCE])) if _SOURCE in found else None,
+        metric=struct.unpack("=I", found[_METRIC])[0] if _METRIC in found else 0,
+    )
+
+
+def _read_link(index: int) -> tuple[str, str]:
+    """Give a link's name and kind."""
+    body = struct.pack("=BBHiII", socket.AF_UNSPEC, 0, 0, index, 0, 0)
+    return next(parse_link(answer) for answer in _ask(_GET_LINK, body))
+
+
+def parse_link(answer: bytes) -> tuple[str, str]:
+    """Read RTM_NEWLINK's body: the link's name, and its kind if it has one."""
+    found = dict(_attributes(answer[16:]))
+    info = dict(_attributes(found.get(_LINK_INFO, b"")))
+    return _text(found[_NAME]), _text(info.get(_KIND, b""))
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("ascii", "replace")
+
+
+def _ask(request: int, body: bytes, flags: int = 0) -> Iterator[bytes]:
+    """Send one request and give the bodies of what answers it.
+
+    Raises:
+        OSError: The kernel refuses, for instance since the network is unreachable.
+    """
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.settimeout(2)
+        kernel.send(struct.pack("=IHHII", 16 + len(body), request, _REQUEST | flags, 1, 0) + body)
+        while True:
+            data = kernel.recv(1 << 18)
+            while data:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == _DONE:
+                    return
+                if kind == _ERROR:
+                    code = -struct.unpack_from("=i", data, 16)[0]
+                    raise OSError(code, "rtnetlink")
+                yield data[16:length]
+                data = data[(length + 3) & ~3 :]
+            if not flags & _DUMP:
+                return
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[4:length]
+        data = data[(length + 3) & ~3 :]

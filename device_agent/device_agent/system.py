@@ -14,7 +14,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
+
+from device_agent import routes
+from device_agent.routes import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,14 @@ class System:
         """
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return list(dict.fromkeys(str(address[0]) for _family, _type, _proto, _name, address in answers))
+
+    def find_route(self, address: IPv4Address) -> Route | None:
+        """Ask the kernel how an address is reached; None if it is not."""
+        return routes.find_route(address)
+
+    def list_routes(self) -> list[Route]:
+        """List the kernel's main routing table."""
+        return routes.list_routes()
 
     def user_id(self) -> int:
         """Give the effective user's number; 0 is root."""

@@ -11,10 +11,11 @@ from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.daemon.certificate_watch import CertificateWatch
-from device_agent.daemon.connection import LATE, Connection
+from device_agent.daemon.connection import Connection
 from device_agent.daemon.delivery import Delivery, DeliveryOptions
 from device_agent.daemon.local_socket import Answer, Client, LocalSocket, read_payload, write_payload
 from device_agent.daemon.loop import Loop
+from device_agent.daemon.management import Management
 from device_agent.daemon.notify import Notifier
 from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
 from device_agent.daemon.queue import Queue
@@ -22,7 +23,6 @@ from device_agent.daemon.tunnel import Tunnel
 from device_agent.installation import QUEUE_FILE, SOCKET_FILE, Installation
 from device_agent.messages import Draft, Limits, QueueFullError, check_draft, complete_topic
 from device_agent.mqtt import PORT
-from device_agent.routes import local_address
 from device_agent.system import System
 
 FLUSH = 5.0
@@ -30,8 +30,13 @@ GOODBYE = 3.0
 """Seconds, when told to end, for what is in flight and for the goodbye; systemd waits 30."""
 TELL_EVERY = 5.0
 """Seconds between the lines that `systemctl status` shows."""
-DESPERATE_AFTER = 3
+LATE = 2.0
+"""Seconds without PUBACK after which the path is looked at."""
+RESTART_AFTER_FAILURES = 3
 """Failed attempts in a row after which the tunnel is restarted though nothing proves it dead."""
+DNS_WRONG_AFTER = 2
+"""Attempts in a row for which the system's resolver led elsewhere, though the VPC's own answers rightly, after which
+the tunnel is restarted: OpenVPN's script then sets the resolver anew."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +87,8 @@ class Daemon:
         except BaseException:
             self._queue.close()
             raise
-        self._tunnel = Tunnel(system, self.loop)
+        self._management = Management(system, self.loop)
+        self._tunnel = Tunnel(system, self.loop, self._management)
         self._monitor = PathMonitor(
             system,
             self.loop,
@@ -90,15 +96,9 @@ class Daemon:
             options.monitor,
             on_alive=self._path_is_alive,
             on_dead=self._path_is_dead,
-            on_doubt=self._ping,
+            on_doubt=self._doubt,
         )
-        self._delivery = Delivery(
-            system,
-            self.loop,
-            self._queue,
-            options.delivery,
-            on_unanswered=self._unanswered,
-        )
+        self._delivery = Delivery(system, self.loop, self._queue, options.delivery)
         self._connection = Connection(
             system,
             self.loop,
@@ -129,6 +129,7 @@ class Daemon:
         finally:
             self._socket.close()
             self._monitor.close()
+            self._management.close()
             self._queue.close()
             self.loop.close()
             self._notifier.close()
@@ -142,21 +143,38 @@ class Daemon:
 
     def _path_is_dead(self, reason: str) -> None:
         self._connection.path_is_dead(reason)
-        if not self._stopping:
-            self._tunnel.path_is_dead(reason, interface=self._monitor.interface)
+        self._help_tunnel(reason)
 
-    def _ping(self) -> None:
+    def _help_tunnel(self, reason: str) -> None:
+        # No restart moves a route of another network.
+        if not self._stopping and not self._monitor.conflict:
+            self._tunnel.path_is_dead(
+                reason, interface=self._monitor.interface, public_name=self._installation.endpoint
+            )
+
+    def _doubt(self) -> None:
+        self._management.count_bytes(wanted=True)
         self._connection.ping()
 
-    def _unanswered(self, reason: str) -> None:
-        self._connection.unanswered(reason)
-
     def _second(self) -> None:
+        self._management.look()
+        self._connection.look()
         if self._delivery.oldest() > LATE:
             self._monitor.suspect()
-            self._ping()
-        if self._monitor.alive is None and self._connection.failures >= DESPERATE_AFTER and not self._stopping:
-            self._tunnel.path_is_dead("no connection, and nothing proves the path", interface=self._monitor.interface)
+            self._connection.ping()
+        if self._monitor.alive is None and self._connection.failures >= RESTART_AFTER_FAILURES:
+            self._help_tunnel("no connection, and nothing proves the path")
+        if self._connection.wrong_addresses == 0:
+            self._tunnel.dns_is_right()
+        elif (
+            self._connection.wrong_addresses >= DNS_WRONG_AFTER
+            and self._monitor.alive
+            and self._monitor.resolves
+            and not self._stopping
+        ):
+            self._tunnel.dns_is_wrong(
+                f"{self._installation.dns_server} answers rightly, but the system's resolver does not"
+            )
         self.loop.call_later(1.0, self._second)
 
     def _tell(self) -> None:
@@ -261,7 +279,8 @@ class Daemon:
                 "reason": self._monitor.reason,
                 "since": _iso(self._monitor.since),
                 "interface": self._monitor.interface,
-                "address": local_address(installation.dns_server) if self._monitor.interface else None,
+                "address": self._address(),
+                "state": self._management.state,
                 "restarts": self._tunnel.restarts,
                 "error": self._tunnel.error,
             },
@@ -293,6 +312,10 @@ class Daemon:
             },
             "certificates": [asdict(certificate) for certificate in self._certificates.found],
         }
+
+    def _address(self) -> str | None:
+        route = self._system.find_route(self._installation.dns_server) if self._monitor.interface else None
+        return route.source if route else None
 
     def _line(self) -> str:
         totals = self._queue.totals()

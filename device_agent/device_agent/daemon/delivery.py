@@ -11,7 +11,11 @@ What ends badly is told apart:
   order.
 - *poison*: some services answer a publish that they do not like by hanging up, and would do so for ever. After a
   hang-up with messages in flight these are sent one at a time, each on a connection that has answered something before.
-  One that is alone in flight when the service hangs up again is suspected, and treated as refused.
+  One that is alone in flight when the service hangs up again, and nothing else that the agent has asked for is without
+  an answer, is suspected, and treated as refused.
+
+How much is in flight follows the line: as many bytes as it has lately carried within `QUEUED_FOR` seconds. More would
+only wait in the queues on the way, and everything after it, answers and pings, would be late.
 """
 
 from __future__ import annotations
@@ -36,8 +40,14 @@ QUOTA = 95.0
 connection (https://docs.aws.amazon.com/general/latest/gr/iot-core.html)."""
 QUOTA_PAUSE = 1.0
 """Seconds without sending after such a refusal: the quota counts by the second."""
-MAX_IN_FLIGHT_SIZE = 4 * 1024 * 1024
-"""Bytes in flight beyond which no further message is sent: they are all in memory."""
+QUEUED_FOR = 2.0
+"""Seconds that what is in flight may take on the line, at the rate at which PUBACKs come."""
+LEAST_IN_FLIGHT = 16 * 1024
+MOST_IN_FLIGHT = 4 * 1024 * 1024
+"""Bytes in flight: allowed on any line, since its rate is not known at first; and the most, since all are in memory.
+One message is always allowed, whatever its size."""
+PACKET_OVERHEAD = 256
+"""Bytes that a message's properties, MQTT, TLS and the tunnel add, roughly."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,15 +72,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nobody knows whether AWS IoT has the message.
+    """Nobody knows whether AWS IoT has the message: the connection has ended, or is about to.
 
     Attributes:
         reason: Why, in one line.
-        connected: Whether it was lost though the connection stood.
     """
 
     reason: str
-    connected: bool
 
 
 Outcome = Accepted | Refused | Lost
@@ -100,6 +108,47 @@ class DeliveryOptions:
     max_waiting: int = 1000
 
 
+class LineRate:
+    """The bytes a second that a line carries, measured by PUBACKs.
+
+    As BBR does by ACKs (draft-ietf-ccwg-bbr, section 4.1): a sample is what was acknowledged between a message's
+    departure and its PUBACK, over that time: messages that wait behind each other do not make the line look slow, and a
+    pause in publishing does not count.
+    """
+
+    def __init__(self) -> None:
+        self._delivered = 0
+        self._at = 0.0
+        self.per_second = 0.0
+
+    def sent(self, now: float, *, idle: bool) -> tuple[int, float]:
+        """Give what `acknowledged` needs of a message that departs; `idle` if nothing is in flight."""
+        if idle:
+            self._at = now
+        return self._delivered, self._at
+
+    def acknowledged(self, mark: tuple[int, float], size: int, now: float) -> None:
+        """Take note of a PUBACK for a message of `size` bytes."""
+        self._delivered += size
+        self._at = now
+        delivered, at = mark
+        sample = (self._delivered - delivered) / max(now - at, 1e-3)
+        self.per_second += (sample - self.per_second) / (8 if self.per_second else 1)
+
+    @property
+    def in_flight_quota(self) -> float:
+        """The bytes that may be in flight."""
+        return min(max(self.per_second * QUEUED_FOR, LEAST_IN_FLIGHT), MOST_IN_FLIGHT)
+
+
+@dataclass(slots=True)
+class _Departed:
+    message: Message
+    at: float
+    mark: tuple[int, float]
+    size: int
+
+
 class Delivery:
     """Empties the queue through whatever connection there is. All calls on the loop's thread."""
 
@@ -109,28 +158,18 @@ class Delivery:
         loop: Loop,
         queue: Queue,
         options: DeliveryOptions | None = None,
-        *,
-        on_unanswered: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Begin without a connection.
-
-        Args:
-            system: The clock.
-            loop: The loop.
-            queue: The queue.
-            options: How to send.
-            on_unanswered: Called if a standing connection gives no PUBACK in time: it should be dropped.
-        """
+        """Begin without a connection."""
         self._system = system
         self._loop = loop
         self._queue = queue
         self._options = options or DeliveryOptions()
-        self._on_unanswered = on_unanswered
         self._send: Send | None = None
         self._connection = 0
         self._window = 0
         self._proven = False
-        self._in_flight: dict[int, tuple[Message, float]] = {}
+        self._rate = LineRate()
+        self._in_flight: dict[int, _Departed] = {}
         self._in_flight_size = 0
         self._buffer: deque[Message] = deque()
         self._cursor = 0
@@ -154,7 +193,7 @@ class Delivery:
         """Give the seconds that the oldest message in flight has waited for PUBACK; 0 if none is."""
         if not self._in_flight:
             return 0.0
-        return self._system.monotonic() - next(iter(self._in_flight.values()))[1]
+        return self._system.monotonic() - next(iter(self._in_flight.values())).at
 
     def connected(self, send: Send, receive_maximum: int) -> None:
         """Begin to send over a new connection.
@@ -169,6 +208,8 @@ class Delivery:
         self._proven = False
         self._paced = False
         self._not_before = -float("inf")
+        # The next line may be another: a wireless network, a modem.
+        self._rate = LineRate()
         self._restart()
         self.pump()
 
@@ -177,19 +218,20 @@ class Delivery:
         self._proven = True
         self.pump()
 
-    def disconnected(self, *, by_service: bool) -> None:
+    def disconnected(self, *, hung_up: bool) -> None:
         """Stop sending; all that was in flight will be sent again.
 
         Args:
-            by_service: Whether the service hung up, rather than the path or this agent.
+            hung_up: Whether the service hung up, and may have done so for a publish: not if the path or this agent
+                ended the connection, or another request was without an answer.
         """
         if self._send is None:
             return
         self._send = None
-        if by_service and self._in_flight:
+        if hung_up and self._in_flight:
             first = next(iter(self._in_flight))
             if len(self._in_flight) == 1 and self._proven and (self._alone or first <= self._careful_until):
-                message = self._in_flight.pop(first)[0]
+                message = self._in_flight.pop(first).message
                 self._suspects.add(first)
                 self._set_aside(message, "AWS IoT hung up whenever this message was sent")
             else:
@@ -205,7 +247,7 @@ class Delivery:
             self._send is not None
             and not self._alone
             and len(self._in_flight) < self._window
-            and self._in_flight_size < MAX_IN_FLIGHT_SIZE
+            and self._in_flight_size < self._rate.in_flight_quota
             and self._in_time()
         ):
             message = self._next()
@@ -271,10 +313,12 @@ class Delivery:
     # Sending, and what became of it
 
     def _dispatch(self, send: Send, message: Message) -> None:
-        self._in_flight[message.sequence] = (message, self._system.monotonic())
-        self._in_flight_size += message.size
+        now, size = self._system.monotonic(), message.size + PACKET_OVERHEAD
+        mark = self._rate.sent(now, idle=not self._in_flight)
+        self._in_flight[message.sequence] = _Departed(message, now, mark, size)
+        self._in_flight_size += size
         if self._paced:
-            self._not_before = max(self._not_before, self._system.monotonic() - 0.1) + 1 / QUOTA
+            self._not_before = max(self._not_before, now - 0.1) + 1 / QUOTA
         connection = self._connection
         send(message, lambda outcome: self._answered(connection, message, outcome))
 
@@ -289,11 +333,11 @@ class Delivery:
         if not present:
             return
         if isinstance(outcome, Lost):
-            if outcome.connected:
-                self._on_unanswered(outcome.reason)
             return
-        if self._in_flight.pop(sequence, None) is not None:
-            self._in_flight_size -= message.size
+        departed = self._in_flight.pop(sequence, None)
+        if departed is not None:
+            self._in_flight_size -= departed.size
+            self._rate.acknowledged(departed.mark, departed.size, self._system.monotonic())
         self._alone = False
         self._proven = True
         if isinstance(outcome, Refused) and outcome.quota:

@@ -25,8 +25,8 @@ _LOST = {
     "AWS_ERROR_MQTT_CONNECTION_CLOSED",
     "AWS_ERROR_MQTT_CONNECTION_DESTROYED",
     "AWS_ERROR_MQTT_CANCELLED_FOR_CLEAN_SESSION",
+    "AWS_ERROR_MQTT_TIMEOUT",
 }
-_LATE = {"AWS_ERROR_MQTT_TIMEOUT"}
 
 
 def publish_packet(message: Message, queue_id: str) -> mqtt5.PublishPacket:
@@ -71,8 +71,8 @@ def outcome_of(future: Future[mqtt5.PublishCompletionData]) -> Outcome:
             return Accepted()
         return Refused(explain_reason(code, puback.reason_string), quota=code == _QUOTA_EXCEEDED)
     name = getattr(error, "name", "")
-    if name in _LOST or name in _LATE:
-        return Lost(explain_error(error), connected=name in _LATE)
+    if name in _LOST:
+        return Lost(explain_error(error))
     return Refused(explain_error(error))
 
 
@@ -95,30 +95,48 @@ def explain_disconnection(data: mqtt5.LifecycleDisconnectData) -> tuple[bool, st
 class StatusMessage:
     """The message on PREFIX/status that says whether the device is there; the last will is one of them.
 
-    Where the policy does not allow a retained will (iot:RetainPublish), AWS IoT refuses the connection: then less is
-    asked for, a will that is not retained, and at last none.
+    AWS IoT refuses a connection whose will the policy does not allow (iot:RetainPublish, iot:Publish), and may hang up
+    on the message itself. Then less is asked for: not retained, no will, at last no message at all. What only passes,
+    such as a service that is busy, changes nothing, and a connection that works begins anew with all.
     """
 
-    def __init__(self) -> None:
-        """Begin with all: retained, and with a will."""
-        self._less = 0
+    MOST, UNRETAINED, NO_WILL, NOTHING = range(4)
 
-    def ask_for_less(self) -> None:
-        """Ask for less with the next connection, since this one was refused; after the least, for all again."""
-        self._less = (self._less + 1) % 3
+    def __init__(self, now: float = 0.0) -> None:
+        self._level = self.MOST
+        self._not_before = now
 
-    def last_will(self, installation: Installation) -> mqtt5.PublishPacket | None:
-        """Give what AWS IoT publishes if the connection is lost.
+    def refused(self) -> None:
+        """Take note that CONNECT was refused for want of a right (0x87); after the least, all is asked for again."""
+        self._level = self._level + 1 if self._level < self.NO_WILL else self.MOST
+
+    def hung_up(self, now: float) -> None:
+        """Take note that AWS IoT hung up on the message itself: for an hour this step is not tried again."""
+        self._level = min(self._level + 1, self.NOTHING)
+        self._not_before = now + 3600
+
+    def accepted(self, now: float) -> None:
+        """Take note that a connection works; the next one may ask for all again."""
+        if now >= self._not_before:
+            self._level = self.MOST
+
+    @property
+    def published(self) -> bool:
+        """Whether a message is sent at all."""
+        return self._level < self.NOTHING
+
+    def last_will(self, installation: Installation, now: float) -> mqtt5.PublishPacket | None:
+        """Give what AWS IoT publishes if the connection is lost; None for no will.
 
         Args:
             installation: The device's identity.
-
-        Returns:
-            The packet, or None for no will.
+            now: The wall clock: `since` tells a will that comes late from the present connection's "online".
         """
-        if self._less == 2:
+        if self._level >= self.NO_WILL:
             return None
-        return self._packet(installation, {"status": "offline", "reason": "the connection was lost"})
+        return self._packet(
+            installation, {"status": "offline", "reason": "the connection was lost", "since": _iso(now)}
+        )
 
     def packet(
         self, installation: Installation, status: str, now: float, *, reason: str | None = None
@@ -130,11 +148,8 @@ class StatusMessage:
             status: `online` or `offline`.
             now: The wall clock, in seconds since 1970.
             reason: Why, if there is a reason.
-
-        Returns:
-            The packet.
         """
-        document = {"status": status, "at": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")}
+        document = {"status": status, "at": _iso(now)}
         return self._packet(installation, document if reason is None else {**document, "reason": reason})
 
     def _packet(self, installation: Installation, document: dict[str, str]) -> mqtt5.PublishPacket:
@@ -142,5 +157,9 @@ class StatusMessage:
             topic=f"{installation.topic_prefix}/status",
             payload=json.dumps({**document, "clientId": installation.client_id}).encode(),
             qos=mqtt5.QoS.AT_LEAST_ONCE,
-            retain=self._less == 0,
+            retain=self._level == self.MOST,
         )
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,24 +1,31 @@
 """Whether the private path is there: a route through the tunnel, and the VPC's resolver answering behind it.
 
-A dead tunnel looks alive from within: its interface and its routes stay until OpenVPN gives up, which takes a minute.
-So while AWS IoT itself is silent, one small DNS query goes through the tunnel now and then, and at once when a PUBACK
-is late. It is sent only where the route leads through the tunnel.
+A dead tunnel looks alive from within: its interface and its routes stay until OpenVPN gives up. So while nothing else
+comes from AWS IoT, one small DNS query goes through the tunnel now and then, and at once when an answer is late. It is
+sent only where the route leads through the tunnel. On a line whose queues are full the answer comes late and counts all
+the same; how long is waited follows the answers seen.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from device_agent.daemon.binding import bind_to
+from device_agent.addresses import outside
 from device_agent.daemon.loop import Loop
+from device_agent.dns import DnsError, is_answer, read_answer, write_query
 from device_agent.installation import Installation
-from device_agent.routes import route_to
+from device_agent.routes import describe_conflict, overlapping
 from device_agent.system import System
+from device_agent.tcp import bind_to
+
+LONGEST_ANSWER = 15.0
+"""Seconds that are waited for a DNS answer at most, however late earlier ones came."""
+MOST_QUERIES = 16
+"""Queries whose late answers still count."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +37,8 @@ class MonitorOptions:
     Attributes:
         tick: Between looks at the route.
         probe_every: Between DNS queries while nothing else proves that the path is alive.
-        answer_within: How long a DNS answer may take.
+        answer_within: How long a DNS answer may take on a line that has not shown to be slower; else twice the time of
+            the last one, `LONGEST_ANSWER` at most.
         losses: Unanswered queries in a row after which the path is dead.
         dns_port: The resolver's port.
     """
@@ -43,7 +51,16 @@ class MonitorOptions:
 
 
 class PathMonitor:
-    """Watches the path. All calls on the loop's thread."""
+    """Watches the path. All calls on the loop's thread.
+
+    Attributes:
+        alive: Whether the path is there; None if the tunnel is up and nothing has come through it yet.
+        reason: Why, in one line.
+        interface: The tunnel's interface, or None while no route leads through one.
+        conflict: Whether a route of another network covers the VPC's resolver: no restart of the tunnel helps.
+        resolves: Whether the VPC's resolver itself last gave addresses of the endpoint, all inside the VPC.
+        since: The wall clock at the last change of `alive`.
+    """
 
     def __init__(
         self,
@@ -65,8 +82,8 @@ class PathMonitor:
             options: How closely to watch.
             on_alive: Called when a path that was dead is found alive, or may be: `alive` tells.
             on_dead: Called with the reason at each tick while the path is dead.
-            on_doubt: Called at each tick while the resolver is silent: AWS IoT should be asked over the connection,
-                since the resolver alone may be down.
+            on_doubt: Called when the resolver is silent: AWS IoT should be asked over the connection, since the
+                resolver alone may be down.
         """
         self._system = system
         self._loop = loop
@@ -78,14 +95,18 @@ class PathMonitor:
         self.alive: bool | None = None
         self.reason = "not looked at yet"
         self.interface: str | None = None
+        self.conflict = False
+        self.resolves = False
         self.since = system.now()
         self._seen = -float("inf")
         self._suspected = False
         self._lost = 0
         self._ever_answered = False
+        self._answer_time = 0.0
         self._socket: socket.socket | None = None
-        self._query_id = b""
+        self._queries: dict[bytes, tuple[bytes, float]] = {}
         self._sent_at = -float("inf")
+        self._pending = False
 
     def start(self) -> None:
         """Begin to watch."""
@@ -96,10 +117,12 @@ class PathMonitor:
         self._installation = installation
 
     def evidence(self) -> None:
-        """Take note that AWS IoT answered just now."""
+        """Take note that something came from AWS IoT just now."""
         self._seen = self._system.monotonic()
         self._suspected = False
         self._lost = 0
+        if self.alive is False and self.interface is not None:
+            self._set_alive(alive=True, reason=f"through {self.interface}, AWS IoT answers")
 
     def suspect(self) -> None:
         """Look at once, since an answer is late."""
@@ -126,10 +149,11 @@ class PathMonitor:
             self._on_dead(self.reason)
             return
         now = self._system.monotonic()
-        if self._socket is not None:
-            if now - self._sent_at < self._options.answer_within:
+        if self._pending:
+            if now - self._sent_at < self._answer_within():
                 return
-            self._end_probe()
+            # The socket stays open: an answer that comes later counts.
+            self._pending = False
             self._lost += 1
             self._on_doubt()
             # Where the resolver has never answered, its silence says nothing.
@@ -144,12 +168,17 @@ class PathMonitor:
         if self.alive is False:
             self._on_dead(self.reason)
 
+    def _answer_within(self) -> float:
+        return min(max(self._options.answer_within, 2 * self._answer_time), LONGEST_ANSWER)
+
     def _silence(self) -> float:
-        return self._options.answer_within * self._options.losses
+        return self._answer_within() * self._options.losses
 
     def _look_at_route(self) -> None:
-        route = route_to(self._system, self._installation.dns_server)
+        server = self._installation.dns_server
+        route = self._system.find_route(server)
         if route is not None and route.tunnel:
+            self.conflict = False
             if self.interface is None:
                 self.interface = route.interface
                 self._lost = 0
@@ -159,46 +188,66 @@ class PathMonitor:
             return
         self.interface = None
         self._end_probe()
-        where = f"leads through {route.interface}, which is no tunnel" if route else "does not exist"
-        self._set_alive(alive=False, reason=f"the tunnel is down: the route to {self._installation.dns_server} {where}")
+        network = self._installation.vpc_cidr
+        conflicts = [item for item in overlapping(self._system.list_routes(), network) if server in item.network]
+        self.conflict = bool(conflicts)
+        if conflicts:
+            reason = f"{describe_conflict(conflicts[0], network)}; give the home network or the VPC other addresses"
+        elif route:
+            reason = f"the tunnel is down: the route to {server} leads through {route.interface}, which is no tunnel"
+        else:
+            reason = f"the tunnel is down: the route to {server} does not exist"
+        self._set_alive(alive=False, reason=reason)
 
     def _set_alive(self, *, alive: bool | None, reason: str) -> None:
         changed = self.alive is not alive
+        if changed or reason != self.reason:
+            _log.log(logging.WARNING if alive is False else logging.INFO, "path: %s", reason)
         self.alive, self.reason = alive, reason
         if not changed:
             return
         self.since = self._system.now()
-        _log.log(logging.WARNING if alive is False else logging.INFO, "path: %s", reason)
         if alive is not False:
             self._on_alive()
 
-    # The probe: one DNS query (RFC 1035, section 4), of which only the answer's identity matters
+    # The probe: the endpoint's name is asked for; any answer proves the path
 
     def _probe(self, interface: str) -> None:
         self._sent_at = self._system.monotonic()
-        self._query_id = os.urandom(2)
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            bind_to(probe, interface)
-            probe.connect((str(self._installation.dns_server), self._options.dns_port))
-            probe.send(dns_query(self._installation.endpoint, self._query_id))
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                bind_to(self._socket, interface)
+                self._socket.connect((str(self._installation.dns_server), self._options.dns_port))
+                self._loop.watch(self._socket, selectors.EVENT_READ, self._answered)
+            query = write_query(self._installation.endpoint)
+            if len(self._queries) >= MOST_QUERIES:
+                del self._queries[next(iter(self._queries))]
+            self._queries[query[:2]] = query, self._sent_at
+            self._socket.send(query)
         except OSError:
-            probe.close()
+            self._end_probe()
             self._lost += 1
             return
-        self._socket = probe
-        self._loop.watch(probe, selectors.EVENT_READ, self._answered)
+        self._pending = True
 
     def _answered(self, _events: int) -> None:
         if self._socket is None:
             return
         try:
-            answer = self._socket.recv(512)
+            answer = self._socket.recv(2048)
         except OSError:
             self._end_probe()
             return
-        if answer[:2] != self._query_id or len(answer) < 12 or not answer[2] & 0x80:
+        query, sent_at = self._queries.get(answer[:2], (b"", 0.0))
+        if not is_answer(answer, query):
             return
+        try:
+            addresses = read_answer(answer, query)
+        except DnsError:
+            addresses = []
+        self.resolves = bool(addresses) and not outside(addresses, self._installation.vpc_cidr)
+        self._answer_time = self._system.monotonic() - sent_at
         self._end_probe()
         self._ever_answered = True
         self._lost = 0
@@ -206,21 +255,9 @@ class PathMonitor:
         self._set_alive(alive=True, reason=f"through {self.interface}, the VPC's resolver answers")
 
     def _end_probe(self) -> None:
+        self._pending = False
         if self._socket is not None:
             self._loop.unwatch(self._socket)
             self._socket.close()
             self._socket = None
-
-
-def dns_query(name: str, query_id: bytes) -> bytes:
-    """Write a query for a name's A records.
-
-    Args:
-        name: The name.
-        query_id: Two bytes.
-
-    Returns:
-        The packet: one question, recursion desired.
-    """
-    labels = b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.rstrip(".").split("."))
-    return query_id + bytes.fromhex("01000001000000000000") + labels + bytes.fromhex("0000010001")
+            self._queries.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 
@@ -19,6 +18,7 @@ from device_agent.installation import (
     Installation,
     check_file,
 )
+from device_agent.routes import Route, describe_conflict, overlapping
 from device_agent.service import is_enabled
 
 DAY = 86400
@@ -101,11 +101,14 @@ def check_interface(patient: Patient) -> Finding:
     server = str(patient.installation.dns_server)
     deadline = None
     while True:
-        route = find_route(patient, server)
-        if route is None or not is_tunnel(route[0]):
-            how = f"is reached through {route[0]} from {route[1]}" if route else "has no route"
+        route = patient.system.find_route(patient.installation.dns_server)
+        if route is None or not route.tunnel:
+            conflicts = overlapping(patient.system.list_routes(), patient.installation.vpc_cidr)
+            if any(patient.installation.dns_server in conflict.network for conflict in conflicts):
+                return _conflict(patient, conflicts[0])
+            how = f"is reached through {route.interface} from {route.source}" if route else "has no route"
             return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
-        seen = f"{server} is reached through {route[0]} from {route[1]}"
+        seen = f"{server} is reached through {route.interface} from {route.source}"
         if not _is_silent(patient, server):
             return Finding("ok", seen)
         lines = _journal(patient)
@@ -138,6 +141,16 @@ def _ping_restart(lines: list[str]) -> int:
     return min(int(found[-1]), 60) if found else 10
 
 
+def _conflict(patient: Patient, conflict: Route) -> Finding:
+    network = patient.installation.vpc_cidr
+    return Finding(
+        "failed",
+        describe_conflict(conflict, network),
+        "packets for the VPC go into that network, whether the tunnel is up or not",
+        f"give that network other addresses (the home router's settings), or the VPC another CIDR block than {network}",
+    )
+
+
 def _no_connection(seen: str) -> Finding:
     return Finding(
         "failed",
@@ -165,18 +178,3 @@ def _is_connected(lines: list[str]) -> bool:
         if re.match(r"OpenVPN \d", line) or "process restarting" in line or "Restart pause" in line:
             return False
     return True
-
-
-def find_route(patient: Patient, address: str) -> tuple[str, str] | None:
-    """Ask the kernel which interface and source address a packet would take; None if there is no way."""
-    done = patient.system.run(["ip", "-json", "route", "get", address])
-    try:
-        (route,) = json.loads(done.stdout)
-        return str(route["dev"]), str(route.get("prefsrc", "?"))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def is_tunnel(device: str) -> bool:
-    """Tell whether an interface is OpenVPN's: `dev tun` makes tun0 and so on."""
-    return device.startswith("tun")

@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from device_agent.addresses import outside
 from device_agent.dns import DnsError, query
 from device_agent.doctor.checks import Finding, Patient
-from device_agent.doctor.device_checks import is_tunnel
 from device_agent.doctor.path_checks import PATIENCE, wrap_tls
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import OPENVPN_FILE
+from device_agent.routes import TUNNEL_KINDS
 
 _RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 
@@ -115,12 +115,12 @@ def check_public_way(patient: Patient) -> Finding:
 
 def _find_interface(patient: Patient) -> str | None:
     """Find the default route's interface that is not the tunnel."""
-    done = patient.system.run(["ip", "route", "show", "default"])
-    for line in done.stdout.splitlines():
-        words = line.split()
-        if "dev" in words[:-1] and not is_tunnel(words[words.index("dev") + 1]):
-            return words[words.index("dev") + 1]
-    return None
+    routes = [
+        route
+        for route in patient.system.list_routes()
+        if not route.network.prefixlen and route.kind not in TUNNEL_KINDS
+    ]
+    return min(routes, key=lambda route: route.metric).interface if routes else None
 
 
 def _home_servers(patient: Patient) -> list[str]:

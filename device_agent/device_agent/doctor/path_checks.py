@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+from ipaddress import IPv4Address
 
 from device_agent._exceptions import CertificateError, DeviceAgentError, RefusedError
 from device_agent.addresses import outside
 from device_agent.certificates import date, parse_certificate
 from device_agent.dns import DnsError, query
 from device_agent.doctor.checks import Finding, Patient
-from device_agent.doctor.device_checks import find_route, is_tunnel
 from device_agent.installation import OPENVPN_SERVICE, Installation
 
 PATIENCE = 5
@@ -73,11 +73,11 @@ def check_tcp(patient: Patient) -> Finding:
     """Connect to the MQTT port of every address, and see that the way is the tunnel."""
     seen = []
     for address in patient.addresses:
-        route = find_route(patient, address)
-        if route is None or not is_tunnel(route[0]):
+        route = patient.system.find_route(IPv4Address(address))
+        if route is None or not route.tunnel:
             return Finding(
                 "failed",
-                f"{address} is reached through {route[0] if route else 'nothing'}",
+                f"{address} is reached through {route.interface if route else 'nothing'}",
                 "a route of another network covers the VPC's addresses",
                 f"remove that route, or give the VPC another CIDR block than {patient.installation.vpc_cidr}",
             )
@@ -92,7 +92,7 @@ def check_tcp(patient: Patient) -> Finding:
                 "check the security groups of the Client VPN association and of the VPC endpoint, the authorization"
                 " rule, and that the VPC endpoint is available",
             )
-        seen.append(f"{address} port {patient.port} through {route[0]} in {_milliseconds(patient, start)}")
+        seen.append(f"{address} port {patient.port} through {route.interface} in {_milliseconds(patient, start)}")
     return Finding("ok", ", ".join(seen))
 
 

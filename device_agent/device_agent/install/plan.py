@@ -126,7 +126,7 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
         AGENT_UNIT: WantedFile(
             content=agent_unit(python=python, vpc_cidr=bundle.vpc_cidr, home=python.startswith(_HOMES)).encode("ascii")
         ),
-        OPENVPN_DROP_IN: WantedFile(content=openvpn_drop_in().encode("ascii")),
+        OPENVPN_DROP_IN: WantedFile(content=openvpn_drop_in(bundle.profile.directives).encode("ascii")),
     }
     if system.path(TUNNEL_RULE).parent.is_dir():
         units[TUNNEL_RULE] = WantedFile(content=tunnel_rule().encode("ascii"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from ipaddress import IPv4Network
+from pathlib import Path
 
-from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, USER
+from device_agent.installation import AGENT_SERVICE, MANAGEMENT_SOCKET, OPENVPN_SERVICE, USER
 
 
 def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool) -> str:
@@ -77,18 +79,41 @@ WantedBy=multi-user.target
 """
 
 
-def openvpn_drop_in() -> str:
-    """Write the drop-in that keeps the tunnel up: the distribution's unit has no `Restart=`.
+MSSFIX = 1232
+"""The most bytes of a TCP packet with OpenVPN's own overhead, without the headers below (`mssfix`, openvpn(8)): with
+those of IPv6 and UDP 1,280 bytes, which every line carries whole (RFC 8200, section 5)."""
+
+
+def openvpn_drop_in(directives: Container[str] = ()) -> str:
+    """Write the drop-in that keeps the tunnel up, and lets the agent ask OpenVPN what it is at.
+
+    The distribution's unit has no `Restart=` and its command line no room: the line here is that of Debian 12 and 13
+    and of Ubuntu, with more behind it. What follows `--config` wins over the profile, so that profiles of every age
+    behave alike:
+
+    - `management`: the socket is for the agent's user alone. With it the agent itself restarts a dead tunnel.
+    - `ping-restart`: 20 s, as the endpoint pushes. Less would, on a slow device, fire the moment that the resolver's
+      script is done, which blocks OpenVPN for seconds, and run it again.
+    - `connect-retry`: pauses grow to 2 min, for the journal's sake; the agent ends them while the internet is there.
+    - `mssfix`: unless the profile has one of its own.
+
+    Args:
+        directives: The names of the profile's directives.
 
     Returns:
         The drop-in's text.
     """
-    return """\
+    mssfix = "" if "mssfix" in directives else f" --mssfix {MSSFIX}"
+    return f"""\
 # Written by `device-agent install`; changes are lost with the next one.
 [Unit]
 StartLimitIntervalSec=0
 
 [Service]
+ExecStartPre=/bin/mkdir -p {Path(MANAGEMENT_SOCKET).parent}
+ExecStart=
+ExecStart=/usr/sbin/openvpn --suppress-timestamps --nobind --config %i.conf --management {MANAGEMENT_SOCKET} unix \
+--management-client-user {USER} --ping-restart 20 --connect-retry 1 120{mssfix}
 Restart=always
 RestartSec=5
 """

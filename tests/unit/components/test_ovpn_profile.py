@@ -92,7 +92,7 @@ def test_every_profile_begins_with_the_export_and_ends_with_a_line(remote: Remot
 @given(remotes, domains)
 def test_every_added_line_has_its_reason_above_it(remote: Remote, names: list[str]) -> None:
     added = device_profile(remote, names).removeprefix(ovpn_profile.exported_profile(remote)).splitlines()
-    same_reason = {"ping-restart", "dhcp-option", "<key>"}
+    same_reason = {"dhcp-option", "<key>"}
     for before, line in pairwise(added):
         if line in directives("\n".join(added)) or line in ("<cert>", "<key>"):
             assert before.startswith("#") or line.split()[0] in same_reason, line
@@ -133,9 +133,13 @@ def test_without_private_names_every_name_is_asked_in_the_tunnel() -> None:
     assert [line for line in found if line.startswith("dhcp-option")] == ["dhcp-option DOMAIN-ROUTE ."]
 
 
-def test_the_devices_own_ping_restart_wins_over_the_pushed_one() -> None:
-    found = directives(device_profile())
-    assert found.index("pull-filter ignore ping-restart") < found.index("ping-restart 5")
+def test_silence_is_judged_as_the_endpoint_pushes_it() -> None:
+    """A shorter time of our own would restart a tunnel whose resolver script has blocked OpenVPN for as long."""
+    assert not [line for line in directives(device_profile()) if "ping-restart" in line]
+
+
+def test_tcp_packets_fit_a_line_of_1280_bytes_over_ipv6() -> None:
+    assert "mssfix 1232" in directives(device_profile())
 
 
 def test_the_interface_stays_in_split_tunnel_only() -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_agent._exceptions import DeviceAgentError
 from device_agent.installation import GUARD_SERVICE
+from device_agent.routes import Route
 from device_agent.system import Completed, System
 
 NOW = datetime.datetime(2026, 11, 24, 7, 0, tzinfo=datetime.UTC)
@@ -271,7 +273,6 @@ class FakeSystem(System):
             "systemctl": self._systemctl,
             "useradd": self._useradd,
             "userdel": self._userdel,
-            "ip": self._ip,
             "journalctl": self._journalctl,
         }
         return programs[words[0]](words[1:])
@@ -305,13 +306,14 @@ class FakeSystem(System):
     def _journalctl(self, _words: list[str]) -> Completed:
         return Completed(0, self.state.get("journal", ""), "")
 
-    def _ip(self, words: list[str]) -> Completed:
-        if words[:2] == ["route", "show"]:
-            return Completed(0, self.state.get("default_route", ""), "")
-        route = self.state["routes"].get(words[-1])
-        if route is None:
-            return Completed(2, "", "RTNETLINK answers: Network is unreachable")
-        return Completed(0, json.dumps([{"dst": words[-1], "dev": route[0], "prefsrc": route[1]}]), "")
+    def find_route(self, address: IPv4Address) -> Route | None:
+        route = self.state["routes"].get(str(address))
+        kind = "tun" if route and route[0].startswith("tun") else ""
+        return Route(IPv4Network(address), route[0], kind, route[1]) if route else None
+
+    def list_routes(self) -> list[Route]:
+        found: list[Route] = self.state.get("table", [])
+        return found
 
     def now(self) -> float:
         return float(self.state["now"])

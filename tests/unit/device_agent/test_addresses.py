@@ -1,7 +1,8 @@
-"""The address guard, with the kernel's own table of this process's connections."""
+"""The address check, with the kernel's own table of this process's connections."""
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,8 +10,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 import pytest
 from device_agent._exceptions import AddressError
-from device_agent.addresses import outside, peers, refuse_foreign_peers, resolve_inside
+from device_agent.addresses import outside, refuse_foreign_peers, resolve_inside
 from device_agent.installation import Installation
+from device_agent.routes import Route
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,9 +75,24 @@ def connections() -> Iterator[int]:
         yield port
 
 
-def test_the_peers_of_this_process_are_found_in_the_kernels_table(connections: int) -> None:
-    assert peers(connections) == ["127.0.0.1"]
-    assert peers(1) == []
+def test_the_peers_of_this_process_are_found_in_the_kernels_table(connections: int, installation: Installation) -> None:
+    inside = dataclasses.replace(installation, vpc_cidr=IPv4Network("127.0.0.0/8"))
+    assert refuse_foreign_peers(inside, connections) == ["127.0.0.1"]
+
+
+def test_a_connection_whose_peer_cannot_be_seen_is_refused(installation: Installation) -> None:
+    with pytest.raises(AddressError, match="a peer that cannot be seen"):
+        refuse_foreign_peers(installation, 1)
+
+
+def test_an_address_that_is_reached_beside_the_tunnel_is_refused(
+    system: FakeSystem, installation: Installation
+) -> None:
+    system.state["routes"]["10.0.1.105"] = ("wlan0", "10.0.1.57")
+    system.state["table"] = [Route(IPv4Network("10.0.1.0/24"), "wlan0")]
+    covered = "a route of another network covers the VPC: 10.0.1.0/24 through wlan0 lies in 10.0.0.0/16"
+    with pytest.raises(AddressError, match=f"10.0.1.105 is reached through wlan0, .*{covered}"):
+        resolve_inside(system, installation)
 
 
 def test_a_peer_outside_the_vpc_is_refused(connections: int, installation: Installation) -> None:

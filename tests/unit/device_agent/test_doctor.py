@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
 from device_agent.doctor.checks import Check, Finding, Patient
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
+from device_agent.routes import Route
 
 from device_agent import dns
 
@@ -135,7 +137,8 @@ class Doctor:
         self.state = pi.system.state
         self.state["addresses"] = [INSIDE]
         self.state["routes"] = {RESOLVER: ("tun0", "172.31.0.34"), INSIDE: ("tun0", "172.31.0.34")}
-        self.state["default_route"] = "default via 192.168.0.1 dev lo proto dhcp\ndefault dev tun0\n"
+        everything = IPv4Network("0.0.0.0/0")
+        self.state["table"] = [Route(everything, "tun0", "tun"), Route(everything, "lo", metric=100)]
         resolv_conf = f"nameserver 127.0.0.53\nnameserver {RESOLVER}\nnameserver junk\nnameserver {HOME_DNS}\n"
         pi.system.path("/etc/resolv.conf").write_text(resolv_conf)
         assert pi.install(bundle(**LOOPBACK_VPC)) == 0, pi.err
@@ -279,6 +282,14 @@ def test_a_stopped_tunnel_is_blamed_on_its_service(doctor: Doctor) -> None:
     assert doctor.blames("tunnel")["seen"] == f"{OPENVPN_SERVICE} is inactive (dead)"
 
 
+def test_a_home_network_inside_the_vpc_is_named_and_not_the_tunnel(doctor: Doctor) -> None:
+    doctor.state["routes"][RESOLVER] = ("wlan0", "127.0.0.57")
+    doctor.state["table"].append(Route(IPv4Network("127.0.0.0/24"), "wlan0"))
+    row = doctor.blames("interface")
+    assert row["seen"].startswith("a route of another network covers the VPC: 127.0.0.0/24 through wlan0 lies in ")
+    assert "home router" in row["remedy"]
+
+
 def test_a_tunnel_that_will_not_start_at_boot_is_a_warning(doctor: Doctor) -> None:
     doctor.state["enabled"].discard(OPENVPN_SERVICE)
     code, rows = doctor()
@@ -348,7 +359,7 @@ def test_a_tunnel_that_has_reconnected_is_not_blamed_for_a_silent_resolver(
 
 
 def test_a_home_network_without_a_default_route_is_blamed(doctor: Doctor) -> None:
-    doctor.state["default_route"] = "default dev tun0\n"
+    doctor.state["table"] = [Route(IPv4Network("0.0.0.0/0"), "tun0", "tun")]
     assert doctor.blames("home")["seen"] == "there is no default route besides the tunnel"
 
 

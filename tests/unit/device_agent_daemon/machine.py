@@ -11,7 +11,10 @@ from device_agent.daemon.loop import Loop
 from device_agent.daemon.queue import Queue, _Change
 from device_agent.installation import Installation
 from device_agent.messages import Draft
+from device_agent.routes import Route
 from device_agent.system import System
+
+HOME = Route(IPv4Network("0.0.0.0/0"), "wlan0", source="192.168.0.5", metric=600)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Machine(System):
 
     clocks: dict[str, float] = field(default_factory=lambda: {"wall": 1_800_000_000.0, "monotonic": 1000.0})
     answers: dict[str, list[str]] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
 
     def now(self) -> float:
         return self.clocks["wall"]
@@ -33,20 +37,18 @@ class Machine(System):
 
     def tunnel_up(self) -> None:
         """Have the VPC's addresses lead through tun0."""
-        (self.root / "sys/class/net/tun0").mkdir(parents=True, exist_ok=True)
-        (self.root / "sys/class/net/tun0/tun_flags").write_text("0x1001\n")
-        self._routes("tun0\t0000000A\t01001FAC\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0")
+        self.routes[:] = [HOME, Route(IPv4Network("10.0.0.0/16"), "tun0", "tun", "172.31.0.34")]
 
     def tunnel_down(self) -> None:
         """Leave nothing but the home network's default route."""
-        self._routes()
+        self.routes[:] = [HOME]
 
-    def _routes(self, *more: str) -> None:
-        file = self.root / "proc/net/route"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        header = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT"
-        home = "wlan0\t00000000\t0100A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0"
-        file.write_text("\n".join((header, home, *more)) + "\n")
+    def find_route(self, address: IPv4Address) -> Route | None:
+        found = [route for route in self.routes if address in route.network]
+        return max(found, key=lambda route: route.network.prefixlen, default=None)
+
+    def list_routes(self) -> list[Route]:
+        return self.routes
 
     def resolve(self, host: str) -> list[str]:
         if host not in self.answers:

@@ -15,12 +15,14 @@ import pytest
 from awscrt import mqtt5
 from awscrt.exceptions import AwsCrtError
 from device_agent._exceptions import AddressError
-from device_agent.daemon.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, PING_WITHIN, Connection
+from device_agent.daemon.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, Connection
 from device_agent.daemon.delivery import Delivery
+from device_agent.daemon.liveness import ANSWER_WITHIN, SILENCE
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.path_monitor import PathMonitor
 from device_agent.daemon.queue import Queue
 from device_agent.installation import Installation
+from device_agent.tcp import TcpConnection
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, installation, make_machine, put, settle
 
@@ -100,13 +102,14 @@ class Bench:
         self.peers = [INSIDE]
         self.bound: list[str] = []
         self.unbindable = False
+        self.tcp: dict[str, Any] = {}
         self.refusal: Exception | None = None
         self.messages: list[tuple[str, bytes, dict[str, str]]] = []
         self.subscribed: list[tuple[str, str | None]] = []
         self.monitor = PathMonitor(
             self.machine, self.loop, self.installation, on_alive=lambda: None, on_dead=lambda _reason: None
         )
-        self.delivery = Delivery(self.machine, self.loop, self.queue, on_unanswered=self._unanswered)
+        self.delivery = Delivery(self.machine, self.loop, self.queue)
         self.connection = Connection(
             self.machine,
             self.loop,
@@ -117,18 +120,18 @@ class Bench:
             on_message=lambda *message: self.messages.append(message),
             on_subscribed=lambda *answer: self.subscribed.append(answer),
             build=self._build,
-            find_peers=lambda _port: self.peers,
+            look=self._look,
             bind=self._bind,
         )
+
+    def _look(self, _port: int) -> list[TcpConnection]:
+        return [TcpConnection(peer, **self.tcp) for peer in self.peers]
 
     def _bind(self, interface: str) -> int:
         self.bound.append(interface)
         if self.unbindable:
             raise OSError(1, "Operation not permitted")
         return 1
-
-    def _unanswered(self, reason: str) -> None:
-        self.connection.unanswered(reason)
 
     def _build(self, _machine: object, used: Installation, **options: Any) -> Any:
         if self.refusal is not None:
@@ -147,6 +150,12 @@ class Bench:
         self.pass_time(0)
         assert self.connection.connected
         return client
+
+    def watch(self, seconds: int) -> None:
+        """Let time pass, and have the connection looked at every second."""
+        for _ in range(seconds):
+            self.connection.look()
+            self.pass_time(1)
 
     def pass_time(self, seconds: float) -> None:
         advance(self.machine, self.loop, seconds)
@@ -279,8 +288,25 @@ def test_a_handshake_without_an_end_is_given_up_before_the_sdk_tells_of_it(bench
     client = bench.start()
     bench.pass_time(HANDSHAKE_TIMEOUT + 0.5)
     assert client.stopped
-    assert bench.connection.last_error is not None
-    assert "check the clock" in bench.connection.last_error
+    assert "may drop large packets" in str(bench.connection.last_error)
+
+
+def test_a_handshake_that_stops_after_the_servers_first_words_is_the_certificates_or_the_clocks_fault(
+    bench: Bench,
+) -> None:
+    bench.tcp = {"bytes_received": 4000}
+    client = bench.start()
+    bench.pass_time(HANDSHAKE_TIMEOUT + 0.5)
+    assert client.stopped
+    assert "check the clock" in str(bench.connection.last_error)
+
+
+def test_a_handshake_that_goes_on_is_not_given_up(bench: Bench) -> None:
+    client = bench.start()
+    for second in range(25):
+        bench.tcp = {"bytes_received": 200 * second}
+        bench.pass_time(1)
+    assert not client.stopped
 
 
 def test_a_connection_that_tcp_does_not_reach_is_waited_for(bench: Bench) -> None:
@@ -370,10 +396,11 @@ def test_a_puback_with_an_error_or_an_unknown_code_leaves_the_message_queued(
 
 def test_an_acknowledgement_that_does_not_come_in_time_ends_the_connection(bench: Bench) -> None:
     client = bench.connect()
+    client.acknowledge(0)
     bench.put("a")
-    client.fail(-1, "AWS_ERROR_MQTT_TIMEOUT")
-    bench.pass_time(0)
+    bench.watch(int(ANSWER_WITHIN) + 2)
     assert client.stopped
+    assert bench.connection.last_error == "AWS IoT does not answer within 10 s"
     settle(bench.queue)
     assert bench.queue.read(0, 1)[0].tries == 0
 
@@ -428,6 +455,116 @@ def test_the_status_is_published_online_and_at_the_end_offline_before_the_goodby
     assert ended == [True]
 
 
+def test_a_service_that_is_busy_changes_nothing_about_the_status(bench: Bench) -> None:
+    bench.start().refuse(mqtt5.ConnectReasonCode.SERVER_BUSY)
+    bench.pass_time(LONGEST_DELAY)
+    bench.clients[-1].accept()
+    bench.pass_time(0)
+    assert bench.clients[-1].options["will"].retain
+    assert bench.clients[-1].published[0].retain
+
+
+def test_after_a_connection_with_less_the_next_one_asks_for_all_again(bench: Bench) -> None:
+    bench.start().refuse()
+    bench.pass_time(LONGEST_DELAY)
+    less = bench.clients[-1]
+    less.accept()
+    bench.pass_time(0)
+    less.acknowledge(0)
+    bench.pass_time(0)
+    less.disconnect("AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT")
+    bench.pass_time(LONGEST_DELAY)
+    assert not less.options["will"].retain
+    assert bench.clients[-1].options["will"].retain
+
+
+def test_a_status_message_that_aws_iot_hangs_up_on_does_not_loop(bench: Bench) -> None:
+    bench.put("a")
+    bench.start()
+    for _hang_up in range(6):
+        client = bench.clients[-1]
+        client.accept()
+        bench.pass_time(0)
+        if "pi-1/status" not in [packet.topic for packet in client.published]:
+            break
+        client.disconnect(
+            "AWS_ERROR_MQTT5_DISCONNECT_RECEIVED",
+            mqtt5.DisconnectPacket(reason_code=mqtt5.DisconnectReasonCode.NOT_AUTHORIZED),
+        )
+        bench.pass_time(LONGEST_DELAY)
+    else:
+        raise AssertionError("it goes on for ever")
+    client.pings[0].set_result(mqtt5.UnsubackPacket())
+    bench.pass_time(0)
+    assert [packet.topic for packet in client.published] == ["pi-1/test"]
+    settle(bench.queue)
+    assert bench.queue.read(0, 1)[0].tries == 0, "an innocent message was blamed"
+
+
+def test_online_is_said_again_after_a_connection_without_a_goodbye(bench: Bench) -> None:
+    """Its last will may come after the first "online"."""
+    client = bench.connect()
+    client.acknowledge(0)
+    bench.pass_time(60)
+    client.disconnect("AWS_ERROR_MQTT5_PING_RESPONSE_TIMEOUT")
+    bench.pass_time(1)
+    again = bench.clients[-1]
+    again.accept()
+    bench.pass_time(0)
+    again.acknowledge(0)
+    bench.pass_time(60)
+    assert [json.loads(packet.payload)["status"] for packet in again.published] == ["online", "online"]
+
+
+def test_a_connection_without_a_peer_is_not_believed(bench: Bench) -> None:
+    client = bench.start()
+    bench.peers = []
+    client.accept()
+    bench.pass_time(0)
+    assert client.stopped
+    assert client.published == []
+    assert "peer cannot be seen" in str(bench.connection.last_error)
+
+
+def hang_up(bench: Bench) -> FakeClient:
+    """Have AWS IoT hang up, and give the next connection."""
+    bench.clients[-1].disconnect("AWS_ERROR_MQTT_UNEXPECTED_HANGUP")
+    before = len(bench.clients)
+    while len(bench.clients) == before:
+        bench.pass_time(1)
+    bench.clients[-1].accept()
+    bench.pass_time(0)
+    return bench.clients[-1]
+
+
+def test_a_filter_that_aws_iot_hangs_up_on_is_refused_and_no_message_blamed(bench: Bench) -> None:
+    bench.connection.subscribe("good/#")
+    bench.connection.subscribe("$foo/#")
+    client = bench.connect()
+    client.acknowledge(0)
+    client.subacks[0].set_result(mqtt5.SubackPacket(reason_codes=[mqtt5.SubackReasonCode.GRANTED_QOS_1]))
+    bench.pass_time(0)
+    bench.put("a")
+    client = hang_up(bench)
+    for _step in range(3):
+        if not client.published:
+            break
+        client.acknowledge(0)
+        bench.pass_time(0)
+        client.subacks[0].set_result(mqtt5.SubackPacket(reason_codes=[mqtt5.SubackReasonCode.GRANTED_QOS_1]))
+        bench.pass_time(0)
+        if client.subscribed[-1] != "$foo/#":
+            break
+        client = hang_up(bench)
+    assert client.subscribed == ["good/#"]
+    assert ("$foo/#", "AWS IoT hung up whenever this filter was asked for") in bench.subscribed
+    assert [packet.topic for packet in client.published] == ["pi-1/status", "pi-1/test"]
+    settle(bench.queue)
+    assert bench.queue.read(0, 1)[0].tries == 0
+    bench.connection.subscribe("$foo/#")
+    assert client.subscribed[-1] == "$foo/#", "it is not asked for when someone wants it anew"
+
+
 def test_a_refused_will_is_asked_for_less_each_time(bench: Bench) -> None:
     bench.start()
     wills: list[bool | None] = []
@@ -442,12 +579,40 @@ def test_a_refused_will_is_asked_for_less_each_time(bench: Bench) -> None:
     assert wills == [True, False, None, True]
 
 
-def test_a_ping_that_is_not_answered_ends_the_connection(bench: Bench) -> None:
+def test_a_message_takes_as_long_as_the_line_needs(bench: Bench) -> None:
+    """128 KiB at 32 kbit/s, of which an acknowledgement of TCP's comes every second."""
     client = bench.connect()
-    bench.connection.ping()
-    bench.pass_time(PING_WITHIN + 0.1)
+    client.acknowledge(0)
+    bench.put("a")
+    for second in range(40):
+        bench.tcp = {"waiting": 131_072 - 3_200 * second, "segments_in": second, "bytes_acked": 3_200 * second}
+        bench.watch(1)
+    assert not client.stopped
+    client.acknowledge(1)
+    bench.pass_time(0)
+    assert [packet.topic for packet in client.published].count("pi-1/test") == 1, "it was sent twice"
+
+
+def test_a_line_that_carries_nothing_any_more_is_found_within_seconds(bench: Bench) -> None:
+    client = bench.connect()
+    client.acknowledge(0)
+    bench.put("a")
+    bench.tcp = {"waiting": 256, "segments_in": 7, "round_trip": 0.05}
+    bench.watch(int(SILENCE) + 2)
     assert client.stopped
     assert client.goodbye is None
+    assert str(bench.connection.last_error).startswith("the path is dead: nothing has come for")
+
+
+def test_a_ping_that_is_not_answered_ends_the_connection(bench: Bench) -> None:
+    client = bench.connect()
+    client.acknowledge(0)
+    bench.pass_time(0)
+    bench.connection.ping()
+    bench.watch(int(SILENCE) + 2)
+    assert client.stopped
+    assert client.goodbye is None
+    assert bench.connection.last_error == "the path is dead: no answer to a ping"
 
 
 def test_a_ping_that_is_answered_keeps_the_connection_and_only_one_is_under_way(bench: Bench) -> None:
@@ -456,7 +621,9 @@ def test_a_ping_that_is_answered_keeps_the_connection_and_only_one_is_under_way(
     bench.connection.ping()
     assert len(client.pings) == 1
     client.pings[0].set_result(mqtt5.UnsubackPacket())
-    bench.pass_time(PING_WITHIN + 1)
+    bench.pass_time(0)
+    client.acknowledge(0)
+    bench.watch(int(SILENCE) + 2)
     assert not client.stopped
     bench.connection.ping()
     assert len(client.pings) == 2

@@ -5,14 +5,28 @@ It cannot prove what AWS IoT answers; the path tier asks a gateway that is built
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from device_agent.daemon.delivery import QUOTA_PAUSE, Accepted, Delivery, DeliveryOptions, Lost, Outcome, Refused
+from device_agent.daemon.delivery import (
+    LEAST_IN_FLIGHT,
+    PACKET_OVERHEAD,
+    QUOTA_PAUSE,
+    Accepted,
+    Delivery,
+    DeliveryOptions,
+    LineRate,
+    Lost,
+    Outcome,
+    Refused,
+)
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.queue import Queue
 from device_agent.messages import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, make_machine, put, settle
 
@@ -45,8 +59,8 @@ class Service:
         lost = list(self.open.values())
         self.open.clear()
         for done in lost:
-            done(Lost("the connection ended", connected=False))
-        self.delivery.disconnected(by_service=True)
+            done(Lost("the connection ended"))
+        self.delivery.disconnected(hung_up=True)
 
     @property
     def ids(self) -> list[str]:
@@ -61,8 +75,7 @@ class Bench:
         self.loop = Loop(self.machine)
         (root / "state").mkdir()
         self.queue = Queue(self.machine, root / "state/queue.sqlite3")
-        self.unanswered: list[str] = []
-        self.delivery = Delivery(self.machine, self.loop, self.queue, options, on_unanswered=self.unanswered.append)
+        self.delivery = Delivery(self.machine, self.loop, self.queue, options)
         self.service = Service(self.delivery)
 
     def put(self, *ids: str) -> None:
@@ -118,7 +131,7 @@ def test_after_a_lost_connection_all_that_was_in_flight_goes_again_in_order(benc
     bench.service.connect()
     bench.put(*"abcd")
     bench.service.answer("b")
-    bench.delivery.disconnected(by_service=False)
+    bench.delivery.disconnected(hung_up=False)
     bench.service.sent.clear()
     bench.service.connect()
     assert bench.service.ids == ["a", "c", "d"]
@@ -129,19 +142,66 @@ def test_an_acceptance_that_comes_after_the_connection_was_given_up_counts(bench
     bench.service.connect()
     bench.put("a")
     late = bench.service.open.pop("a")
-    bench.delivery.disconnected(by_service=False)
+    bench.delivery.disconnected(hung_up=False)
     late(Accepted())
     bench.service.connect()
     assert bench.service.ids == ["a"]
     assert bench.waiting() == []
 
 
-def test_an_answer_that_does_not_come_over_a_standing_connection_is_reported(bench: Bench) -> None:
+def test_what_is_in_flight_is_bounded_by_the_rate_of_the_line(bench: Bench) -> None:
+    """A line of 4,000 bytes a second: with 64 kB waiting, no more is under way than it carries in a few seconds."""
+    for number in range(64):
+        put(bench.queue, id=f"m{number}", payload=bytes(1000))
+    bench.service.connect(receive_maximum=100)
+    most = LEAST_IN_FLIGHT
+    assert 10 <= len(bench.service.open) <= most / 1000
+    for _answer in range(50):
+        bench.machine.pass_time((1000 + PACKET_OVERHEAD) / 4000)
+        bench.service.answer(next(iter(bench.service.open)))
+        assert len(bench.service.open) <= most / 1000
+
+
+def test_a_fast_line_soon_has_all_in_flight_that_is_allowed(bench: Bench) -> None:
+    for number in range(200):
+        put(bench.queue, id=f"m{number}", payload=bytes(1000))
+    bench.service.connect(receive_maximum=50)
+    for _answer in range(30):
+        bench.machine.pass_time(0.001)
+        bench.service.answer(next(iter(bench.service.open)))
+    assert len(bench.service.open) == 50
+
+
+def test_a_message_of_any_size_is_sent_on_any_line(bench: Bench) -> None:
+    for name in ("a", "b"):
+        put(bench.queue, id=name, payload=bytes(128 * 1024 - 1))
     bench.service.connect()
-    bench.put("a")
-    bench.service.answer("a", Lost("no acknowledgement in time", connected=True))
-    assert bench.unanswered == ["no acknowledgement in time"]
-    assert bench.waiting() == ["a"]
+    assert bench.service.ids == ["a"]
+    bench.machine.pass_time(40)
+    bench.service.answer("a")
+    assert bench.service.ids == ["a", "b"]
+
+
+@given(
+    rate=st.floats(1_000, 10_000_000),
+    delay=st.floats(0, 2),
+    sizes=st.lists(st.integers(300, 130_000), min_size=20, max_size=60),
+)
+def test_the_measured_rate_is_never_over_that_of_the_line(rate: float, delay: float, sizes: list[int]) -> None:
+    """The line carries one message after the other; the quota lets it be used, and no more than that waits."""
+    line, now, free, open_ = LineRate(), 0.0, 0.0, deque[tuple[float, tuple[int, float], int]]()
+    waiting, in_flight = deque(sizes), 0
+    while waiting or open_:
+        while waiting and in_flight < line.in_flight_quota:
+            size = waiting.popleft()
+            mark = line.sent(now, idle=not open_)
+            free = max(free, now) + size / rate
+            open_.append((free + delay, mark, size))
+            in_flight += size
+        now, mark, size = open_.popleft()
+        in_flight -= size
+        line.acknowledged(mark, size, now)
+        assert line.per_second <= max(rate * 1.01, 0) or line.per_second * 1e-3 <= max(sizes)
 
 
 def test_a_refused_message_steps_aside_is_tried_again_and_then_goes_to_the_dead_letters(bench: Bench) -> None:
@@ -180,7 +240,7 @@ def test_a_message_on_its_second_try_survives_a_lost_connection(bench: Bench) ->
     bench.put("bad")
     bench.service.answer("bad", Refused("no"))
     advance(bench.machine, bench.loop, 1.25)
-    bench.delivery.disconnected(by_service=False)
+    bench.delivery.disconnected(hung_up=False)
     bench.service.connect()
     assert bench.service.ids == ["bad", "bad", "bad"]
     bench.service.answer("bad")
@@ -245,7 +305,7 @@ def test_a_path_that_dies_again_and_again_buries_nothing(bench: Bench) -> None:
     bench.service.connect()
     bench.put("a")
     for _ in range(20):
-        bench.delivery.disconnected(by_service=False)
+        bench.delivery.disconnected(hung_up=False)
         bench.service.connect()
     assert bench.counters()["refused"] == 0
     assert bench.service.sent[-1].tries == 0

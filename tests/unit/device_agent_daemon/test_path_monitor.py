@@ -1,4 +1,4 @@
-"""The path's watch over a real UDP socket on loopback, with time moved by hand; and the tunnel's restarts.
+"""The path's watch over a real UDP socket on loopback, with time moved by hand.
 
 That a tunnel's death looks like this is shown by the path tier.
 """
@@ -9,16 +9,13 @@ import selectors
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
-from itertools import pairwise
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from device_agent.daemon.loop import Loop
-from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor, dns_query
-from device_agent.daemon.tunnel import APART, APART_LATER, GRACE, PATIENT_AFTER, Tunnel
-from device_agent.routes import Route, route_to
-from device_agent.system import Completed
+from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
+from device_agent.routes import Route
 
 from tests.unit.device_agent_daemon.machine import Machine, advance, installation, make_machine
 
@@ -28,11 +25,13 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.machine: Machine = make_machine(root)
+        self.machine.routes.append(Route(IPv4Network("127.0.0.0/8"), "lo"))
         self.loop = Loop(self.machine)
         self.resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.resolver.bind(("127.0.0.1", 0))
         self.resolver.settimeout(5)
         self.answering = True
+        self.late: list[tuple[bytes, tuple[str, int]]] = []
         self.asked = 0
         self.alive = 0
         self.dead: list[str] = []
@@ -58,15 +57,27 @@ class Bench:
     def _ask(self, _events: int) -> None:
         query, peer = self.resolver.recvfrom(512)
         self.asked += 1
+        answer = query[:2] + b"\x81\x80" + query[4:]
         if self.answering:
-            self.resolver.sendto(query[:2] + b"\x81\x80" + query[4:], peer)
+            self.resolver.sendto(answer, peer)
+        else:
+            self.late.append((answer, peer))
+
+    def answer_late(self) -> None:
+        """Let what was asked longest ago have its answer now."""
+        answer, peer = self.late.pop(0)
+        self.resolver.sendto(answer, peer)
 
     def seconds(self, count: int) -> None:
+        self._settle()
         for _ in range(count):
             advance(self.machine, self.loop, 1)
-            # What was sent by this is there at once on loopback, and is read by these.
-            for _ in range(3):
-                self.loop.turn(0)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Read what was sent just now: on loopback it is there at once."""
+        for _ in range(3):
+            self.loop.turn(0)
 
     def close(self) -> None:
         self.monitor.close()
@@ -178,88 +189,77 @@ def test_strange_answers_prove_nothing(bench: Bench) -> None:
     assert bench.monitor.alive is None
 
 
-def test_the_query_is_one_that_dns_servers_understand() -> None:
-    assert dns_query("ab.example", b"\x12\x34") == bytes.fromhex(
-        "1234 0100 0001 0000 0000 0000 02 6162 07 6578616d706c65 00 0001 0001"
+def test_an_answer_that_comes_late_counts_and_later_ones_are_given_as_long(bench: Bench) -> None:
+    bench.monitor.start()
+    bench.seconds(2)
+    bench.answering = False
+    bench.monitor.suspect()
+    for _ in range(20):
+        bench.seconds(2)
+        # As behind a queue of two seconds, which nothing else fills.
+        while bench.late:
+            bench.answer_late()
+        bench.loop.turn(0)
+        assert bench.monitor.alive is True
+        bench.monitor.suspect()
+
+
+def test_an_answer_to_a_query_long_ago_says_nothing_of_the_line(bench: Bench) -> None:
+    """After an hour's outage the next one is found as quickly as the first."""
+    bench.monitor.start()
+    bench.seconds(2)
+    bench.answering = False
+    bench.seconds(3600)
+    bench.answering = True
+    bench.seconds(3)
+    came_back = bench.monitor.alive
+    bench.answering = False
+    bench.monitor.suspect()
+    bench.seconds(4)
+    assert (came_back, bench.monitor.alive) == (True, False)
+
+
+def test_what_comes_from_the_service_revives_a_path_that_was_called_dead(bench: Bench) -> None:
+    bench.monitor.start()
+    bench.seconds(2)
+    bench.answering = False
+    bench.monitor.suspect()
+    bench.seconds(4)
+    died = bench.monitor.alive is False
+    bench.monitor.evidence()
+    assert died
+    assert bench.monitor.alive is True
+
+
+def test_a_route_of_another_network_is_named_and_no_restart_is_asked_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.monitor.use(installation(tmp_path))
+    bench.machine.tunnel_up()
+    bench.machine.routes.append(Route(IPv4Network("10.0.0.0/24"), "wlan0"))
+    bench.monitor.start()
+    bench.seconds(2)
+    covered = bench.monitor.conflict
+    assert bench.dead[0] == (
+        "a route of another network covers the VPC: 10.0.0.0/24 through wlan0 lies in 10.0.0.0/16;"
+        " give the home network or the VPC other addresses"
     )
+    bench.machine.tunnel_up()
+    usable = bench.monitor.usable()
+    assert (covered, usable, bench.monitor.conflict) == (True, True, False)
+    bench.close()
 
 
-# Routes
-
-
-def test_the_longest_prefix_wins_and_a_tunnel_is_told_by_its_driver(tmp_path: Path) -> None:
-    machine = make_machine(tmp_path)
-    machine.tunnel_up()
-    assert route_to(machine, IPv4Address("10.0.1.105")) == Route("tun0", tunnel=True)
-    assert route_to(machine, IPv4Address("10.1.0.1")) == Route("wlan0", tunnel=False)
-    machine.tunnel_down()
-    assert route_to(machine, IPv4Address("10.0.1.105")) == Route("wlan0", tunnel=False)
-    machine.path("/proc/net/route").unlink()
-    assert route_to(machine, IPv4Address("10.0.1.105")) is None
-    assert route_to(machine, IPv4Address("127.0.0.1")) == Route("lo", tunnel=True)
-
-
-# Restarts of the tunnel
-
-
-class RecordingLoop(Loop):
-    """Keeps the moment of each restart."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(machine)
-        self.machine = machine
-        self.restarts: list[float] = []
-        self.result = Completed(0, "", "")
-
-    def in_background(self, work: object, done: object) -> None:
-        del work
-        self.restarts.append(self.machine.monotonic())
-        self.hand_over(lambda: done(self.result))  # type: ignore[operator] # as the real one
-
-
-def dead_for(tunnel: Tunnel, loop: RecordingLoop, seconds: int, interface: str | None) -> list[float]:
-    loop.restarts.clear()
-    start = loop.machine.monotonic()
-    for _ in range(seconds):
-        tunnel.path_is_dead("dead", interface=interface)
-        advance(loop.machine, loop, 1)
-    return [moment - start for moment in loop.restarts]
-
-
-def test_a_tunnel_that_is_up_but_dead_is_restarted_at_once_and_then_at_a_distance(tmp_path: Path) -> None:
-    loop = RecordingLoop(make_machine(tmp_path))
-    tunnel = Tunnel(loop.machine, loop)
-    moments = dead_for(tunnel, loop, 300, "tun0")
-    assert moments[0] == 0
-    gaps = [later - earlier for earlier, later in pairwise(moments)]
-    assert all(APART * 0.75 <= gap <= APART * 1.25 + 1 for gap in gaps)
-    assert len(set(gaps)) > 1, "no jitter: a fleet would return in step"
-    loop.close()
-
-
-def test_a_tunnel_without_an_interface_has_a_while_to_come_up_by_itself(tmp_path: Path) -> None:
-    loop = RecordingLoop(make_machine(tmp_path))
-    assert dead_for(Tunnel(loop.machine, loop), loop, 12, None) == [GRACE]
-    loop.close()
-
-
-def test_after_ten_minutes_restarts_are_rarer_and_after_a_return_as_at_first(tmp_path: Path) -> None:
-    loop = RecordingLoop(make_machine(tmp_path))
-    tunnel = Tunnel(loop.machine, loop)
-    moments = [moment for moment in dead_for(tunnel, loop, 1800, "tun0") if moment > PATIENT_AFTER + APART_LATER]
-    gaps = [later - earlier for earlier, later in pairwise(moments)]
-    assert min(gaps) >= APART_LATER * 0.75
-    tunnel.path_is_alive()
-    advance(loop.machine, loop, 120)
-    assert dead_for(tunnel, loop, 60, "tun0")[0] == 0
-    loop.close()
-
-
-def test_a_restart_that_is_not_allowed_is_told_with_systemds_own_words(tmp_path: Path) -> None:
-    loop = RecordingLoop(make_machine(tmp_path))
-    tunnel = Tunnel(loop.machine, loop)
-    loop.result = Completed(1, "", "Failed to restart: Interactive authentication required.\n")
-    dead_for(tunnel, loop, 1, "tun0")
-    assert tunnel.error is not None
-    assert tunnel.error.endswith("cannot be restarted: Failed to restart: Interactive authentication required.")
-    loop.close()
+@pytest.mark.parametrize(("address", "right"), [("127.0.1.5", True), ("203.0.113.80", False)])
+def test_whether_the_vpcs_resolver_answers_rightly_is_known(bench: Bench, address: str, *, right: bool) -> None:
+    vpc = replace(
+        installation(bench.machine.root), dns_server=IPv4Address("127.0.0.1"), vpc_cidr=IPv4Network("127.0.0.0/16")
+    )
+    bench.monitor.use(vpc)
+    bench.loop.unwatch(bench.resolver)
+    bench.monitor.start()
+    query, peer = bench.resolver.recvfrom(512)
+    record = b"\xc0\x0c" + bytes.fromhex("0001 0001 0000003c 0004") + IPv4Address(address).packed
+    bench.resolver.sendto(query[:2] + bytes.fromhex("8180 0001 0001 0000 0000") + query[12:] + record, peer)
+    bench.loop.turn(1)
+    assert bench.monitor.alive is True
+    assert bench.monitor.resolves is right

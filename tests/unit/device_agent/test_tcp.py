@@ -1,11 +1,12 @@
-"""Sockets tied to an interface, on loopback. What a tunnel's end does to them is shown by the path tier's captures."""
+"""This process's own connections, tied and measured, on loopback. Their end is shown by the path tier."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
-from device_agent.daemon.binding import bind_connections, bind_to
+from device_agent.tcp import bind_connections, bind_to, list_connections
 
 
 def interface_of(tied: socket.socket) -> bytes:
@@ -39,3 +40,34 @@ def test_a_connection_that_is_being_made_is_tied_too() -> None:
 def test_an_interface_that_is_not_there_is_an_error() -> None:
     with socket.socket() as tied, pytest.raises(OSError, match="No such device"):
         bind_to(tied, "tun99")
+
+
+def test_what_waits_and_what_comes_is_measured() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as far,
+    ):
+        port = server.getsockname()[1]
+        (before,) = list_connections(port)
+        assert before.peer == "127.0.0.1"
+        client.setblocking(False)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += client.send(bytes(65536))
+        (full,) = list_connections(port)
+        assert 0 < full.waiting < sent
+        assert full.bytes_acked > before.bytes_acked
+        assert full.segments_in > before.segments_in
+        assert 0 < full.round_trip < 60
+        far.sendall(b"answer")
+        (answered,) = list_connections(port)
+        assert answered.bytes_received == before.bytes_received + len(b"answer")
+
+
+def test_a_connection_that_is_not_made_yet_is_not_listed() -> None:
+    with socket.socket() as connecting:
+        connecting.setblocking(False)
+        connecting.connect_ex(("192.0.2.1", 9))
+        assert list_connections(9) == []
