@@ -103,7 +103,8 @@ class Settings:
 
 def refusal(error: ArgumentError) -> pulumi.RunError:
     """Say which configuration value a component refused, without a stack trace."""
-    return pulumi.RunError(f"configuration {NAMESPACE}:{key_of(error.argument)}: {error}")
+    namespace = "aws" if error.argument == "region" else NAMESPACE
+    return pulumi.RunError(f"configuration {namespace}:{key_of(error.argument)}: {error}")
 
 
 def _refuse_unknown_keys() -> None:

@@ -144,3 +144,13 @@ def string_map(argument: str, values: object) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise ArgumentError(argument, values, "it must be a map", "write it as {key: value}")
     return dict(values)
+
+
+LOG_RETENTION_DAYS = Setting(
+    read=one_of(
+        *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+        source="CloudWatch Logs",
+    ),
+    default=90,
+)
+"""What CloudWatch Logs takes (API reference, PutRetentionPolicy)."""

@@ -70,6 +70,12 @@ def check_disjoint(argument: str, clients: IPv4Network, vpc: IPv4Network) -> Non
         )
 
 
+def check_outside(argument: str, block: str, vpc: IPv4Network) -> None:
+    """Refuse a further network that is the VPC's: clients may reach that one, and its route comes by itself."""
+    if IPv4Network(block).overlaps(vpc):
+        raise ArgumentError(argument, block, f"it overlaps the VPC {vpc}, which clients may reach", "leave it out")
+
+
 def dns_server(vpc: IPv4Network) -> str:
     """Return the VPC's resolver, the base of its network plus two (Amazon VPC user guide, "Amazon DNS server")."""
     return str(vpc.network_address + 2)

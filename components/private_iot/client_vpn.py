@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from private_iot import certificates, cidr, names, ovpn_profile
 from private_iot.arguments import (
+    LOG_RETENTION_DAYS,
     InstalledDevices,
     Setting,
     boolean,
@@ -18,17 +19,19 @@ from private_iot.arguments import (
     string_map,
     whole_number,
 )
-from private_iot.deployed import deployed_resources
+from private_iot.deployed import (
+    ASSOCIATION,
+    CLIENT_VPN,
+    SUBNET,
+    DeployedResource,
+    deployed_resources,
+    warn_of_new_bundles,
+)
 from private_iot.device_path import DevicePath, PrivateLinkPath
 from private_iot.errors import ArgumentError
 
-TYPE = "private-iot:index:ClientVpnAccess"
-_ASSOCIATION = "aws:ec2clientvpn/networkAssociation:NetworkAssociation"
-_SUBNET = "aws:ec2/subnet:Subnet"
+TYPE = CLIENT_VPN
 _API = "AWS Client VPN"
-_RETENTION_DAYS = (
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-)  # fmt: skip
 BANNER_LIMIT = 1400
 """Characters of the login banner (EC2 API reference, ClientLoginBannerOptions)."""
 LONGEST_VALIDITY_DAYS = 36_500
@@ -52,6 +55,9 @@ class ClientVpnAccessArgs(TypedDict):
     """Names of the devices; each gets a certificate with that common name, and a profile."""
     private_domains: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
     """Names that devices ask the VPC's resolver for; none is every name. Default: the private link's names."""
+    authorized_cidr_blocks: NotRequired[list[str]]
+    """Networks outside the VPC that clients may reach through it, each with a route a zone; the security groups have
+    to let them through too. Default: none."""
     client_cidr_block: NotRequired[str]
     """Addresses of the clients, a /12 to a /22 outside the VPC; a change replaces the endpoint.
     Default: 172.31.0.0/16."""
@@ -70,7 +76,7 @@ class ClientVpnAccessArgs(TypedDict):
     connection_log: NotRequired[bool]
     """Whether connections are logged to CloudWatch Logs. Default: true."""
     log_retention_days: NotRequired[int]
-    """Days that the log is kept, one of CloudWatch Logs' values. Default: 90."""
+    """Days that logs are kept, one of CloudWatch Logs' values. Default: 90."""
     login_banner: NotRequired[str]
     """Text that AWS's own client shows at connection, 1400 characters at most. Default: none."""
     server_name: NotRequired[str]
@@ -99,6 +105,7 @@ def _validity_days(argument: str, value: object) -> int:
 
 
 SETTINGS: dict[str, Setting] = {
+    "authorized_cidr_blocks": Setting(read=cidr.networks, default=[], default_text="none"),
     "client_cidr_block": Setting(
         read=cidr.text_of(cidr.client_network),
         default="172.31.0.0/16",
@@ -119,7 +126,7 @@ SETTINGS: dict[str, Setting] = {
     "session_timeout_hours": Setting(read=one_of(8, 10, 12, 24, source=_API), default=24),
     "disconnect_on_session_timeout": Setting(read=boolean, default=False),
     "connection_log": Setting(read=boolean, default=True),
-    "log_retention_days": Setting(read=one_of(*_RETENTION_DAYS, source="CloudWatch Logs"), default=90),
+    "log_retention_days": LOG_RETENTION_DAYS,
     "login_banner": Setting(read=_banner, default_text="none"),
     "server_name": Setting(
         read=names.server_name,
@@ -178,8 +185,11 @@ class ClientVpnAccess(pulumi.ComponentResource):
         self.server_certificate_arn = self.server_certificate.arn
         self.log_group = self._log_group() if arguments["connection_log"] else None
         self.endpoint = self._endpoint()
-        self.associations = self._associations()
+        deployed = deployed_resources(TYPE, ASSOCIATION, SUBNET)
+        before = next((one for one in deployed if (one.type, one.name) == (TYPE, name)), None)
+        self.associations = self._associations(_numbered_associations(name, [*arguments["subnet_ids"]], deployed))
         self._authorize(vpc.apply(str))
+        self._route()
         self.client_vpn_endpoint_id = self.endpoint.id
         self.client_configs = self._profiles(issued)
         self.path = self._path()
@@ -192,6 +202,7 @@ class ClientVpnAccess(pulumi.ComponentResource):
                 "clientVpnEndpointId": self.client_vpn_endpoint_id,
                 "dnsServers": self.dns_servers,
                 "serverCertificateArn": self.server_certificate_arn,
+                "knownToDevices": warn_of_new_bundles(self, before, SETTINGS, arguments),
             }
         )
 
@@ -297,12 +308,11 @@ class ClientVpnAccess(pulumi.ComponentResource):
             opts=self._children,
         )
 
-    def _associations(self) -> dict[str, aws.ec2clientvpn.NetworkAssociation]:
+    def _associations(self, numbered: Mapping[str, str]) -> dict[str, aws.ec2clientvpn.NetworkAssociation]:
         """Associate the subnets, keyed by their zones; each brings the VPC's route itself.
 
         An endpoint takes one association a zone (DuplicateAz): one that moves to another subnet goes before it comes.
         """
-        numbered = _numbered_associations(self._prefix, list(self._arguments["subnet_ids"]))
         return {
             zone: aws.ec2clientvpn.NetworkAssociation(
                 f"{self._prefix}-clientvpn-association-{zone}",
@@ -315,20 +325,36 @@ class ClientVpnAccess(pulumi.ComponentResource):
             for zone, subnet_id in self._arguments["subnet_ids"].items()
         }
 
-    def _authorize(self, vpc_cidr_block: pulumi.Output[str]) -> None:
-        """Let every client reach the VPC, once the subnets are associated.
+    def _authorize(self, vpc_cidr_block: pulumi.Input[str]) -> None:
+        """Let every client reach the VPC and the further networks, once the subnets are associated.
 
         The order is that of AWS's own guide ("Get started with AWS Client VPN"); rules that stay `authorizing` until
         the provider gives up are a known complaint (terraform-provider-aws #16890).
         """
-        aws.ec2clientvpn.AuthorizationRule(
-            f"{self._prefix}-clientvpn-authorization",
-            client_vpn_endpoint_id=self.endpoint.id,
-            target_network_cidr=vpc_cidr_block,
-            authorize_all_groups=True,
-            description="Every device may reach the VPC",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*self.associations.values()]),
-        )
+        networks = {"": (vpc_cidr_block, "the VPC")}
+        networks |= {f"-{block}": (block, block) for block in self._arguments["authorized_cidr_blocks"]}
+        for suffix, (block, description) in networks.items():
+            aws.ec2clientvpn.AuthorizationRule(
+                f"{self._prefix}-clientvpn-authorization{suffix}",
+                client_vpn_endpoint_id=self.endpoint.id,
+                target_network_cidr=block,
+                authorize_all_groups=True,
+                description=f"Every device may reach {description}",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[*self.associations.values()]),
+            )
+
+    def _route(self) -> None:
+        """Lead the clients to the further networks through every zone; an association brings the VPC's route alone."""
+        for block in self._arguments["authorized_cidr_blocks"]:
+            for zone, subnet_id in self._arguments["subnet_ids"].items():
+                aws.ec2clientvpn.Route(
+                    f"{self._prefix}-clientvpn-route-{block}-{zone}",
+                    client_vpn_endpoint_id=self.endpoint.id,
+                    destination_cidr_block=block,
+                    target_vpc_subnet_id=subnet_id,
+                    description=f"{block} through {zone}",
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[self.associations[zone]]),
+                )
 
     def _profiles(self, issued: certificates.Certificates) -> pulumi.Output[dict[str, str]]:
         arguments = self._arguments
@@ -370,6 +396,8 @@ def _vpc(arguments: ClientVpnAccessArgs, block: str) -> IPv4Network:
     """The VPC's network, which may be known only later, once it is known not to overlap the clients'."""
     network = cidr.vpc_network("vpc_cidr_block", block)
     cidr.check_disjoint("client_cidr_block", IPv4Network(arguments["client_cidr_block"]), network)
+    for further in arguments["authorized_cidr_blocks"]:
+        cidr.check_outside("authorized_cidr_blocks", further, network)
     return network
 
 
@@ -393,17 +421,16 @@ def _check_subnet_ids(subnet_ids: object) -> None:
         )
 
 
-def _numbered_associations(prefix: str, zones: list[str]) -> dict[str, str]:
+def _numbered_associations(prefix: str, zones: list[str], deployed: list[DeployedResource]) -> dict[str, str]:
     """Zone → the name that an earlier release gave its association, which it knew by its number."""
     numbered = {zone: f"{prefix}-clientvpn-association-{number}" for number, zone in enumerate(zones, 1)}
-    deployed = deployed_resources(_ASSOCIATION, _SUBNET)
     zone_of = {
         str(one.outputs["arn"]).rsplit("/", 1)[-1]: one.outputs["availabilityZone"]
         for one in deployed
-        if one.type == _SUBNET
+        if one.type == SUBNET
     }
     for one in deployed:
-        if one.type == _ASSOCIATION and one.name.startswith(f"{prefix}-clientvpn-association-"):
+        if one.type == ASSOCIATION and one.name.startswith(f"{prefix}-clientvpn-association-"):
             zone = zone_of.get(one.outputs["subnetId"])
             if zone in numbered:
                 numbered[zone] = one.name

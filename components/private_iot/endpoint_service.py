@@ -39,13 +39,24 @@ def invoke_options(opts: pulumi.ResourceOptions | None) -> pulumi.InvokeOptions:
 
 
 def caller(options: pulumi.InvokeOptions) -> Caller:
-    """Ask for the partition, the Region and the account."""
+    """Ask for the partition, the Region and the account.
+
+    Raises:
+        ArgumentError: In China. "VPC endpoints for IoT Core are currently not supported in AWS China Regions" (AWS IoT
+            developer guide, "Using AWS IoT Core with interface VPC endpoints", when it last said anything of China),
+            services and addresses have other names there, and nobody has seen the path at work.
+    """
     identity = aws.get_caller_identity(opts=options)
-    return Caller(
-        partition=identity.arn.split(":")[1],
-        region=aws.get_region(opts=options).region,
-        account_id=identity.account_id,
-    )
+    region = aws.get_region(opts=options).region
+    partition = identity.arn.split(":")[1]
+    if partition == "aws-cn":
+        raise ArgumentError(
+            "region",
+            region,
+            "AWS documents no VPC endpoints of AWS IoT Core for the China Regions",
+            "choose a Region of another partition",
+        )
+    return Caller(partition, region, identity.account_id)
 
 
 def service_name(region: str, service: str) -> str:

@@ -8,9 +8,17 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from private_iot import cidr, endpoint_service, existing_vpc, subnets
-from private_iot.arguments import Setting, boolean, checked_arguments, string_list, string_map, whole_number
-from private_iot.deployed import DeployedResource, deployed_resources
+from private_iot import cidr, endpoint_service, existing_vpc, flow_log, subnets
+from private_iot.arguments import (
+    LOG_RETENTION_DAYS,
+    Setting,
+    boolean,
+    checked_arguments,
+    string_list,
+    string_map,
+    whole_number,
+)
+from private_iot.deployed import SECURITY_GROUP, SUBNET, VPC, DeployedResource, deployed_resources
 from private_iot.errors import ArgumentError
 
 TYPE = "private-iot:index:PrivateIotNetwork"
@@ -20,9 +28,6 @@ OPEN_PORTS = {8883: "MQTT with X.509 client certificates", 443: "MQTT with ALPN 
 DNS needs no rule: security groups do not filter traffic to the Amazon DNS server (Amazon VPC user guide, "Control
 traffic to your AWS resources using security groups").
 """
-_SUBNET = "aws:ec2/subnet:Subnet"
-_SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
-_VPC = "aws:ec2/vpc:Vpc"
 
 
 class PrivateIotNetworkArgs(TypedDict):
@@ -42,6 +47,12 @@ class PrivateIotNetworkArgs(TypedDict):
     Default: a VPC of its own."""
     subnet_ids: NotRequired[list[str]]
     """Subnets of that VPC, one a zone, each a /27 or larger with 20 free addresses. Default: subnets of its own."""
+    authorized_cidr_blocks: NotRequired[list[str]]
+    """Networks outside the VPC that clients may reach through it, in every protocol. Default: none."""
+    flow_log: NotRequired[bool]
+    """Whether the VPC's connections are recorded in CloudWatch Logs. Default: false."""
+    log_retention_days: NotRequired[int]
+    """Days that logs are kept, one of CloudWatch Logs' values. Default: 90."""
     credentials_endpoint: NotRequired[bool]
     """Whether the zones have to offer `iot.credentials` as well. Default: false."""
     tags: NotRequired[dict[str, pulumi.Input[str]]]
@@ -57,6 +68,9 @@ SETTINGS: dict[str, Setting] = {
     "subnet_cidr_blocks": Setting(read=string_list, default_text="computed, 10.0.1.0/24 first of 10.0.0.0/16"),
     "vpc_id": Setting(read=existing_vpc.identifier, default_text="a VPC of its own"),
     "subnet_ids": Setting(read=string_list, default_text="subnets of its own"),
+    "authorized_cidr_blocks": Setting(read=cidr.networks, default=[], default_text="none"),
+    "flow_log": Setting(read=boolean, default=False),
+    "log_retention_days": LOG_RETENTION_DAYS,
     "credentials_endpoint": Setting(read=boolean, default=False),
     "tags": Setting(read=string_map, default={}, default_text="none"),
 }
@@ -69,6 +83,7 @@ class _Placement:
     vpc: IPv4Network
     blocks: Mapping[str, IPv4Network]
     subnet_ids: Mapping[str, str]
+    account_id: str
 
 
 class PrivateIotNetwork(pulumi.ComponentResource):
@@ -104,7 +119,7 @@ class PrivateIotNetwork(pulumi.ComponentResource):
             ArgumentError: An argument is refused; nothing was registered.
         """
         arguments = self.check(args)
-        deployed = deployed_resources(_VPC, _SUBNET, _SECURITY_GROUP)
+        deployed = deployed_resources(VPC, SUBNET, SECURITY_GROUP)
         placement = _placement(name, arguments, deployed, endpoint_service.invoke_options(opts))
         super().__init__(TYPE, name, {}, opts)
         self._prefix = name
@@ -130,6 +145,17 @@ class PrivateIotNetwork(pulumi.ComponentResource):
         self.client_vpn_security_group_id = self.client_vpn_security_group.id
         self.endpoint_security_group_id = self.endpoint_security_group.id
         self._open_between_groups()
+        for block in arguments["authorized_cidr_blocks"]:
+            self._open_to(block)
+        if arguments["flow_log"]:
+            self.flow_log = flow_log.record(
+                name,
+                vpc_id=self.vpc_id,
+                retention_days=arguments["log_retention_days"],
+                account_id=placement.account_id,
+                tags=arguments["tags"],
+                parent=self,
+            )
         self.register_outputs(
             {
                 "vpcId": self.vpc_id,
@@ -249,6 +275,18 @@ class PrivateIotNetwork(pulumi.ComponentResource):
                 opts=self._children,
             )
 
+    def _open_to(self, block: str) -> None:
+        suffix = f"sg-clientvpn-egress-{block}"
+        aws.vpc.SecurityGroupEgressRule(
+            f"{self._prefix}-{suffix}",
+            security_group_id=self.client_vpn_security_group_id,
+            cidr_ipv4=block,
+            ip_protocol="-1",
+            description=f"Every device may reach {block}",
+            tags=self._tags(suffix),
+            opts=self._children,
+        )
+
 
 def _renamed(parent: pulumi.Resource, earlier: str | None) -> pulumi.ResourceOptions:
     """A child that an earlier release knew by its number is the same thing under its zone's name."""
@@ -260,7 +298,7 @@ def _numbered_subnets(name: str, deployed: list[DeployedResource]) -> dict[str, 
     return {
         one.outputs["availabilityZone"]: one.name
         for one in deployed
-        if one.type == _SUBNET
+        if one.type == SUBNET
         and one.name.startswith(f"{name}-vpc-subnet-")
         and one.name != f"{name}-vpc-subnet-{one.outputs['availabilityZone']}"
     }
@@ -278,13 +316,13 @@ def _wish(arguments: PrivateIotNetworkArgs) -> subnets.Wish:
 def _placement(
     name: str, arguments: PrivateIotNetworkArgs, deployed: list[DeployedResource], options: pulumi.InvokeOptions
 ) -> _Placement:
-    region = endpoint_service.caller(options).region
+    caller = endpoint_service.caller(options)
     services = [endpoint_service.IOT_DATA]
     if arguments["credentials_endpoint"]:
         services.append(endpoint_service.IOT_CREDENTIALS)
     offered = {
         service: endpoint_service.offered_zones(service, options)
-        for service in (endpoint_service.service_name(region, short) for short in services)
+        for service in (endpoint_service.service_name(caller.region, short) for short in services)
     }
     _check_same_vpc(name, arguments, deployed)
     if "vpc_id" in arguments:
@@ -297,7 +335,7 @@ def _placement(
         there = {
             one.outputs["availabilityZone"]: IPv4Network(one.outputs["cidrBlock"])
             for one in deployed
-            if one.type == _SUBNET and one.name.startswith(f"{name}-vpc-subnet-")
+            if one.type == SUBNET and one.name.startswith(f"{name}-vpc-subnet-")
         }
         told = [zones for zones in offered.values() if zones is not None]
         everywhere = [zone for zone in told[0] if all(zone in zones for zones in told)] if told else None
@@ -306,7 +344,9 @@ def _placement(
     for service, here in offered.items():
         if here is not None:
             endpoint_service.check_offered(argument, zones, here, service)
-    return _Placement(vpc, blocks, ids)
+    for block in arguments["authorized_cidr_blocks"]:
+        cidr.check_outside("authorized_cidr_blocks", block, vpc)
+    return _Placement(vpc, blocks, ids, caller.account_id)
 
 
 def _check_same_vpc(name: str, arguments: PrivateIotNetworkArgs, deployed: list[DeployedResource]) -> None:
@@ -316,8 +356,8 @@ def _check_same_vpc(name: str, arguments: PrivateIotNetworkArgs, deployed: list[
     VPC, the endpoint in the old one, and every device cut off.
     """
     remedy = "deploy a second stack beside this one, hand its bundles to the devices, then destroy this one"
-    own = next((one for one in deployed if one.type == _VPC and one.name == f"{name}-vpc"), None)
-    group = next((one for one in deployed if one.type == _SECURITY_GROUP and one.name == f"{name}-sg-clientvpn"), None)
+    own = next((one for one in deployed if one.type == VPC and one.name == f"{name}-vpc"), None)
+    group = next((one for one in deployed if one.type == SECURITY_GROUP and one.name == f"{name}-sg-clientvpn"), None)
     vpc_id = arguments.get("vpc_id")
     if vpc_id is None and own and own.outputs["cidrBlock"] != arguments["vpc_cidr_block"]:
         raise ArgumentError(

@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from private_iot import endpoint_service, iot_policy
+from private_iot import dns_firewall, endpoint_service, iot_policy
 from private_iot.arguments import (
     InstalledDevices,
     Setting,
@@ -15,11 +15,11 @@ from private_iot.arguments import (
     require_arguments,
     string_map,
 )
-from private_iot.deployed import deployed_resources
+from private_iot.deployed import PRIVATE_LINK, DeployedResource, deployed_resources, warn_of_new_bundles
 from private_iot.device_path import PrivateLinkPath
 from private_iot.errors import ArgumentError
 
-TYPE = "private-iot:index:IotPrivateLink"
+TYPE = PRIVATE_LINK
 _EARLIER_TOPIC_PREFIX = "private-iot"
 """The default of releases that knew no other; a stack that has it keeps it."""
 
@@ -50,6 +50,8 @@ class IotPrivateLinkArgs(TypedDict):
     """Whether the credential provider gets an interface endpoint and a private name too. Default: false."""
     role_aliases: NotRequired[list[str]]
     """Names of AWS IoT role aliases whose credentials a device may take, through that endpoint only. Default: none."""
+    dns_firewall: NotRequired[bool]
+    """Whether the VPC's resolver answers these private names only, and no public one. Default: false."""
     tags: NotRequired[dict[str, pulumi.Input[str]]]
     """Tags of every resource that takes them, beside Name. Default: none."""
 
@@ -67,6 +69,7 @@ SETTINGS: dict[str, Setting] = {
     "allow_all_iot_actions": Setting(read=boolean, default=False),
     "credentials_endpoint": Setting(read=boolean, default=False, installed_devices=InstalledDevices.WORK_AS_BEFORE),
     "role_aliases": Setting(read=iot_policy.role_aliases, default=[], default_text="none"),
+    "dns_firewall": Setting(read=boolean, default=False),
     "tags": Setting(read=string_map, default={}, default_text="none"),
 }
 
@@ -106,7 +109,8 @@ class IotPrivateLink(pulumi.ComponentResource):
         require_arguments("IotPrivateLink", args, IotPrivateLinkArgs)
         options = endpoint_service.invoke_options(opts)
         caller = endpoint_service.caller(options)
-        default_prefix = _default_topic_prefix(name)
+        before = next((one for one in deployed_resources(TYPE) if one.name == name), None)
+        default_prefix = _default_topic_prefix(before)
         rights = _rights(arguments, default_prefix)
         iot_policy.check_in(rights, partition=caller.partition, region=caller.region, account_id=caller.account_id)
         data_address = endpoint_service.iot_endpoint("iot:Data-ATS", options)
@@ -133,6 +137,14 @@ class IotPrivateLink(pulumi.ComponentResource):
             self.credential_provider_endpoint = pulumi.Output.from_input(credentials_address)
             self.credentials_vpc_endpoint_id = self.credentials_vpc_endpoint.id
         self.policy = self._policy(rights, caller)
+        if arguments["dns_firewall"]:
+            dns_firewall.answer_only(
+                name,
+                [address for address in (data_address, credentials_address) if address],
+                vpc_id=arguments["vpc_id"],
+                tags=arguments["tags"],
+                parent=self,
+            )
 
         self.region = pulumi.Output.from_input(caller.region)
         self.iot_endpoint = pulumi.Output.from_input(data_address)
@@ -141,6 +153,7 @@ class IotPrivateLink(pulumi.ComponentResource):
         self.policy_document = self.policy.policy
         self.topic_prefix = pulumi.Output.from_input(rights.topic_prefix)
         self.path = self._path()
+        known = warn_of_new_bundles(self, before, SETTINGS, {**arguments, "topic_prefix": rights.topic_prefix})
         self.register_outputs(
             {
                 "region": self.region,
@@ -152,6 +165,7 @@ class IotPrivateLink(pulumi.ComponentResource):
                 "policyDocument": self.policy_document,
                 "topicPrefix": self.topic_prefix,
                 "defaultTopicPrefix": default_prefix,
+                "knownToDevices": known,
             }
         )
 
@@ -276,9 +290,8 @@ def _rights(arguments: IotPrivateLinkArgs, default_prefix: str) -> iot_policy.Ri
     )
 
 
-def _default_topic_prefix(name: str) -> str:
+def _default_topic_prefix(before: DeployedResource | None) -> str:
     """The prefix where none is given: the stack's name, since topics are the whole account's; once chosen, it stays."""
-    for one in deployed_resources(TYPE):
-        if one.name == name and one.outputs:
-            return str(one.outputs.get("defaultTopicPrefix", _EARLIER_TOPIC_PREFIX))
+    if before and before.outputs:
+        return str(before.outputs.get("defaultTopicPrefix", _EARLIER_TOPIC_PREFIX))
     return iot_policy.topic_prefix("topic_prefix", pulumi.get_stack())

@@ -1,4 +1,4 @@
-"""The data sources: getRegion, getCallerIdentity, getAvailabilityZones, getVpcEndpointService and iot's getEndpoint.
+"""The data sources: Region, caller, zones, VPC, subnet, endpoint service, and iot's getEndpoint.
 
 Source: terraform-provider-aws ``internal/service/{meta,sts,ec2,iot}/*_data_source.go``.
 """
@@ -70,6 +70,53 @@ def _get_availability_zones(call: Call, arguments: Properties) -> Properties:
         "names": [zone["ZoneName"] for zone in zones],
         "region": region,
         "zoneIds": [zone.get("ZoneId", "") for zone in zones],
+    }
+
+
+def _get_vpc(call: Call, arguments: Properties) -> Properties:
+    ec2, identifier = call.client("ec2"), arguments["id"]
+    what = f"reading EC2 VPC ({identifier})"
+    [vpc] = attempt(what, lambda: ec2.describe_vpcs(VpcIds=[identifier])["Vpcs"])
+
+    def is_on(name: str) -> bool:
+        answer = attempt(what, lambda: ec2.describe_vpc_attribute(VpcId=identifier, Attribute=name))
+        return bool(answer[name[0].upper() + name[1:]]["Value"])
+
+    return {
+        **arguments,
+        "arn": call.session.arn("ec2", f"vpc/{identifier}", call.region or call.session.region),
+        "cidrBlock": vpc["CidrBlock"],
+        "cidrBlockAssociations": [
+            {
+                "associationId": block["AssociationId"],
+                "cidrBlock": block["CidrBlock"],
+                "state": block["CidrBlockState"]["State"],
+            }
+            for block in vpc.get("CidrBlockAssociationSet") or []
+        ],
+        "default": vpc.get("IsDefault", False),
+        "dhcpOptionsId": vpc.get("DhcpOptionsId", ""),
+        "enableDnsHostnames": is_on("enableDnsHostnames"),
+        "enableDnsSupport": is_on("enableDnsSupport"),
+        "instanceTenancy": vpc.get("InstanceTenancy", ""),
+        "tags": from_list(vpc.get("Tags")),
+    }
+
+
+def _get_subnet(call: Call, arguments: Properties) -> Properties:
+    ec2, identifier = call.client("ec2"), arguments["id"]
+    [subnet] = attempt(
+        f"reading EC2 Subnet ({identifier})", lambda: ec2.describe_subnets(SubnetIds=[identifier])["Subnets"]
+    )
+    return {
+        **arguments,
+        "arn": call.session.arn("ec2", f"subnet/{identifier}", call.region or call.session.region),
+        "availabilityZone": subnet["AvailabilityZone"],
+        "availableIpAddressCount": subnet["AvailableIpAddressCount"],
+        "cidrBlock": subnet["CidrBlock"],
+        "state": subnet["State"],
+        "tags": from_list(subnet.get("Tags")),
+        "vpcId": subnet["VpcId"],
     }
 
 
@@ -165,6 +212,12 @@ FUNCTIONS = {
             "state": string(allowed=("available", "information", "impaired", "unavailable", "constrained")),
         },
         _get_availability_zones,
+    ),
+    "aws:ec2/getVpc:getVpc": Function(
+        "aws:ec2/getVpc:getVpc", {"id": string(required=True), "region": string()}, _get_vpc
+    ),
+    "aws:ec2/getSubnet:getSubnet": Function(
+        "aws:ec2/getSubnet:getSubnet", {"id": string(required=True), "region": string()}, _get_subnet
     ),
     "aws:ec2/getVpcEndpointService:getVpcEndpointService": Function(
         "aws:ec2/getVpcEndpointService:getVpcEndpointService",

@@ -26,6 +26,7 @@ _RESOURCES: Final = {
     "aws:ec2clientvpn/endpoint:Endpoint": "client_vpn_endpoint",
     "aws:ec2clientvpn/networkAssociation:NetworkAssociation": "client_vpn_association",
     "aws:ec2clientvpn/authorizationRule:AuthorizationRule": "client_vpn_authorization",
+    "aws:ec2clientvpn/route:Route": "client_vpn_route",
     "aws:route53/zone:Zone": "route53_zone",
     "aws:route53/record:Record": "route53_record",
     "aws:acm/certificate:Certificate": "acm_certificate",
@@ -49,6 +50,8 @@ _FUNCTIONS: Final = (
     "aws:index/getRegion:getRegion",
     "aws:index/getCallerIdentity:getCallerIdentity",
     "aws:index/getAvailabilityZones:getAvailabilityZones",
+    "aws:ec2/getSubnet:getSubnet",
+    "aws:ec2/getVpc:getVpc",
     "aws:ec2/getVpcEndpointService:getVpcEndpointService",
     "aws:iot/getEndpoint:getEndpoint",
 )

@@ -155,13 +155,14 @@ def test_every_component_registers_its_outputs_once_and_those_with_keys_never(de
         "IotPrivateLink": [
             "defaultTopicPrefix",
             "iotEndpoint",
+            "knownToDevices",
             "policyDocument",
             "policyName",
             "region",
             "topicPrefix",
             "vpcEndpointId",
         ],
-        "ClientVpnAccess": ["clientVpnEndpointId", "dnsServers", "serverCertificateArn"],
+        "ClientVpnAccess": ["clientVpnEndpointId", "dnsServers", "knownToDevices", "serverCertificateArn"],
         "IotDevice": ["certificateArn", "certificateId", "thingName"],
     }
 
