@@ -11,7 +11,7 @@ from lab.report import Report
 from lab.state import NAME_VARIABLE, Lab
 
 # In the order in which a newcomer meets them.
-COMMANDS = ("up", "env", "status", "sync", "exec", "fault", "demo", "view", "down")
+COMMANDS = ("up", "init", "env", "status", "sync", "exec", "fault", "demo", "view", "down")
 
 _DESCRIPTION = """\
 The whole private path on this machine, with no AWS account: AWS's APIs on a loopback port, the real Pulumi engine

@@ -33,6 +33,7 @@ vpn = ClientVpnAccess(
         "security_group_ids": [network.client_vpn_security_group_id],
         "clients": SENSORS,
         "path": link.path,
+        "transport_protocol": "tcp",
         "server_name": "vpn.greenhouse.example",
     },
     there,

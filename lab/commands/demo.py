@@ -13,7 +13,7 @@ from typing import Any
 from lab.cloud import server
 from lab.commands import up
 from lab.demo import picture, plain_client
-from lab.engine import STACK, Engine, find_or_build
+from lab.engine import CHECKOUT, STACK, Engine, find_or_build
 from lab.errors import LabError
 from lab.invocation import typed
 from lab.path import hosts, lifecycle
@@ -33,8 +33,9 @@ _PATIENCE = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    up.add_arguments(parser)
-    parser.set_defaults(only=None)
+    up.add_lab_arguments(parser)
+    # The demonstration is of this project's own program.
+    parser.set_defaults(only=None, program=CHECKOUT, stack=None, region=None)
     parser.add_argument("--json", action="store_true", help="print the times of the stages as one JSON object")
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from lab.cloud import server
-from lab.engine import Engine, find_or_build
+from lab.engine import Engine, Program, find_or_build
 from lab.errors import LabError
 from lab.report import Report
 from lab.state import Lab
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
     cloud = server.running(lab.cloud_directory)
     if cloud is None:
         raise LabError(f"the cloud of lab {lab.name!r} does not run: `python -m lab up --only cloud` starts it")
-    settings = Engine(lab, find_or_build(report), cloud.url).settings()
+    settings = Engine(lab, find_or_build(report), cloud.url, Program.remembered(lab) or Program()).settings()
     if arguments.json:
         print(json.dumps(settings, indent=2))
         return 0

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from lab.cloud import server
-from lab.engine import STACK, source_of
+from lab.engine import Program, source_of
 from lab.path import lifecycle
 from lab.report import Report
 from lab.state import Lab
@@ -40,11 +40,12 @@ def describe(lab: Lab) -> dict[str, Any]:
 
     Returns:
         ``lab``, ``directory``, ``exists``, ``cloud`` (``running``, ``url``, ``pid``), ``engine`` (``plugins``,
-        ``stack``, ``resources``: how many the stack's state has, ``null`` before the first `up`) and ``path`` (what
-        the network says of itself, ``null`` where there is none).
+        ``program``, ``stack``, ``resources``: how many the stack's state has, ``null`` before the first `up`) and
+        ``path`` (what the network says of itself, ``null`` where there is none).
     """
     cloud = server.running(lab.cloud_directory)
     path = None
+    program = Program.remembered(lab) or Program()
     if lab.exists and any(lab.path_directory.iterdir()):
         path = lifecycle.status(lab)
     return {
@@ -56,13 +57,18 @@ def describe(lab: Lab) -> dict[str, Any]:
             "url": cloud.url if cloud else None,
             "pid": cloud.pid if cloud else None,
         },
-        "engine": {"plugins": source_of(lab.engine_directory / "home"), "stack": STACK, "resources": _resources(lab)},
+        "engine": {
+            "plugins": source_of(lab.engine_directory / "home"),
+            "program": str(program.directory),
+            "stack": program.stack,
+            "resources": _resources(lab, program),
+        },
         "path": path,
     }
 
 
-def _resources(lab: Lab) -> int | None:
-    state = lab.engine_directory / "state" / ".pulumi" / "stacks" / "private-iot" / f"{STACK}.json"
+def _resources(lab: Lab, program: Program) -> int | None:
+    state = lab.engine_directory / "state/.pulumi/stacks" / program.project / f"{program.stack}.json"
     try:
         checkpoint = json.loads(state.read_text(encoding="utf-8"))["checkpoint"]
     except (OSError, ValueError, KeyError):
@@ -76,7 +82,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
     lines = [
         f"lab     {status['lab']} in {status['directory']}" + ("" if status["exists"] else " (not there)"),
         f"cloud   {cloud['url']}, process {cloud['pid']}" if cloud["running"] else "cloud   not running",
-        f"engine  stack {engine['stack']}: {resources}; plugins: {engine['plugins'] or 'none'}",
+        f"engine  stack {engine['stack']} of {engine['program']}: {resources}; plugins: {engine['plugins'] or 'none'}",
     ]
     if path is None:
         return [*lines, "path    no network"]

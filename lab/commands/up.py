@@ -3,10 +3,11 @@
 import argparse
 import shutil
 import time
+from pathlib import Path
 
 from lab.cloud import server
 from lab.cloud.server import CloudServer, CloudServerError
-from lab.engine import STACK, Engine, PluginSource, find_or_build
+from lab.engine import CHECKOUT, STACK, Engine, PluginSource, Program, find_or_build
 from lab.errors import LabError
 from lab.invocation import typed
 from lab.path import lifecycle, preflight
@@ -16,7 +17,9 @@ from lab.state import Lab
 HELP = """\
 start the lab: the cloud, the program's `pulumi up`, the network
 
-Each part is left alone where it already runs, so `up` again brings a lab to the program's present state.
+Each part is left alone where it already runs, so `up` again brings a lab to the program's present state. The program is
+this project's own, or with --program any Pulumi project of yours that uses its components (or plain pulumi-aws within
+what the lab's cloud serves); `python -m lab init DIR` lets the lab run it.
 
   --only cloud    AWS's APIs on a loopback port, the plugins and an empty stack named `lab`; run pulumi yourself
                   in the shell that `eval "$(python -m lab env)"` makes
@@ -26,6 +29,14 @@ Where PATH has no `pulumi` that is recent enough, it is downloaded the first tim
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--program", type=Path, metavar="DIR", help="folder of a Pulumi project of your own")
+    parser.add_argument("--stack", metavar="NAME", help=f"which stack of it (default: {STACK})")
+    parser.add_argument("--region", help="the Region whose network is built (default: aws:region of the stack's file)")
+    add_lab_arguments(parser)
+
+
+def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that have nothing to do with the program."""
     parser.add_argument("--only", choices=("cloud", "engine"), help="stop after this part")
     parser.add_argument(
         "--plugins",
@@ -49,30 +60,46 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
         LabError: A part cannot be started.
     """
     started = time.monotonic()
+    program = chosen_program(lab, arguments.program, arguments.stack, arguments.region)
+    program.require_stack_file()
     if arguments.only is None:
         # What the machine lacks is said before anything is started.
         preflight.require(lab)
     lab.create()
     with lab.locked():
+        program.remember(lab)
         pulumi = find_or_build(report)
         cloud = _start_cloud(lab, arguments.port, report)
-        engine = Engine(lab, pulumi, cloud.url)
+        engine = Engine(lab, pulumi, cloud.url, program)
         with report.step("providing the plugins and the stack"):
             source = engine.prepare(PluginSource(arguments.plugins), report)
-        report.say(f"lab {lab.name!r}: AWS's APIs at {cloud.url}, {source} plugins, stack `{STACK}`")
+        report.say(f"lab {lab.name!r}: AWS's APIs at {cloud.url}, {source} plugins, stack `{program.stack}`")
         if arguments.only != "cloud":
             with report.step("pulumi up"):
-                code = engine.show("up", "--stack", STACK, "--yes", "--skip-preview")
+                code = engine.show("up", "--stack", program.stack, "--yes", "--skip-preview")
                 if code != 0:
                     raise LabError(f"`pulumi up` ended with {code}; what it said is above")
         if arguments.only is None:
             lifecycle.up(lab, engine.region, cloud.url, report)
     report.say(f"ready in {time.monotonic() - started:.1f} s")
     if arguments.only is None:
-        report.say(f"next: {typed(lab, 'demo')}, or {typed(lab, 'exec', '--', 'COMMAND')} on a device's host")
+        demo = f"{typed(lab, 'demo')}, or " if program == Program() else ""
+        report.say(f"next: {demo}{typed(lab, 'exec', '--', 'COMMAND')} on a device's host")
     else:
-        report.say(f'next: eval "$({typed(lab, "env")})" && pulumi up --stack {STACK}')
+        report.say(f'next: eval "$({typed(lab, "env")})" && pulumi up --stack {program.stack}')
     return 0
+
+
+def chosen_program(lab: Lab, directory: Path | None, stack: str | None, region: str | None) -> Program:
+    """Return the program that is meant: the lab's own where none is named.
+
+    Raises:
+        LabError: It is no Pulumi project, or a name cannot be one.
+    """
+    there = Program.remembered(lab)
+    if directory is None and there is not None:
+        return Program.of(there.directory, stack=stack or there.stack, region=region or there.region)
+    return Program.of(directory or CHECKOUT, stack=stack, region=region)
 
 
 def _port(text: str) -> int:

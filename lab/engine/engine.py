@@ -9,15 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.engine.plugins import PluginSource, provide_plugins, source_of
+from lab.engine.program import PASSPHRASE, Program
 from lab.errors import LabError
 from lab.report import Report
 from lab.state import NAME_VARIABLE, Lab
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-REGION = "ap-northeast-1"
-STACK = "lab"
-# Known to everybody: a lab's state holds nothing worth hiding, and Pulumi.lab.yaml carries the salt made for it.
-PASSPHRASE = "private-iot-lab"  # noqa: S105  # see the line above
 
 # What the user's environment says to Pulumi or to an AWS client has no say in a lab.
 _FOREIGN_PREFIXES = ("AWS_", "PULUMI_", "BOTO_", "TF_")
@@ -30,6 +25,7 @@ class Engine:
     Attributes:
         pulumi: The CLI, as `lab.engine.find_or_build` returns it.
         url: Base URL of the lab's cloud, such as ``http://127.0.0.1:40001``.
+        program: What it runs; this project's own by default.
         backend: Directory of the state; by default the lab's own.
         inherited: The environment to start from; the process's by default.
     """
@@ -37,9 +33,13 @@ class Engine:
     lab: Lab
     pulumi: Path
     url: str
-    region: str = REGION
+    program: Program = field(default_factory=Program)
     backend: Path | None = None
     inherited: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def region(self) -> str:
+        return self.program.region
 
     @property
     def home(self) -> Path:
@@ -58,7 +58,7 @@ class Engine:
         """
         backend = self.backend or self.lab.engine_directory / "state"
         # The environment's own, not what its `python` links to.
-        environment_directory = Path(sys.executable).parent
+        environment_directory = self.program.executables or Path(sys.executable).parent
         path = [str(environment_directory), str(self.pulumi.parent)]
         path += [entry for entry in self.inherited.get("PATH", os.defpath).split(os.pathsep) if entry not in path]
         loopback = "127.0.0.1,localhost"
@@ -94,11 +94,8 @@ class Engine:
         merged: dict[str, str | None] = {**self.inherited, **self.settings()}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def prepare(self, source: PluginSource, report: Report, *, stack: str = STACK) -> PluginSource:
+    def prepare(self, source: PluginSource, report: Report) -> PluginSource:
         """Provide the plugins and the stack, so that plain ``pulumi up --stack lab`` works afterwards.
-
-        Args:
-            stack: The stack to make in the lab's state when it is not there.
 
         Returns:
             The plugins that the lab has now.
@@ -109,15 +106,15 @@ class Engine:
         (self.lab.engine_directory / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.mkdir(mode=0o700, exist_ok=True)
         chosen = provide_plugins(self.pulumi, self.home, source, report, environment=self.environment())
-        listed = self.run("stack", "select", stack, "--create")
+        listed = self.run("stack", "select", self.program.stack, "--create", cwd=self.program.directory)
         if listed.returncode != 0:
-            raise LabError(f"the stack {stack!r} cannot be made: {listed.stderr.strip()}")
+            raise LabError(f"the stack {self.program.stack!r} cannot be made: {listed.stderr.strip()}")
         return chosen
 
     def run(
         self,
         *arguments: str,
-        cwd: Path = CHECKOUT,
+        cwd: Path | None = None,
         timeout: float = 600.0,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -125,6 +122,7 @@ class Engine:
 
         Args:
             *arguments: Words after ``pulumi``.
+            cwd: The folder to run it in; the program's by default.
 
         Returns:
             The ended process with its exit code and both outputs, whatever the exit code.
@@ -136,7 +134,7 @@ class Engine:
         try:
             return subprocess.run(
                 command,
-                cwd=cwd,
+                cwd=cwd or self.program.directory,
                 env={**self.environment(), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -147,7 +145,7 @@ class Engine:
         except subprocess.TimeoutExpired:
             raise LabError(f"`{shlex.join(command[:4])} …` did not end within {timeout:.0f} s") from None
 
-    def show(self, *arguments: str, cwd: Path = CHECKOUT) -> int:
+    def show(self, *arguments: str) -> int:
         """Run Pulumi with its output on standard error, for a person to watch.
 
         Args:
@@ -159,4 +157,6 @@ class Engine:
         plain = [] if sys.stderr.isatty() else ["--non-interactive"]
         colors = ["--color", "never"] if os.environ.get("NO_COLOR") or plain else []
         command = [str(self.pulumi), *plain, *colors, *arguments]
-        return subprocess.run(command, cwd=cwd, env=self.environment(), stdout=sys.stderr, check=False).returncode
+        return subprocess.run(
+            command, cwd=self.program.directory, env=self.environment(), stdout=sys.stderr, check=False
+        ).returncode
