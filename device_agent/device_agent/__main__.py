@@ -15,7 +15,7 @@ from device_agent import __doc__ as summary
 from device_agent._exceptions import DeviceAgentError
 from device_agent.system import System
 
-COMMANDS = ("install", "doctor", "pubsub", "run", "publish", "status", "uninstall")
+COMMANDS = ("request", "install", "doctor", "pubsub", "run", "publish", "status", "config", "uninstall")
 _EPILOG = """\
 a device's life:
   pulumi stack output devices --show-secrets --json | jq '.["pi-1"]' | ssh pi sudo device-agent install -

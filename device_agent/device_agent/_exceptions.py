@@ -58,3 +58,7 @@ class RefusedError(ConnectionFailedError):
     def passing(self) -> bool:
         """Whether the service is only unavailable, busy or over a quota, so that waiting may help."""
         return self.reason_code in (0x88, 0x89, 0x97)
+
+
+class SettingsError(DeviceAgentError):
+    """A setting of /etc/private-iot/agent.toml is not known, or its value not allowed."""

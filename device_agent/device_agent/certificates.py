@@ -20,7 +20,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from device_agent._exceptions import CertificateError
 
@@ -30,6 +30,10 @@ _BLOCK = re.compile(
     r"-----END (?P=label)-----[ \t]*"
 )
 _KEY_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+WARN_DAYS = 30
+"""Days before a certificate's end at which the agent and doctor begin to warn."""
+DAY = 24 * 3600.0
 _COMMON_NAME = bytes.fromhex("550403")
 _BASIC_CONSTRAINTS = bytes.fromhex("551d13")
 _ALT_NAMES = bytes.fromhex("551d11")
@@ -61,8 +65,8 @@ class Certificate:
 
 
 def date(seconds: float) -> str:
-    """Write a moment as `2026-11-24 07:00 UTC`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    """Write a moment as `2026-11-24 07:00 UTC`, also one that a 32-bit time_t ends before (2038)."""
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%d %H:%M UTC}"
 
 
 def read_certificates(pem: str, field: str) -> list[Certificate]:
@@ -247,7 +251,7 @@ def _time(item: _Item) -> float:
         text = ("19" if text >= "50" else "20") + text
     elif item.tag != 0x18:
         raise ValueError("bad date")
-    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    return (datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC) - _EPOCH).total_seconds()
 
 
 def _common_name(name: bytes) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -76,21 +75,26 @@ def reporting(what: str) -> Iterator[None]:
         raise DeviceAgentError(f"{what}: {error.strerror or error}") from error
 
 
+def temporary_of(path: str) -> str:
+    """Give the name under which a file is written before it takes its place.
+
+    It is the same each time, so that what a killed command left is overwritten by the next one.
+    """
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.new"
+
+
 def write_file(system: System, path: str, wanted: WantedFile) -> None:
     """Write a file: temporary file of mode 0600 beside it, fsync, rename, fsync of the folder.
-
-    Args:
-        system: The machine.
-        path: The file's path on the device.
-        wanted: Its content, mode and owner.
 
     Raises:
         DeviceAgentError: It cannot be written; the old file is untouched.
     """
     target = system.path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    temporary = system.path(temporary_of(path))
     with reporting(f"{path} cannot be written"):
         try:
+            temporary.unlink(missing_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(wanted.content)
@@ -102,30 +106,26 @@ def write_file(system: System, path: str, wanted: WantedFile) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 def write_link(system: System, path: str, target: str) -> None:
     """Point a symbolic link somewhere, atomically.
 
-    Args:
-        system: The machine.
-        path: The link's path on the device.
-        target: What it shall hold.
-
     Raises:
         DeviceAgentError: It cannot be written; the old link is untouched.
     """
     link = system.path(path)
-    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary = system.path(temporary_of(path))
     with reporting(f"{path} cannot be written"):
         try:
+            temporary.unlink(missing_ok=True)
             temporary.symlink_to(target)
             temporary.replace(link)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(link.parent)
+        sync_folder(link.parent)
 
 
 def read_link(system: System, path: str) -> str | None:
@@ -147,7 +147,7 @@ def make_folder(system: System, path: str, *, mode: int = 0o755, owner: str | No
         folder.mkdir(mode=mode, exist_ok=True)
         folder.chmod(mode)
         _give(system, folder, owner)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
 
 
 def folder_matches(system: System, path: str, *, mode: int = 0o755, owner: str | None = None) -> bool:
@@ -175,7 +175,7 @@ def remove(system: System, path: str) -> None:
             shutil.rmtree(target)
         else:
             target.unlink()
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
 def _give(system: System, path: Path, owner: str | None) -> None:
@@ -187,7 +187,8 @@ def _give(system: System, path: Path, owner: str | None) -> None:
         system.set_owner(path, *numbers)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable (fsync(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

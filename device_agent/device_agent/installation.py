@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from device_agent.system import System
 USER = "private-iot"
 """The account that the agent's service runs as, and that owns the device's private key."""
 DIRECTORY = "/etc/private-iot"
+SETTINGS_FILE = f"{DIRECTORY}/agent.toml"
+DEVICE_KEYS_DIRECTORY = f"{DIRECTORY}/keys"
+"""The keys that `request` made on this device."""
 DEVICE_FILE = f"{DIRECTORY}/device.json"
 CERTIFICATE_FILE = f"{DIRECTORY}/certificate.pem"
 PRIVATE_KEY_FILE = f"{DIRECTORY}/private-key.pem"
@@ -22,6 +26,8 @@ ROOT_CA_FILE = f"{DIRECTORY}/root-ca.pem"
 OPENVPN_FILE = "/etc/openvpn/client/clientvpn.conf"
 OPENVPN_FILE_BEFORE = f"{OPENVPN_FILE}.before-private-iot"
 """A profile that was there before; `uninstall` puts it back."""
+PROFILE_DIRECTORY = "/etc/openvpn/private-iot"
+"""Where the profiles themselves are: Ubuntu's AppArmor profile lets OpenVPN read /etc/openvpn and no other place."""
 OPENVPN_SERVICE = "openvpn-client@clientvpn.service"
 OPENVPN_DROP_IN = f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
 MANAGEMENT_SOCKET = "/run/openvpn/private-iot.status"
@@ -29,8 +35,8 @@ MANAGEMENT_SOCKET = "/run/openvpn/private-iot.status"
 lets it make there (/etc/apparmor.d/openvpn: `/{,var/}run/openvpn/*.{pid,status}`)."""
 TRIAL_FILE = "/etc/openvpn/client/clientvpn_trial.conf"
 TRIAL_SERVICE = "openvpn-client@clientvpn_trial.service"
-GUARD_SERVICE = "private-iot-guard.service"
-GUARD_UNIT = f"/run/systemd/system/{GUARD_SERVICE}"
+RESTART_SERVICE = "private-iot-restart.service"
+RESTART_UNIT = f"/run/systemd/system/{RESTART_SERVICE}"
 AGENT_SERVICE = "private-iot-agent.service"
 AGENT_UNIT = f"/etc/systemd/system/{AGENT_SERVICE}"
 TUNNEL_RULE = "/etc/polkit-1/rules.d/50-private-iot.rules"
@@ -112,6 +118,14 @@ class Installation:
             )
         except ValueError as error:
             raise InstallationError(f"{directory}: {error}; {_REMEDY}") from error
+
+
+def own_name(system: System) -> str:
+    """Give the name of the installed device, or the host's."""
+    if system.path(DEVICE_FILE).exists():
+        with contextlib.suppress(InstallationError):
+            return Installation.load(system).name
+    return system.path("/proc/sys/kernel/hostname").read_text("utf-8").strip()
 
 
 def check_file(system: System, file: str, *, secret: bool) -> None:

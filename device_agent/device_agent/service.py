@@ -5,7 +5,8 @@ from __future__ import annotations
 from device_agent._exceptions import DeviceAgentError
 from device_agent.system import System
 
-_PATIENCE = 120
+SYSTEMCTL_TIMEOUT = 120
+"""Seconds for systemd to do what it is asked; a service that does not end is killed after 90."""
 
 
 def systemctl(system: System, *arguments: str) -> None:
@@ -18,7 +19,7 @@ def systemctl(system: System, *arguments: str) -> None:
     Raises:
         DeviceAgentError: It failed; with its own last words.
     """
-    done = system.run(["systemctl", *arguments], timeout=_PATIENCE)
+    done = system.run(["systemctl", *arguments], timeout=SYSTEMCTL_TIMEOUT)
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines()
         raise DeviceAgentError(

@@ -16,7 +16,7 @@ from device_agent.doctor.checks import Check, Finding, Patient, run_checks
 from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
 from device_agent.doctor.home_checks import check_home, check_public_way
 from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
-from device_agent.install.guard import agent_paused
+from device_agent.install.restart_unit import agent_paused
 from device_agent.system import System
 
 HELP = "prove the private path from the ground up and name the hop that is broken"

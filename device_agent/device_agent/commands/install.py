@@ -8,11 +8,15 @@ import sys
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-from device_agent._exceptions import UsageError
+from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.files import reporting
 from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
-from device_agent.install.guard import services_held
-from device_agent.install.plan import Step, check_machine, make_plan
+from device_agent.install.device_keys import load_device_keys
+from device_agent.install.machine import check_machine
+from device_agent.install.plan import Plan, make_plan
+from device_agent.install.restart_unit import services_locked
+from device_agent.install.undo import undone_on_error
+from device_agent.settings import load_settings
 from device_agent.system import System
 
 HELP = "install a device bundle: tunnel, identity and services"
@@ -61,27 +65,44 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     """
     if system.user_id() != 0:
         raise UsageError("install needs root; run it with sudo")
-    bundle = parse_bundle(_read(arguments.source), device=arguments.device, now=system.now())
+    return install(arguments, system, _read(arguments.source))
+
+
+def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
+    """Install the bundle that an input holds; see `run`."""
+    keys = load_device_keys(system)
+    bundle = parse_bundle(data, device=arguments.device, now=system.now(), keys=keys)
+    load_settings(system)
     check_machine(system, bundle, sys.executable)
-    with nullcontext(system) if arguments.dry_run else services_held(system) as held:
-        steps = make_plan(held, bundle, verify=arguments.verify, python=sys.executable)
+    with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
+        plan = make_plan(locked, bundle, verify=arguments.verify, python=sys.executable)
         if not arguments.dry_run:
-            _apply(steps, quiet=arguments.json)
-    _report(bundle, steps, arguments)
+            _apply(plan, quiet=arguments.json)
+    _report(bundle, plan, arguments)
     return 0
 
 
-def _apply(steps: list[Step], *, quiet: bool) -> None:
-    with ExitStack() as undo:
-        for step in steps:
-            if not quiet:
-                print(step.text, flush=True)
+def _apply(plan: Plan, *, quiet: bool) -> None:
+    def tell(text: str) -> None:
+        if not quiet:
+            print(text, flush=True)
+
+    with undone_on_error() as undo:
+        for step in plan.steps:
+            tell(step.text)
             step.do(undo)
-        undo.pop_all()
+    # From here on the new state counts: nothing that fails may take anything of it away.
+    with ExitStack() as nothing:
+        for step in plan.cleanup:
+            tell(step.text)
+            try:
+                step.do(nothing)
+            except DeviceAgentError as error:
+                print(f"warning: {error}; the next installation tries it again", file=sys.stderr)
 
 
-def _report(bundle: Bundle, steps: list[Step], arguments: argparse.Namespace) -> None:
-    texts = [step.text for step in steps]
+def _report(bundle: Bundle, plan: Plan, arguments: argparse.Namespace) -> None:
+    texts = plan.texts
     if arguments.json:
         print(json.dumps({"device": bundle.name, "dryRun": arguments.dry_run, "changes": texts}))
     elif arguments.dry_run:

@@ -8,7 +8,7 @@ import queue
 from collections.abc import Callable
 
 from device_agent._exceptions import ConnectionFailedError, UsageError
-from device_agent.install.guard import agent_paused
+from device_agent.install.restart_unit import agent_paused
 from device_agent.installation import Installation
 from device_agent.messages import MessageError, check_topic
 from device_agent.system import System

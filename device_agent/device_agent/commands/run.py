@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
 
 from device_agent.daemon.delivery import DeliveryOptions
+from device_agent.installation import SETTINGS_FILE
 from device_agent.messages import Limits
+from device_agent.settings import Settings, check_settings, read_document
 from device_agent.system import System
 
 HELP = "keep the connection and deliver the queue (what the service runs)"
 _MIB = 1024 * 1024
 _DAY = 24 * 3600
+_FORMER_OPTIONS = {
+    "--queue-mib": ("queue", "max_mib"),
+    "--queue-days": ("queue", "max_days"),
+    "--when-full": ("queue", "when_full"),
+    "--in-flight": ("delivery", "in_flight"),
+    "--max-tries": ("delivery", "max_tries"),
+    "--port": ("connection", "port"),
+}
+_log = logging.getLogger(__name__)
 # sd-daemon(3): the journal reads the priority from such a prefix.
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -22,46 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "It is started by systemd: `systemctl status private-iot-agent`, `journalctl -u private-iot-agent`.\n"
-        "Another limit is set with `systemctl edit private-iot-agent`.\n"
+        f"Its settings are in {SETTINGS_FILE}; `device-agent config` shows them.\n"
         "\n"
         "SIGTERM ends it in order: what is queued stays queued for the next start.\n"
     )
-    defaults, delivery = Limits(), DeliveryOptions()
-    parser.add_argument(
-        "--queue-mib",
-        type=int,
-        default=defaults.max_bytes // _MIB,
-        metavar="MIB",
-        help=f"size of all queued messages, at least 1 ({defaults.max_bytes // _MIB})",
-    )
-    parser.add_argument(
-        "--queue-days",
-        type=float,
-        default=defaults.max_age / _DAY,
-        metavar="DAYS",
-        help=f"how long a message may wait before it is dropped ({defaults.max_age / _DAY:g})",
-    )
-    parser.add_argument(
-        "--when-full",
-        choices=("drop-oldest", "refuse"),
-        default=defaults.when_full,
-        help=f"what a full queue does ({defaults.when_full})",
-    )
-    parser.add_argument(
-        "--in-flight",
-        type=_in_flight,
-        default=delivery.in_flight,
-        metavar="N",
-        help=f"messages sent without acknowledgement, 1 to 10000; AWS IoT may allow fewer ({delivery.in_flight})",
-    )
-    parser.add_argument(
-        "--max-tries",
-        type=_tries,
-        default=delivery.max_tries,
-        metavar="N",
-        help=f"refusals before a message goes to the dead letters, 1 to 100 ({delivery.max_tries})",
-    )
-    parser.add_argument("--port", type=int, choices=(8883, 443), default=8883, help="8883, or 443 with ALPN (8883)")
+    for option in _FORMER_OPTIONS:
+        parser.add_argument(option, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace, system: System) -> int:
@@ -83,14 +61,15 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    settings = _settings(arguments, system)
     options = Options(
         limits=Limits(
-            max_bytes=arguments.queue_mib * _MIB,
-            max_age=arguments.queue_days * _DAY,
-            when_full=arguments.when_full,
+            max_bytes=settings.queue.max_mib * _MIB,
+            max_age=settings.queue.max_days * _DAY,
+            when_full=settings.queue.when_full,
         ),
-        delivery=DeliveryOptions(in_flight=arguments.in_flight, max_tries=arguments.max_tries),
-        port=arguments.port,
+        delivery=DeliveryOptions(in_flight=settings.delivery.in_flight, max_tries=settings.delivery.max_tries),
+        port=settings.connection.port,
     )
     # The queue's files hold payloads: nobody else reads them.
     os.umask(0o077)
@@ -108,16 +87,19 @@ class _Formatter(logging.Formatter):
         return f"<{_PRIORITIES.get(record.levelno, 6)}>{text}" if self._journal else text
 
 
-def _in_flight(text: str) -> int:
-    return _between(text, 1, 10_000)
+def _settings(arguments: argparse.Namespace, system: System) -> Settings:
+    """Read the settings; the options of an earlier release still count, so that an override unit goes on starting."""
+    document = read_document(system)
+    for option, (table, name) in _FORMER_OPTIONS.items():
+        text = getattr(arguments, option[2:].replace("-", "_"))
+        if text is not None:
+            _log.warning("the option %s has become %s.%s in %s", option, table, name, SETTINGS_FILE)
+            document[table] = {name: _value(text), **document.get(table, {})}
+    return check_settings(document)
 
 
-def _tries(text: str) -> int:
-    return _between(text, 1, 100)
-
-
-def _between(text: str, least: int, most: int) -> int:
-    number = int(text)
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"{number} is not from {least} to {most}")
-    return number
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text

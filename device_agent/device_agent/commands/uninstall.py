@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from device_agent._exceptions import UsageError
-from device_agent.files import read_link, remove, reporting
+from device_agent.files import ROOT, owner_of, read_link, remove, reporting
+from device_agent.install.restart_unit import services_locked
 from device_agent.installation import (
     AGENT_SERVICE,
     AGENT_UNIT,
+    DEVICE_KEYS_DIRECTORY,
     DIRECTORY,
-    GUARD_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
     OPENVPN_FILE_BEFORE,
     OPENVPN_SERVICE,
+    PROFILE_DIRECTORY,
+    RESTART_UNIT,
     RUNTIME_DIRECTORY,
+    SETTINGS_FILE,
     STATE_DIRECTORY,
     TRIAL_FILE,
     TUNNEL_RULE,
@@ -27,6 +32,8 @@ from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.system import System
 
 HELP = "remove everything that install made; messages that wait to be sent are kept"
+_KEPT = (SETTINGS_FILE, DEVICE_KEYS_DIRECTORY)
+"""What neither install nor the agent has made: the user's settings, and the keys that `request` made."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  sudo device-agent uninstall\n"
-        "  sudo device-agent uninstall --purge     the queue too\n"
+        "  sudo device-agent uninstall --purge     the queue, the settings and the device's own keys too\n"
         "\n"
         "The device's certificate stays valid: deactivate it with `pulumi up` after taking the device off the list.\n"
     )
-    parser.add_argument("--purge", action="store_true", help=f"also remove the queue in {STATE_DIRECTORY}")
+    parser.add_argument(
+        "--purge",
+        action="store_true",
+        help=f"also remove the queue in {STATE_DIRECTORY}, the device's own keys and {SETTINGS_FILE}",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be removed")
 
 
@@ -57,59 +68,79 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     """
     if system.user_id() != 0:
         raise UsageError("uninstall needs root; run it with sudo")
+    lockable = system.path(OPENVPN_FILE).parent.is_dir() and not arguments.dry_run
+    with services_locked(system) if lockable else nullcontext(system) as locked:
+        return _uninstall(arguments, locked)
+
+
+def _uninstall(arguments: argparse.Namespace, system: System) -> int:
     units = [unit for unit in (AGENT_SERVICE, OPENVPN_SERVICE) if is_active(system, unit) or is_enabled(system, unit)]
     files = _files(system, purge=arguments.purge)
     account = system.account(USER) is not None
-    if not (units or files or account):
+    group = system.run(["getent", "group", USER]).returncode == 0
+    if not (units or files or account or group):
         print("nothing is installed; nothing changed")
         return 0
-    verb = "would " if arguments.dry_run else ""
+    real = not arguments.dry_run
+    verb = "" if real else "would "
     for unit in units:
         print(f"{verb}stop and disable {unit}", flush=True)
-        if not arguments.dry_run:
+        if real:
             systemctl(system, "disable", "--now", unit)
     for path in files:
         print(f"{verb}remove {path}", flush=True)
-        if not arguments.dry_run:
+        if real:
             remove(system, path)
     if OPENVPN_FILE in files and system.path(OPENVPN_FILE_BEFORE).exists():
         print(f"{verb}put {OPENVPN_FILE} back as it was before the installation")
-        if not arguments.dry_run:
+        if real:
             with reporting(f"{OPENVPN_FILE} cannot be put back"):
                 system.path(OPENVPN_FILE_BEFORE).replace(system.path(OPENVPN_FILE))
-    if not arguments.dry_run:
+    if real:
         systemctl(system, "daemon-reload")
-        _keep_state(system)
-    if account:
-        print(f"{verb}remove the user {USER}")
-        if not arguments.dry_run:
+        _keep(system)
+    if account or group:
+        print(f"{verb}remove the user {USER} and its group")
+        if real:
             system.run(["userdel", USER])
+            # userdel leaves a group that others are in.
+            if system.run(["getent", "group", USER]).returncode == 0:
+                system.run(["groupdel", USER])
     return 0
 
 
 def _files(system: System, *, purge: bool) -> list[str]:
     """List what is there to be removed. A profile that somebody put in place of ours is not ours."""
-    drop_in_folder = str(Path(OPENVPN_DROP_IN).parent)
-    candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, GUARD_UNIT, RUNTIME_DIRECTORY]
+    folder = system.path(DIRECTORY)
+    ours = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    kept = [] if purge else [path for path in _KEPT if os.path.lexists(system.path(path))]
+    candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, RESTART_UNIT, RUNTIME_DIRECTORY]
     if purge:
         candidates.append(STATE_DIRECTORY)
     found = [path for path in candidates if os.path.lexists(system.path(path))]
-    folder = system.path(drop_in_folder)
-    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {Path(OPENVPN_DROP_IN).name}:
-        found.append(drop_in_folder)
+    drop_in_folder = Path(OPENVPN_DROP_IN).parent
+    present = system.path(str(drop_in_folder))
+    if present.is_dir() and {entry.name for entry in present.iterdir()} <= {Path(OPENVPN_DROP_IN).name}:
+        found.append(str(drop_in_folder))
     if "private-iot/" in (read_link(system, OPENVPN_FILE) or ""):
         found.append(OPENVPN_FILE)
-    if os.path.lexists(system.path(DIRECTORY)):
-        found.append(DIRECTORY)  # last: with it goes what the others lead to
+    # Last what the others lead to.
+    found += [f"{DIRECTORY}/{name}" for name in ours if f"{DIRECTORY}/{name}" not in kept] if kept else []
+    found += [
+        path for path in (PROFILE_DIRECTORY, *([] if kept else [DIRECTORY])) if os.path.lexists(system.path(path))
+    ]
     return found
 
 
-def _keep_state(system: System) -> None:
+def _keep(system: System) -> None:
     """Give a kept queue to root, so that no later user who gets the same number can read it."""
     state = system.path(STATE_DIRECTORY)
     if state.is_dir():
-        root = system.account("root") or (0, 0)
+        root = owner_of(system, None) or ROOT
         with reporting(f"{STATE_DIRECTORY} cannot be given to root"):
-            for path in (*state.iterdir(), state):
-                system.set_owner(path, *root)
+            for found in (*state.rglob("*"), state):
+                system.set_owner(found, *root)
         print(f"{STATE_DIRECTORY} is kept, with the messages that wait; --purge removes it")
+    for path in _KEPT:
+        if os.path.lexists(system.path(path)):
+            print(f"{path} is kept; --purge removes it")

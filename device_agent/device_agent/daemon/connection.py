@@ -74,7 +74,7 @@ class Connection:
         Args:
             system: The machine.
             loop: The loop.
-            installation: The device's identity; `use` changes it.
+            installation: The device's identity.
             monitor: Knows whether the path is there.
             delivery: Sends the queue over the connection.
             queue_id: Gives the name of the queue's file, which is sent with each message.
@@ -140,17 +140,6 @@ class Connection:
         """Drop the connection, which nothing will come through."""
         if self._client is not None:
             self._drop(reason)
-
-    def use(self, installation: Installation) -> None:
-        """Connect anew with other certificates.
-
-        Args:
-            installation: The installation as it is now.
-        """
-        self._installation = installation
-        if self._client is not None:
-            self._drop("the certificates on the device have changed", error=False, goodbye=True)
-        self._schedule(0.0)
 
     def subscribe(self, topic_filter: str) -> None:
         """Subscribe for as long as it is not unsubscribed, over this connection and all later ones."""

@@ -110,7 +110,7 @@ class Daemon:
             on_subscribed=self._subscribed,
             port=options.port,
         )
-        self._certificates = CertificateWatch(system, self.loop, self._installation, self._use)
+        self._certificates = CertificateWatch(system, self.loop, self._installation)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; end in order."""
@@ -180,11 +180,6 @@ class Daemon:
     def _tell(self) -> None:
         self._notifier.status(self._line())
         self.loop.call_later(TELL_EVERY, self._tell)
-
-    def _use(self, installation: Installation) -> None:
-        self._installation = installation
-        self._monitor.use(installation)
-        self._connection.use(installation)
 
     # Local programs
 

@@ -6,7 +6,7 @@ import re
 import sys
 
 from device_agent._exceptions import CertificateError, DeviceAgentError
-from device_agent.certificates import check_dates, date, read_certificates
+from device_agent.certificates import DAY, WARN_DAYS, check_dates, date, read_certificates
 from device_agent.dns import DnsError, DnsSilentError, query
 from device_agent.doctor.checks import Finding, Patient
 from device_agent.install.openvpn_profile import parse_profile
@@ -20,9 +20,8 @@ from device_agent.installation import (
 )
 from device_agent.routes import Route, describe_conflict, overlapping
 from device_agent.service import is_enabled
+from device_agent.settings import load_settings
 
-DAY = 86400
-WARN_DAYS = 30
 _REINSTALL = "install the device's bundle again with `device-agent install -`"
 
 
@@ -35,6 +34,7 @@ def check_files(patient: Patient) -> Finding:
         for unit in (AGENT_UNIT, OPENVPN_DROP_IN):
             check_file(system, unit, secret=False)
         parse_profile(system.path(OPENVPN_FILE).read_text("ascii", "replace"), OPENVPN_FILE)
+        load_settings(system)
     except DeviceAgentError as error:
         problem, _, remedy = str(error).rpartition("; ")
         return Finding("failed", problem or str(error), "the device's identity cannot be trusted or read", remedy)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, NoReturn
 
-from device_agent._exceptions import BundleError
+from device_agent._exceptions import BundleError, CertificateError
 from device_agent.certificates import (
     check_chain,
     check_dates,
@@ -17,10 +17,12 @@ from device_agent.certificates import (
     check_private_key,
     read_certificates,
 )
+from device_agent.install.device_keys import IOT_KEY_FILE, VPN_KEY_FILE, DeviceKeys
 from device_agent.install.openvpn_profile import Profile, parse_profile
 from device_agent.messages import MAX_TOPIC
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""Version 2 may leave out what the device has elsewhere; version 1 holds everything."""
 INPUT_LIMIT = 16 * 1024 * 1024
 """Bytes of input: the outputs of a stack with about a thousand devices."""
 _HINT = "pipe in `pulumi stack output devices --show-secrets --json`"
@@ -31,6 +33,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "network": ("vpcCidr", "dnsServer", "vpcEndpointId"),
 }
 _OPTIONAL = {"iot": ("rootCaPem",)}
+_OPTIONAL_IN_2 = {"": ("vpn",), "iot": ("certificatePem", "privateKeyPem")}
+_ASK_AGAIN = "give the stack what `device-agent request` prints on this device, then `pulumi up`"
 # Thing names: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThing.html
 _NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
@@ -45,7 +49,7 @@ class Bundle:
     Attributes:
         name: The device's name.
         region: The AWS Region.
-        vpn_config: The OpenVPN profile, byte for byte.
+        vpn_config: The OpenVPN profile, byte for byte; with the device's own key in it if the bundle had none.
         profile: The same, parsed.
         endpoint: The ATS data endpoint.
         client_id: The MQTT client ID.
@@ -73,13 +77,14 @@ class Bundle:
     topic_prefix: str
 
 
-def parse_bundle(data: bytes, *, device: str | None, now: float) -> Bundle:
+def parse_bundle(data: bytes, *, device: str | None, now: float, keys: DeviceKeys | None = None) -> Bundle:
     """Find a device's bundle in the input and check all of it.
 
     Args:
         data: JSON: one bundle, the `devices` map, or the whole of `pulumi stack output --json --show-secrets`.
         device: The device's name; needed if the input holds several.
         now: The device's clock, in seconds since 1970.
+        keys: The keys that were made on this device, for a bundle without any.
 
     Returns:
         The bundle.
@@ -88,30 +93,29 @@ def parse_bundle(data: bytes, *, device: str | None, now: float) -> Bundle:
         BundleError: The first thing that is wrong, in one line that names the field and the remedy. A subclass for the
             profile and for certificates.
     """
-    return check_bundle(_select(_read_json(data), device), now=now)
+    return check_bundle(_select(_read_json(data), device), now=now, keys=keys)
 
 
-def check_bundle(document: Mapping[str, Any], *, now: float) -> Bundle:
-    """Check a bundle's fields, and that they agree with each other.
-
-    Args:
-        document: The bundle.
-        now: The device's clock, in seconds since 1970.
-
-    Returns:
-        The bundle.
+def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | None = None) -> Bundle:
+    """Check a bundle's fields, and that they agree with each other and with the device's own keys.
 
     Raises:
         BundleError: See `parse_bundle`.
     """
     version = document.get("version")
-    if version != VERSION or isinstance(version, bool):
-        _refuse("version", version, f"this agent reads version {VERSION}; install the agent that fits the stack")
-    _check_fields(document, "")
+    if version not in VERSIONS or isinstance(version, bool):
+        _refuse("version", version, "this agent reads versions 1 and 2; install the agent that fits the stack")
+    optional = _OPTIONAL_IN_2 if version == 2 else {}
+    _check_fields(document, "", optional)
     for part in ("vpn", "iot", "network"):
-        if not isinstance(document[part], dict):
+        if not isinstance(document.get(part, {}), dict):
             _refuse(part, document[part], "an object belongs there")
-        _check_fields(document[part], part)
+        if part in document:
+            _check_fields(document[part], part, optional)
+    if "vpn" not in document:
+        raise BundleError("the bundle has no vpn: it is for a device behind a gateway, which this agent cannot be")
+    if "certificatePem" not in document["iot"]:
+        raise BundleError("the bundle has no iot.certificatePem: it is provisioned later, which this agent cannot do")
     vpn, iot, network = document["vpn"], document["iot"], document["network"]
     name = _matching(document, "name", _NAME, "1 to 128 of letters, digits, ':', '_' and '-'")
     region = _matching(document, "region", _REGION, "a Region's name such as ap-northeast-1")
@@ -120,13 +124,13 @@ def check_bundle(document: Mapping[str, Any], *, now: float) -> Bundle:
     if found is None or found["region"] != region:
         _refuse("iot.endpoint", endpoint, f"it is not in the bundle's region, {region}")
     vpc_cidr, dns_server = _network(network)
-    certificate_pem, private_key_pem, root_ca_pem = _identity(iot, now)
-    vpn_config = _text(vpn, "vpn.config", limit=1 << 20)
+    certificate_pem, private_key_pem, root_ca_pem = _identity(iot, now, keys or DeviceKeys())
+    vpn_config, profile = _profile(_text(vpn, "vpn.config", limit=1 << 20), now, version == 2, keys or DeviceKeys())
     return Bundle(
         name=name,
         region=region,
         vpn_config=vpn_config,
-        profile=_profile(vpn_config, now),
+        profile=profile,
         endpoint=endpoint,
         client_id=_matching(iot, "iot.clientId", re.compile(r"[!-~]{1,128}"), "1 to 128 printable ASCII characters"),
         certificate_pem=certificate_pem,
@@ -171,8 +175,11 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _select(document: Any, device: str | None) -> dict[str, Any]:
-    hidden = document == "[secret]" or (isinstance(document, dict) and document.get("devices") == "[secret]")
-    if hidden:
+    if isinstance(document, dict) and document.get("devices") == "[secret]":
+        # What is no secret is beside it: the bundles of devices that made their keys themselves.
+        plain = document.get("deviceBundles")
+        document = {"devices": plain} if isinstance(plain, dict) and (not device or device in plain) else "[secret]"
+    if document == "[secret]":
         raise BundleError("the input's secrets are hidden; add --show-secrets to `pulumi stack output`")
     if not isinstance(document, dict):
         raise BundleError(f"the input is not a JSON object; {_HINT}")
@@ -202,10 +209,10 @@ def _choose(devices: dict[str, dict[str, Any]], device: str | None) -> dict[str,
     return devices[device]
 
 
-def _check_fields(document: Mapping[str, Any], part: str) -> None:
+def _check_fields(document: Mapping[str, Any], part: str, optional: Mapping[str, tuple[str, ...]]) -> None:
     prefix = f"{part}." if part else ""
     for name in _FIELDS[part]:
-        if name not in document:
+        if name not in document and name not in optional.get(part, ()):
             raise BundleError(f"the bundle has no {prefix}{name}; make it anew with `pulumi up`")
     for name in document:
         if name not in (*_FIELDS[part], *_OPTIONAL.get(part, ())):
@@ -249,12 +256,15 @@ def _network(network: Mapping[str, Any]) -> tuple[IPv4Network, IPv4Address]:
     return cidr, server
 
 
-def _identity(iot: Mapping[str, Any], now: float) -> tuple[str, str, str | None]:
+def _identity(iot: Mapping[str, Any], now: float, keys: DeviceKeys) -> tuple[str, str, str | None]:
     certificate_pem = _text(iot, "iot.certificatePem", limit=32 * 1024)
-    private_key_pem = _text(iot, "iot.privateKeyPem", limit=32 * 1024)
     certificates = read_certificates(certificate_pem, "iot.certificatePem")
-    check_private_key(private_key_pem, "iot.privateKeyPem")
-    check_pair(certificate_pem, private_key_pem, "iot.certificatePem", "iot.privateKeyPem")
+    if "privateKeyPem" in iot:
+        private_key_pem = _text(iot, "iot.privateKeyPem", limit=32 * 1024)
+        check_private_key(private_key_pem, "iot.privateKeyPem")
+        check_pair(certificate_pem, private_key_pem, "iot.certificatePem", "iot.privateKeyPem")
+    else:
+        private_key_pem = _own_key(keys.iot, IOT_KEY_FILE, certificate_pem, "iot.certificatePem")
     check_dates(certificates, now, "iot.certificatePem")
     if iot.get("rootCaPem") is None:
         return certificate_pem, private_key_pem, None
@@ -263,15 +273,39 @@ def _identity(iot: Mapping[str, Any], now: float) -> tuple[str, str, str | None]
     return certificate_pem, private_key_pem, root_ca_pem
 
 
-def _profile(text: str, now: float) -> Profile:
-    profile = parse_profile(text)
+def _own_key(key_pem: str | None, file: str, certificate_pem: str, field: str) -> str:
+    """Give the device's own key if it is the one that the certificate was issued for."""
+    if key_pem is None:
+        raise BundleError(f"the bundle has no key for {field}, and this device none of its own; {_ASK_AGAIN}")
+    try:
+        check_pair(certificate_pem, key_pem, field, file)
+    except CertificateError as error:
+        raise CertificateError(f"{error}; {_ASK_AGAIN}") from None
+    return key_pem
+
+
+def _profile(text: str, now: float, key_elsewhere: bool, keys: DeviceKeys) -> tuple[str, Profile]:
+    profile = parse_profile(text, key_elsewhere=key_elsewhere)
+    if not profile.key:
+        key = _own_key(keys.vpn, VPN_KEY_FILE, profile.cert, "vpn.config <cert>")
+        text = f"{text.rstrip()}\n<key>\n{key.strip()}\n</key>\n"
+        profile = parse_profile(text)
+    check_profile(profile, now)
+    return text, profile
+
+
+def check_profile(profile: Profile, now: float) -> None:
+    """Check a profile's certificates: in date, for its key, and of an authority that it trusts.
+
+    Raises:
+        CertificateError: One is not.
+    """
     _check_authorities(profile.ca, now, "vpn.config <ca>")
     certificates = read_certificates(profile.cert, "vpn.config <cert>")
     check_private_key(profile.key, "vpn.config <key>")
     check_pair(profile.cert, profile.key, "vpn.config <cert>", "vpn.config <key>")
     check_dates(certificates, now, "vpn.config <cert>")
     check_chain(profile.cert, profile.key, profile.ca, "vpn.config <cert>", "vpn.config <ca>")
-    return profile
 
 
 def _check_authorities(pem: str, now: float, path: str) -> None:

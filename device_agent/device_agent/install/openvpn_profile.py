@@ -124,12 +124,13 @@ class Profile:
         return "up" in self.directives or "down" in self.directives
 
 
-def parse_profile(text: str, source: str = "vpn.config") -> Profile:
+def parse_profile(text: str, source: str = "vpn.config", *, key_elsewhere: bool = False) -> Profile:
     """Read a profile and refuse everything that is not on the list.
 
     Args:
         text: The .conf, 64 KiB at most.
         source: What to call it in an error.
+        key_elsewhere: Whether the private key may be absent, since the device has it.
 
     Returns:
         The profile.
@@ -158,7 +159,7 @@ def parse_profile(text: str, source: str = "vpn.config") -> Profile:
         else:
             _check_directive(name, arguments, where)
             profile.directives.setdefault(name, []).append(arguments)
-    _check_complete(profile, source)
+    _check_complete(profile, source, [name for name in _INLINE if name != "key" or not key_elsewhere])
     return profile
 
 
@@ -226,11 +227,11 @@ def _add_block(profile: Profile, name: str, body: str, where: str) -> None:
     setattr(profile, name, body)
 
 
-def _check_complete(profile: Profile, source: str) -> None:
+def _check_complete(profile: Profile, source: str, blocks: Sequence[str]) -> None:
     for name in _REQUIRED:
         if name not in profile.directives:
             raise ProfileError(f"{source} has no '{name}'; it is not a Client VPN profile for this agent")
-    for name in _INLINE:
+    for name in blocks:
         if not getattr(profile, name).strip():
             raise ProfileError(f"{source} has no <{name}> block, or an empty one")
     for arguments in profile.directives["remote"]:

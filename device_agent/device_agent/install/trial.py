@@ -9,13 +9,14 @@ from device_agent import session as mqtt_session
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
-from device_agent.install.guard import start_guard
+from device_agent.install.restart_unit import restart_when_killed
 from device_agent.install.slots import slot_folder
+from device_agent.install.undo import signals_ignored
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
-from device_agent.service import is_active, systemctl
+from device_agent.service import SYSTEMCTL_TIMEOUT, is_active, systemctl
 from device_agent.system import System
 
-PATIENCE = 90
+TRIAL_TIMEOUT = 90
 """Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
 REFUSALS = 15
 """Seconds of refusals that are borne: AWS IoT may take a while to know a new certificate or policy."""
@@ -24,22 +25,21 @@ REFUSALS = 15
 def stop_services(system: System, undo: ExitStack) -> None:
     """Stop the tunnel and the agent where they run; undoing starts them again.
 
-    Should this process be killed, the guard starts them again.
+    Should this process be killed, the restart unit starts them again.
 
     Args:
-        system: The machine, whose services are held.
+        system: The machine, whose services are locked.
         undo: Where to note how it is undone.
 
     Raises:
         DeviceAgentError: A service cannot be stopped.
     """
-    start_guard(system, (OPENVPN_SERVICE, AGENT_SERVICE))
-    for unit in (OPENVPN_SERVICE, AGENT_SERVICE):
-        if is_active(system, unit):
-            undo.callback(system.run, ["systemctl", "restart", unit], timeout=PATIENCE)
-    for unit in (AGENT_SERVICE, OPENVPN_SERVICE):
-        if is_active(system, unit):
-            systemctl(system, "stop", unit)
+    restart_when_killed(system, (OPENVPN_SERVICE, AGENT_SERVICE))
+    running = [unit for unit in (AGENT_SERVICE, OPENVPN_SERVICE) if is_active(system, unit)]
+    for unit in running:
+        undo.callback(system.run, ["systemctl", "restart", unit], timeout=SYSTEMCTL_TIMEOUT)
+    for unit in running:
+        systemctl(system, "stop", unit)
 
 
 def try_slot(system: System, slot: str) -> float:
@@ -58,12 +58,23 @@ def try_slot(system: System, slot: str) -> float:
         DeviceAgentError: The tunnel or the echo did not come about; says which.
     """
     installation = Installation.load(system, slot_folder(slot))
-    with ExitStack() as end:
-        end.callback(remove, system, TRIAL_FILE)
-        write_link(system, TRIAL_FILE, f"../../private-iot/slots/{slot}/clientvpn.conf")
-        end.callback(system.run, ["systemctl", "stop", TRIAL_SERVICE], timeout=PATIENCE)
+    try:
+        write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
         systemctl(system, "start", TRIAL_SERVICE)
-        return _echo(system, installation, system.monotonic() + PATIENCE)
+        return _echo(system, installation, system.monotonic() + TRIAL_TIMEOUT)
+    finally:
+        with signals_ignored():
+            end_trial(system)
+
+
+def end_trial(system: System) -> None:
+    """End the trial's tunnel; its file stays if that fails, so that the next installation ends it.
+
+    Raises:
+        DeviceAgentError: It cannot be ended.
+    """
+    systemctl(system, "stop", TRIAL_SERVICE)
+    remove(system, TRIAL_FILE)
 
 
 def _echo(system: System, installation: Installation, deadline: float) -> float:

@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from device_agent.installation import GUARD_SERVICE, TRIAL_FILE, TRIAL_SERVICE
+from device_agent.installation import RESTART_SERVICE, TRIAL_FILE, TRIAL_SERVICE
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
 from tests.path.agent.rotation import issue
@@ -60,6 +60,21 @@ def test_uninstall_leaves_the_device_as_it_was(pi: Device) -> None:
     assert pi.agent("uninstall", "--purge").returncode == 0
     assert pi.snapshot() == before
     assert pi.units() == {AGENT: "inactive", TUNNEL: "inactive"}
+
+
+def test_a_queue_that_uninstall_kept_goes_on_after_the_next_installation(pi: Device) -> None:
+    """With its messages: what was accepted while there was no way out is delivered by the agent that comes after."""
+    assert pi.install().returncode == 0
+    pi.wait_until_healthy()
+    pi.run("systemctl", "stop", TUNNEL)
+    assert pi.agent("publish", "kept", "before").returncode == 0
+    assert pi.agent("uninstall").returncode == 0
+    assert pi.install().returncode == 0
+    pi.wait_until_healthy()
+    done = pi.agent("publish", "kept", "after")
+    assert done.returncode == 0, done.stderr
+    queue = json.loads(pi.agent("status", "--json").stdout)["queue"]
+    assert (queue["error"], queue["accepted"] >= 2) == (None, True), queue
 
 
 def test_a_rotated_certificate_takes_over_after_its_echo(house: House, pi: Device) -> None:
@@ -129,15 +144,15 @@ def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: De
     pi.wait_until_healthy()
 
 
-def _wait_until_guarded(pi: Device) -> None:
-    """Wait until the guard, if it had been started, has put everything back; nobody else does anything."""
+def _wait_until_restarted(pi: Device) -> None:
+    """Wait until the restart unit, if it had been started, has put everything back; nobody else does anything."""
     done = pi.run(
         *("timeout", "60", "sh", "-c"),
-        f"until ! systemctl is-active -q {GUARD_SERVICE} && systemctl is-active -q {AGENT}"
+        f"until ! systemctl is-active -q {RESTART_SERVICE} && systemctl is-active -q {AGENT}"
         f" && systemctl is-active -q {TUNNEL}; do"
         " sleep 0.1; done",
     )
-    assert done.returncode == 0, pi.run("systemctl", "status", AGENT, TUNNEL, GUARD_SERVICE).stdout
+    assert done.returncode == 0, pi.run("systemctl", "status", AGENT, TUNNEL, RESTART_SERVICE).stdout
     assert pi.units() == UP
     assert pi.run("systemctl", "is-active", TRIAL_SERVICE).stdout == "inactive\n"
     assert pi.run("test", "-L", TRIAL_FILE).returncode == 1
@@ -158,7 +173,7 @@ def test_a_trial_that_is_killed_at_any_point_lets_the_old_bundle_go_on_by_itself
             _wait_until_tunnel(process)
         pi.run("sh", "-c", f"sleep {delay or 0:f}; kill -KILL {number}")
         process.communicate(timeout=60)
-        _wait_until_guarded(pi)
+        _wait_until_restarted(pi)
         assert certificate(pi) == old
     pi.wait_until_healthy()
     done = pi.install()
@@ -175,7 +190,7 @@ def test_an_installation_that_is_killed_as_it_promotes_leaves_either_bundle_at_w
         assert process.poll() is None
     pi.run("kill", "-KILL", number)
     process.communicate(timeout=60)
-    _wait_until_guarded(pi)
+    _wait_until_restarted(pi)
     assert certificate(pi) in (old, bundle["iot"]["certificatePem"])
     pi.wait_until_healthy()
     assert pi.install(bundle).returncode == 0
@@ -200,7 +215,7 @@ def test_a_test_that_is_killed_while_the_agent_is_paused_for_it_lets_it_go_on_by
         assert pi.units()[AGENT] == "inactive"
         pi.run("kill", "-KILL", number)
         process.communicate(timeout=60)
-        _wait_until_guarded(pi)
+        _wait_until_restarted(pi)
     pi.wait_until_healthy(60)
 
 
@@ -220,7 +235,7 @@ def broken(house: House, name: str) -> str:
         bundle["vpn"]["config"] = profiles[name]
         return json.dumps(bundle)
     changes: dict[str, dict[str, Any]] = {
-        "another version": {"version": 2},
+        "another version": {"version": 3},
         "a field too many": {"more": 1},
         "a field too few": {"iot": {key: bundle["iot"][key] for key in ("endpoint", "clientId")}},
         "another's key": {"iot": {**bundle["iot"], "privateKeyPem": house.made.devices["pi-2"].key_pem}},

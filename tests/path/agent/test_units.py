@@ -13,9 +13,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from device_agent.install.guard import guard_unit
+from device_agent.install.restart_unit import restart_unit
 from device_agent.install.units import agent_unit, openvpn_drop_in
-from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, OPENVPN_SERVICE, TRIAL_SERVICE
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, RESTART_SERVICE, TRIAL_SERVICE
 
 from lab.path.packages import unpacked
 
@@ -47,7 +47,7 @@ def units(tmp_path: Path) -> Path:
     """A folder with all that install writes for systemd, and the distribution's own unit of the tunnel."""
     text = agent_unit(python="/usr/bin/python3", vpc_cidr=IPv4Network("10.0.0.0/16"), home=False)
     (tmp_path / AGENT_SERVICE).write_text(text)
-    (tmp_path / GUARD_SERVICE).write_text(guard_unit([OPENVPN_SERVICE, AGENT_SERVICE]))
+    (tmp_path / RESTART_SERVICE).write_text(restart_unit([OPENVPN_SERVICE, AGENT_SERVICE]))
     template = next(
         path
         for folder in ("/usr/lib", "/lib")
@@ -61,7 +61,7 @@ def units(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("unit", [AGENT_SERVICE, GUARD_SERVICE, OPENVPN_SERVICE])
+@pytest.mark.parametrize("unit", [AGENT_SERVICE, RESTART_SERVICE, OPENVPN_SERVICE])
 def test_systemd_knows_every_line_of_the_units(analyze: Analyze, units: Path, unit: str) -> None:
     done = analyze("verify", "--man=no", str(units / unit))
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if str(units) in line or unit in line]

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from device_agent._exceptions import DeviceAgentError
-from device_agent.installation import GUARD_SERVICE
+from device_agent.installation import RESTART_SERVICE
 from device_agent.routes import Route
 from device_agent.system import Completed, System
 
@@ -77,6 +77,22 @@ def issue(
         names = [x509.DNSName(found) for found in dns_names]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return Identity(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def sign(request_pem: str, issuer: Identity, *, not_after: datetime.datetime = NOW + 365 * DAY) -> str:
+    """Issue a client's certificate for a request, as a stack does."""
+    request = x509.load_pem_x509_csr(request_pem.encode())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(request.subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(request.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(not_after)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    )
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 @cache
@@ -245,6 +261,8 @@ class FakeSystem(System):
                 "now": NOW.timestamp(),
                 "elapsed": 0.0,
                 "accounts": {},
+                "groups": set(),
+                "members": False,
                 "user_id": 0,
                 "enabled": set(),
                 "active": set(),
@@ -273,6 +291,8 @@ class FakeSystem(System):
             "systemctl": self._systemctl,
             "useradd": self._useradd,
             "userdel": self._userdel,
+            "getent": self._getent,
+            "groupdel": self._groupdel,
             "journalctl": self._journalctl,
         }
         return programs[words[0]](words[1:])
@@ -289,18 +309,32 @@ class FakeSystem(System):
         if verb in ("enable", "disable"):
             (enabled.update if verb == "enable" else enabled.difference_update)(units)
         if verb in ("start", "restart"):
-            # The guard waits for the end of this very process.
-            active.update(set(units) - {GUARD_SERVICE})
+            # The restart unit waits for the end of this very process.
+            active.update(set(units) - {RESTART_SERVICE})
         if verb == "stop" or "--now" in words:
             active.difference_update(units)
         return Completed(0, "", "")
 
     def _useradd(self, words: list[str]) -> Completed:
-        self.state["accounts"][words[-1]] = (os.getuid(), os.getgid())
+        if "--user-group" in words and words[-1] in self.state["groups"]:
+            return Completed(
+                9, "", f"useradd: group {words[-1]} exists - if you want to add this user to that group, use -g."
+            )
+        self.state["groups"].add(words[-1])
+        self.state["accounts"][words[-1]] = self.state.get("next_account", (os.getuid(), os.getgid()))
         return Completed(0, "", "")
 
     def _userdel(self, words: list[str]) -> Completed:
         self.state["accounts"].pop(words[-1], None)
+        if not self.state["members"]:
+            self.state["groups"].discard(words[-1])
+        return Completed(0, "", "")
+
+    def _getent(self, words: list[str]) -> Completed:
+        return Completed(0 if words[-1] in self.state["groups"] else 2, "", "")
+
+    def _groupdel(self, words: list[str]) -> Completed:
+        self.state["groups"].discard(words[-1])
         return Completed(0, "", "")
 
     def _journalctl(self, _words: list[str]) -> Completed:
@@ -339,6 +373,13 @@ class FakeSystem(System):
     def closed_folder(self, path: Path) -> Path | None:
         found: Path | None = self.state.get("closed_folder")
         return found
+
+    def set_owner(self, path: Path, user: int, group: int) -> None:
+        # Not every number can be given by the user who runs the tests.
+        if "owned" in self.state:
+            self.state["owned"][str(path)] = (user, group)
+        else:
+            super().set_owner(path, user, group)
 
     def account(self, name: str) -> tuple[int, int] | None:
         if name == "root":

@@ -124,10 +124,10 @@ def test_a_bundle_for_another_device_is_refused() -> None:
     assert refusal({"pi-2": bundle()}, "pi-2") == "the bundle under pi-2 has another name, pi-1"
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, True, [1], 1.5])
+@pytest.mark.parametrize("version", [0, 3, "1", None, True, [1], 1.5])
 def test_another_version_is_refused(version: object) -> None:
     assert refusal(bundle(version=version)).endswith(
-        "this agent reads version 1; install the agent that fits the stack"
+        "this agent reads versions 1 and 2; install the agent that fits the stack"
     )
 
 

@@ -5,7 +5,13 @@ It cannot prove that AWS IoT or Client VPN would take the same certificates.
 
 from __future__ import annotations
 
+import base64
 import datetime
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -16,13 +22,17 @@ from device_agent.certificates import (
     check_dates,
     check_pair,
     check_private_key,
+    date,
     parse_certificate,
     read_certificates,
 )
+from device_agent.daemon.certificate_watch import CertificateWatch, validity
+from device_agent.daemon.loop import Loop
+from device_agent.system import System
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .material import DAY, NOW, amazon_root, device, issue, message_of, vpn_authority, vpn_client
+from .material import DAY, NOW, FakeSystem, amazon_root, device, issue, message_of, vpn_authority, vpn_client
 
 SETTINGS = settings(max_examples=60, deadline=None)
 
@@ -176,3 +186,53 @@ def test_a_certificate_of_version_1_without_extensions_is_no_authority() -> None
     )
     found = parse_certificate(made.public_bytes(serialization.Encoding.DER), "it")
     assert (found.subject, found.authority, found.dns_names) == ("", False, ())
+
+
+class Narrow(datetime.datetime):
+    """What datetime can do where time_t has 32 bits: Debian 12's armhf, as on 32-bit Raspberry Pi OS."""
+
+    @classmethod
+    def fromtimestamp(cls, timestamp: float, tz: datetime.tzinfo | None = None) -> Narrow:
+        if not -(2**31) <= timestamp < 2**31:
+            raise OverflowError("timestamp out of range for platform time_t")
+        return super().fromtimestamp(timestamp, tz)
+
+
+@pytest.fixture
+def _narrow_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("device_agent.") and getattr(module, "datetime", None) is datetime.datetime:
+            monkeypatch.setattr(module, "datetime", Narrow)
+
+
+@pytest.mark.usefixtures("_narrow_time")
+def test_aws_iots_usual_end_in_2049_is_read_and_written_where_time_t_has_32_bits(system: FakeSystem) -> None:
+    last = datetime.datetime(2049, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
+    identity = issue("AWS IoT Certificate", amazon_root(), not_after=last)
+    assert date(read_certificates(identity.certificate_pem, "it")[0].not_after) == "2049-12-31 23:59 UTC"
+    assert validity(identity.certificate_pem, "it", NOW.timestamp()).expires == "2049-12-31 23:59 UTC"
+    loop = Loop(system)
+    file = system.path("/certificate.pem")
+    file.write_text(identity.certificate_pem)
+    watch = CertificateWatch(system, loop, cast("Any", SimpleNamespace(certificate_file=file)))
+    watch.start()
+    loop.close()
+    assert (watch.error, [found.expires for found in watch.found]) == (None, ["2049-12-31 23:59 UTC"])
+
+
+@SETTINGS
+@given(st.binary(max_size=40), st.integers(0, 400), st.integers(0, 400))
+def test_the_daemon_outlives_any_certificate_that_it_cannot_read(noise: bytes, start: int, length: int) -> None:
+    whole = device().certificate.public_bytes(serialization.Encoding.DER)
+    damaged = whole[:start] + noise + whole[start + length :]
+    pem = f"-----BEGIN CERTIFICATE-----\n{base64.b64encode(damaged).decode()}\n-----END CERTIFICATE-----\n"
+    with tempfile.TemporaryDirectory() as folder:
+        system = System(root=Path(folder))
+        for content in (pem.encode(), noise):
+            file = Path(folder, "certificate.pem")
+            file.write_bytes(content)
+            loop = Loop(system)
+            watch = CertificateWatch(system, loop, cast("Any", SimpleNamespace(certificate_file=file)))
+            watch.start()
+            loop.close()
+            assert (watch.error is None) == bool(watch.found)

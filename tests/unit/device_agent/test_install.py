@@ -9,6 +9,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 import pytest
 from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError, RefusedError
-from device_agent.install.guard import guard_unit
-from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, GUARD_UNIT, OPENVPN_SERVICE, Installation
+from device_agent.install.restart_unit import restart_unit
+from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, RESTART_SERVICE, RESTART_UNIT, Installation
 from device_agent.system import Completed
 
 from device_agent import files
@@ -154,7 +155,7 @@ def test_the_old_bundle_counts_while_the_new_one_is_tried(pi: Pi) -> None:
     session.publish = spy
     assert pi.install(second_bundle()) == 0
     assert seen["key"] == device().key_pem
-    assert seen["profile"] == pi.system.path("/etc/private-iot/slots/a/clientvpn.conf")
+    assert seen["profile"] == pi.system.path("/etc/openvpn/private-iot/a.conf")
     assert seen["active"] == {"openvpn-client@clientvpn_trial.service"}
 
 
@@ -214,10 +215,10 @@ def test_without_verification_a_new_bundle_takes_over_at_once(pi: Pi) -> None:
     assert pi.read("/etc/private-iot/private-key.pem") != device().key_pem
 
 
-def test_a_bundle_without_a_root_certificate_takes_the_link_away(pi: Pi) -> None:
+def test_a_bundle_without_a_root_certificate_trusts_the_systems(pi: Pi) -> None:
     pi.install()
     assert pi.install(bundle(iot__rootCaPem=...)) == 0
-    assert not pi.system.path("/etc/private-iot/root-ca.pem").is_symlink()
+    assert not pi.system.path("/etc/private-iot/root-ca.pem").exists()
     assert Installation.load(pi.system).root_ca_file is None
 
 
@@ -264,7 +265,7 @@ def test_a_disk_that_fills_up_at_any_file_leaves_everything_as_it_was(
         if count == after + 1:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_sync_folder", full)
+    monkeypatch.setattr(files, "sync_folder", full)
     code = pi.install()
     if count > after:
         assert code == 2
@@ -281,7 +282,7 @@ def test_an_interrupted_installation_leaves_everything_as_it_was(pi: Pi, monkeyp
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("device_agent.install.plan._promote", interrupt)
+    monkeypatch.setattr("device_agent.install.steps.promote", interrupt)
     assert pi.install() == 130
     assert pi.files == before
 
@@ -310,25 +311,25 @@ def test_an_installation_that_was_killed_in_its_trial_is_cleared_away_by_the_nex
     assert state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
 
 
-def test_the_guard_is_started_before_anything_is_stopped_and_is_gone_at_the_end(pi: Pi) -> None:
+def test_the_restart_unit_is_started_before_anything_is_stopped_and_is_gone_at_the_end(pi: Pi) -> None:
     pi.install()
     before = len(pi.system.state["commands"])
     assert pi.install(second_bundle()) == 0
     commands = pi.system.state["commands"][before:]
     started, stopped, dismissed = (
         commands.index(["systemctl", *words])
-        for words in (["restart", GUARD_SERVICE], ["stop", AGENT_SERVICE], ["stop", GUARD_SERVICE])
+        for words in (["restart", RESTART_SERVICE], ["stop", AGENT_SERVICE], ["stop", RESTART_SERVICE])
     )
     assert started < stopped < dismissed == len(commands) - 1
-    assert not pi.system.path(GUARD_UNIT).exists()
+    assert not pi.system.path(RESTART_UNIT).exists()
 
 
-def test_a_guard_that_cannot_be_started_leaves_everything_running(pi: Pi) -> None:
+def test_a_restart_unit_that_cannot_be_started_leaves_everything_running(pi: Pi) -> None:
     pi.install()
     before = pi.files
-    pi.system.state["fail"] = {f"systemctl restart {GUARD_SERVICE}": Completed(1, "", "Job failed.\n")}
+    pi.system.state["fail"] = {f"systemctl restart {RESTART_SERVICE}": Completed(1, "", "Job failed.\n")}
     assert pi.install(second_bundle()) == 2
-    assert pi.err == f"device-agent: `systemctl restart {GUARD_SERVICE}` failed: Job failed.\n"
+    assert pi.err == f"device-agent: `systemctl restart {RESTART_SERVICE}` failed: Job failed.\n"
     assert ["systemctl", "stop", AGENT_SERVICE] not in pi.system.state["commands"]
     assert pi.files == before
     assert pi.system.state["active"] == {OPENVPN_SERVICE, AGENT_SERVICE}
@@ -342,16 +343,14 @@ def test_two_installations_at_once_are_refused_after_a_while(pi: Pi) -> None:
         assert pi.install() == 2
     finally:
         os.close(lock)
-    assert pi.err == (
-        "device-agent: another device-agent command has stopped services and has not ended; wait for it\n"
-    )
+    assert pi.err == ("device-agent: another device-agent command holds the services and has not ended; wait for it\n")
     assert pi.files == before
     assert pi.install() == 0
 
 
-def test_the_guard_starts_only_what_ran() -> None:
-    assert "systemctl --no-block start a.service b.service;" in guard_unit(["a.service", "b.service"])
-    assert "systemctl --no-block start" not in guard_unit([])
+def test_the_restart_unit_starts_only_what_ran() -> None:
+    assert "systemctl --no-block start a.service b.service;" in restart_unit(["a.service", "b.service"])
+    assert "systemctl --no-block start" not in restart_unit([])
 
 
 def test_a_profile_that_somebody_made_by_hand_is_kept_beside_ours(pi: Pi) -> None:
@@ -374,11 +373,11 @@ def test_a_profile_that_somebody_made_by_hand_is_kept_beside_ours(pi: Pi) -> Non
 )
 def test_installing_again_repairs_what_has_drifted(pi: Pi, path: str, damage: Any) -> None:
     pi.install()
-    before = {name: value for name, value in pi.files.items() if "slots" not in name and "current" not in name}
+    before = {name: value for name, value in pi.files.items() if not re.search(r"slots|current|/[ab]\.conf", name)}
     damage(pi.system.path(path))
     assert pi.install() == 0
     assert "nothing changed" not in pi.out
-    after = {name: value for name, value in pi.files.items() if "slots" not in name and "current" not in name}
+    after = {name: value for name, value in pi.files.items() if not re.search(r"slots|current|/[ab]\.conf", name)}
     assert after == before
     assert Installation.load(pi.system).name == "pi-1"
 
@@ -387,7 +386,7 @@ BAD_BUNDLES = {
     "empty": b"",
     "truncated": encode(bundle())[:2000],
     "not JSON": b"hello",
-    "wrong version": encode(bundle(version=2)),
+    "wrong version": encode(bundle(version=3)),
     "missing field": encode(bundle(iot__clientId=...)),
     "extra field": encode(bundle(iot__more=1)),
     "wrong PEM": encode(bundle(iot__certificatePem=device().key_pem)),
@@ -497,3 +496,91 @@ def test_uninstall_leaves_a_profile_that_is_not_ours(pi: Pi) -> None:
     profile_path.write_text("client\n")
     pi("uninstall")
     assert profile_path.read_text() == "client\n"
+
+
+def test_a_queue_that_was_kept_belongs_to_the_agent_again_after_the_next_installation(pi: Pi) -> None:
+    """The account's number may have changed meanwhile; to root's files the agent could not write a message."""
+    pi.install()
+    queue = pi.system.path("/var/lib/private-iot/queue.sqlite3")
+    queue.write_text("messages")
+    queue.with_name("queue.sqlite3-wal").write_text("more")
+    assert pi("uninstall") == 0
+    owned: dict[str, tuple[int, int]] = {}
+    pi.system.state["next_account"] = (4242, 4242)
+    pi.system.state["owned"] = owned
+    assert pi.install() == 0, pi.err
+    assert "give what is in /var/lib/private-iot to private-iot\n" in pi.out
+    assert owned[str(queue)] == owned[f"{queue}-wal"] == owned[str(queue.parent)] == (4242, 4242)
+
+
+def test_uninstall_waits_for_another_command_and_is_refused_after_a_while(pi: Pi) -> None:
+    pi.install()
+    before = pi.files
+    lock = os.open(pi.system.path("/etc/openvpn/client"), os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert pi("uninstall") == 2
+    finally:
+        os.close(lock)
+    assert "another device-agent command holds the services" in pi.err
+    assert pi.files == before
+
+
+def test_a_group_with_members_stands_in_the_way_of_nothing(pi: Pi) -> None:
+    """`usermod -aG private-iot pi` is what publish's own error advises."""
+    pi.install()
+    pi.system.state["members"] = True
+    assert pi("uninstall") == 0
+    assert pi.system.state["groups"] == set()
+    # An earlier release left the group.
+    pi.system.state["groups"].add("private-iot")
+    assert pi.install() == 0, pi.err
+    assert pi("uninstall", "--purge") == 0
+    assert pi("uninstall", "--purge") == 0
+    assert pi.out == "nothing is installed; nothing changed\n"
+
+
+def test_uninstall_keeps_what_the_user_and_request_have_made_until_it_is_told_to_purge(pi: Pi) -> None:
+    pi.install()
+    settings = pi.system.path("/etc/private-iot/agent.toml")
+    settings.write_text("[queue]\nmax_mib = 8\n")
+    assert pi("uninstall") == 0
+    assert [path.name for path in settings.parent.iterdir()] == ["agent.toml"]
+    assert "/etc/private-iot/agent.toml is kept; --purge removes it\n" in pi.out
+    assert pi("uninstall") == 0
+    assert pi.out == "nothing is installed; nothing changed\n"
+    assert pi("uninstall", "--purge") == 0
+    assert not settings.parent.exists()
+
+
+def _as_the_release_before(pi: Pi) -> None:
+    """Lay the installed files out as 0.1.0 did: the profile in the slot, no link for a missing root certificate."""
+    slot = pi.system.path("/etc/private-iot/slots/a")
+    link = slot / "clientvpn.conf"
+    profile_path = link.resolve()
+    link.unlink()
+    profile_path.rename(link)
+    profile_path.parent.rmdir()
+
+
+def test_a_device_of_the_release_before_keeps_identity_and_queue_without_a_trial(pi: Pi) -> None:
+    pi.install()
+    expected = pi.files
+    queue = pi.system.path("/var/lib/private-iot/queue.sqlite3")
+    queue.write_text("messages")
+    _as_the_release_before(pi)
+    assert Installation.load(pi.system).name == "pi-1"
+    pi.system.state["session"].refuse = {"connect": ConnectionFailedError("no line today")}
+    assert pi.install() == 0, pi.err
+    assert "try " not in pi.out
+    assert queue.read_text() == "messages"
+    queue.unlink()
+    assert pi.files == expected
+
+
+def test_a_device_of_the_release_before_takes_a_new_bundle(pi: Pi) -> None:
+    pi.install()
+    _as_the_release_before(pi)
+    assert pi.install(second_bundle()) == 0, pi.err
+    assert pi.system.path("/etc/openvpn/client/clientvpn.conf").resolve().parent.name == "private-iot"
+    assert not pi.system.path("/etc/private-iot/slots/a").exists()

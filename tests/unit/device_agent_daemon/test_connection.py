@@ -675,16 +675,6 @@ def test_events_of_a_client_that_was_given_up_are_passed_over(bench: Bench) -> N
     assert not second.stopped
 
 
-def test_new_certificates_make_a_new_connection_after_a_goodbye(bench: Bench, tmp_path: Path) -> None:
-    first = bench.connect()
-    new = installation(tmp_path, name="pi-2")
-    bench.connection.use(new)
-    bench.pass_time(0)
-    assert first.goodbye is not None
-    assert bench.clients[-1].options["installation"] is new
-    assert bench.connection.last_error is None
-
-
 def test_a_stop_without_a_connection_ends_at_once(bench: Bench) -> None:
     ended: list[bool] = []
     bench.start()

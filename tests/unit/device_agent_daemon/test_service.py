@@ -222,8 +222,8 @@ def test_a_publish_that_makes_no_sense_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("arguments", [["--queue-mib", "0"], ["--queue-days", "0"]])
-def test_a_limit_out_of_range_is_refused_before_anything_starts(
+def test_an_option_of_an_earlier_release_is_checked_like_the_setting_that_it_became(
     machine: Machine, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     assert main(["run", *arguments], machine) == 2
-    assert "device-agent: max_" in capsys.readouterr().err
+    assert "device-agent: /etc/private-iot/agent.toml: queue.max_" in capsys.readouterr().err

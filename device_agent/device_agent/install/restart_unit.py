@@ -1,10 +1,10 @@
-"""What starts the services again when a command that stopped them for a while is killed.
+"""The lock of the commands that stop services, and the unit that starts them again when such a command is killed.
 
 A command that is killed cannot put anything back. So before it stops a service it starts a small one of its own, which
 waits for a lock that the command holds and the kernel takes away from the dead (flock(2)), and then starts again what
 was stopped. The programs that the command runs hold the lock with it, so that a `systemctl stop` which outlives the
-command comes before the start. The guard belongs to systemd, so that whatever kills the command leaves it alone. After
-lost power nothing is needed: the services start with the system, and the guard's file lies in /run.
+command comes before the start. The unit belongs to systemd, so that whatever kills the command leaves it alone. After
+lost power nothing is needed: the services start with the system, and the unit's file lies in /run.
 """
 
 from __future__ import annotations
@@ -19,28 +19,32 @@ from pathlib import Path
 
 from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.files import WantedFile, remove, reporting, write_file
-from device_agent.installation import AGENT_SERVICE, GUARD_SERVICE, GUARD_UNIT, OPENVPN_FILE, TRIAL_FILE, TRIAL_SERVICE
+from device_agent.installation import (
+    AGENT_SERVICE,
+    OPENVPN_FILE,
+    RESTART_SERVICE,
+    RESTART_UNIT,
+    TRIAL_FILE,
+    TRIAL_SERVICE,
+)
 from device_agent.service import is_active, systemctl
 from device_agent.system import System
 
-PATIENCE = 30.0
-"""Seconds to wait for another command, or for the guard of one that was killed, to be done."""
+LOCK_TIMEOUT = 30.0
+"""Seconds to wait for another command, or for the restart after one that was killed, to be done."""
 _LOCKED = str(Path(OPENVPN_FILE).parent)
 """The folder whose lock it is: one that is there wherever OpenVPN is, so that the lock leaves no file behind."""
 
 
 @contextmanager
-def services_held(system: System) -> Iterator[System]:
-    """Hold the services while the block runs, which may then stop them after `start_guard`.
-
-    Args:
-        system: The machine.
+def services_locked(system: System) -> Iterator[System]:
+    """Keep other commands from the services and their files while the block runs.
 
     Yields:
-        The machine whose programs hold the services too.
+        The machine whose programs hold the lock too.
 
     Raises:
-        DeviceAgentError: Another command holds them.
+        DeviceAgentError: Another command holds it.
     """
     with reporting(f"{_LOCKED} cannot be opened"):
         lock = os.open(system.path(_LOCKED), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -49,31 +53,31 @@ def services_held(system: System) -> Iterator[System]:
         try:
             yield replace(system, inherited=(lock,))
         finally:
-            # All is put back by now, and later the guard would undo what others do.
-            if system.path(GUARD_UNIT).exists():
-                system.run(["systemctl", "stop", GUARD_SERVICE])
-                remove(system, GUARD_UNIT)
+            # All is put back by now, and later the unit would undo what others do.
+            if system.path(RESTART_UNIT).exists():
+                system.run(["systemctl", "stop", RESTART_SERVICE])
+                remove(system, RESTART_UNIT)
     finally:
         os.close(lock)
 
 
-def start_guard(system: System, units: Sequence[str]) -> None:
+def restart_when_killed(system: System, units: Sequence[str]) -> None:
     """Have services started again when this process ends, however it does, and a trial's tunnel ended.
 
     Args:
-        system: The machine, whose services are held.
+        system: The machine, whose services are locked.
         units: The services that are about to be stopped; those that run of them count.
 
     Raises:
-        DeviceAgentError: The guard cannot be started; nothing was stopped.
+        DeviceAgentError: The restart unit cannot be started; nothing was stopped.
     """
     running = [unit for unit in units if is_active(system, unit)]
-    folder = system.path(GUARD_UNIT).parent
+    folder = system.path(RESTART_UNIT).parent
     with reporting(f"{folder} cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_file(system, GUARD_UNIT, WantedFile(content=guard_unit(running).encode("ascii")))
+    write_file(system, RESTART_UNIT, WantedFile(content=restart_unit(running).encode("ascii")))
     systemctl(system, "daemon-reload")
-    systemctl(system, "restart", GUARD_SERVICE)
+    systemctl(system, "restart", RESTART_SERVICE)
 
 
 @contextmanager
@@ -84,9 +88,6 @@ def agent_paused(system: System) -> Iterator[None]:
     (https://docs.aws.amazon.com/iot/latest/developerguide/mqtt.html), so that a test and the agent would throw each
     other out for ever. The agent's queue keeps what is published meanwhile.
 
-    Args:
-        system: The machine.
-
     Raises:
         DeviceAgentError: The service cannot be stopped, for instance by this user.
     """
@@ -96,28 +97,21 @@ def agent_paused(system: System) -> Iterator[None]:
     if system.user_id() != 0:
         raise UsageError(f"{AGENT_SERVICE} has to be paused for this test, which needs root; run it with sudo")
     print(f"{AGENT_SERVICE} is paused for this test", file=sys.stderr)
-    with services_held(system) as held:
-        start_guard(held, [AGENT_SERVICE])
-        systemctl(held, "stop", AGENT_SERVICE)
+    with services_locked(system) as locked:
+        restart_when_killed(locked, [AGENT_SERVICE])
         try:
+            systemctl(locked, "stop", AGENT_SERVICE)
             yield
         finally:
-            systemctl(held, "start", AGENT_SERVICE)
+            systemctl(locked, "start", AGENT_SERVICE)
 
 
-def guard_unit(units: Sequence[str]) -> str:
-    """Write the guard's unit.
-
-    Args:
-        units: What it starts.
-
-    Returns:
-        The unit file's text. flock(1) is of util-linux, which every Debian has.
-    """
+def restart_unit(units: Sequence[str]) -> str:
+    """Write the unit that starts services once the lock is free; flock(1) is of util-linux, which every Debian has."""
     steps = [f"systemctl stop {TRIAL_SERVICE}", f"rm -f {TRIAL_FILE}"]
     if units:
         steps.append(f"systemctl --no-block start {' '.join(units)}")
-    steps.append(f"rm -f {GUARD_UNIT}")
+    steps.append(f"rm -f {RESTART_UNIT}")
     return f"""\
 # Written by `device-agent` for as long as it keeps services stopped.
 [Unit]
@@ -132,14 +126,14 @@ Restart=on-failure
 
 
 def _wait_for(system: System, lock: int) -> None:
-    until = system.monotonic() + PATIENCE
+    until = system.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if system.monotonic() >= until:
                 raise DeviceAgentError(
-                    "another device-agent command has stopped services and has not ended; wait for it"
+                    "another device-agent command holds the services and has not ended; wait for it"
                 ) from None
             system.wait(0.1)
         else:
