@@ -12,10 +12,22 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from device_agent import __doc__ as summary
-from device_agent._exceptions import DeviceAgentError
+from device_agent._exceptions import DeviceAgentError, SdkMissingError
 from device_agent.system import System
 
-COMMANDS = ("request", "install", "doctor", "pubsub", "run", "publish", "status", "config", "uninstall")
+COMMANDS = (
+    "request",
+    "install",
+    "fetch",
+    "renew",
+    "doctor",
+    "pubsub",
+    "run",
+    "publish",
+    "status",
+    "config",
+    "uninstall",
+)
 _EPILOG = """\
 a device's life:
   pulumi stack output devices --show-secrets --json | jq '.["pi-1"]' | ssh pi sudo device-agent install -
@@ -80,6 +92,10 @@ def _exit_code() -> Iterator[list[int]]:
         yield outcome
     except DeviceAgentError as error:
         outcome.append(_fail(str(error), error.exit_code))
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("awscrt", "_awscrt", "awsiot"):
+            raise
+        outcome.append(_fail(str(SdkMissingError()), SdkMissingError.exit_code))
     except _EndedError as ended:
         outcome.append(_fail(f"ended by {ended.number.name}", 128 + ended.number))
     except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class DeviceAgentError(Exception):
     """The base of everything that the command line reports by itself.
@@ -13,6 +15,21 @@ class DeviceAgentError(Exception):
     """
 
     exit_code = 2
+
+
+class SdkMissingError(DeviceAgentError):
+    """awscrt, of AWS's SDK, is not there or not for this Python."""
+
+    def __init__(self) -> None:
+        narrow = sys.maxsize < 2**32
+        where = "this 32-bit Python, and the Python index has none for it" if narrow else "this Python"
+        remedy = (
+            "take 64-bit Raspberry Pi OS (from Pi Zero 2 and Pi 3 on; no `arm_64bit=0` in config.txt), or build it:"
+            " `sudo apt install cmake gcc g++ python3-dev` and `pip install --no-binary awscrt awsiotsdk`"
+            if narrow
+            else "install it beside the agent: `pip install awsiotsdk`"
+        )
+        super().__init__(f"AWS's SDK (awscrt) is not installed for {where}; {remedy}")
 
 
 class UsageError(DeviceAgentError):

@@ -27,6 +27,17 @@ def systemctl(system: System, *arguments: str) -> None:
         )
 
 
+RESOLVED_SERVICE = "systemd-resolved.service"
+
+
+def resolved_is_deaf(system: System) -> bool:
+    """Tell whether systemd-resolved runs, but without its name on the bus, so that it takes no server of the tunnel.
+
+    So it is after `apt install systemd-resolved` on Debian 12 and 13: dbus reads the policy before the user exists.
+    """
+    return is_active(system, RESOLVED_SERVICE) and system.run(["resolvectl", "status"]).returncode != 0
+
+
 def is_active(system: System, unit: str) -> bool:
     """Tell whether a unit is running."""
     return system.run(["systemctl", "is-active", unit]).stdout.strip() in ("active", "activating", "reloading")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
-from device_agent._exceptions import DeviceAgentError, UsageError
+from device_agent._exceptions import UsageError
 from device_agent.files import reporting
 from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
 from device_agent.install.device_keys import load_device_keys
-from device_agent.install.machine import check_machine
-from device_agent.install.plan import Plan, make_plan
+from device_agent.install.machine import check_machine, warnings_about
+from device_agent.install.plan import Plan, apply_plan, make_plan
 from device_agent.install.restart_unit import services_locked
-from device_agent.install.undo import undone_on_error
 from device_agent.settings import load_settings
 from device_agent.system import System
 
@@ -74,31 +74,14 @@ def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
     bundle = parse_bundle(data, device=arguments.device, now=system.now(), keys=keys)
     load_settings(system)
     check_machine(system, bundle, sys.executable)
+    for warning in warnings_about(system):
+        print(f"warning: {warning}", file=sys.stderr)
     with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
         plan = make_plan(locked, bundle, verify=arguments.verify, python=sys.executable)
         if not arguments.dry_run:
-            _apply(plan, quiet=arguments.json)
+            apply_plan(plan, (lambda _text: None) if arguments.json else partial(print, flush=True))
     _report(bundle, plan, arguments)
     return 0
-
-
-def _apply(plan: Plan, *, quiet: bool) -> None:
-    def tell(text: str) -> None:
-        if not quiet:
-            print(text, flush=True)
-
-    with undone_on_error() as undo:
-        for step in plan.steps:
-            tell(step.text)
-            step.do(undo)
-    # From here on the new state counts: nothing that fails may take anything of it away.
-    with ExitStack() as nothing:
-        for step in plan.cleanup:
-            tell(step.text)
-            try:
-                step.do(nothing)
-            except DeviceAgentError as error:
-                print(f"warning: {error}; the next installation tries it again", file=sys.stderr)
 
 
 def _report(bundle: Bundle, plan: Plan, arguments: argparse.Namespace) -> None:

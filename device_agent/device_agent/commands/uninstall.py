@@ -15,11 +15,15 @@ from device_agent.installation import (
     AGENT_UNIT,
     DEVICE_KEYS_DIRECTORY,
     DIRECTORY,
+    FETCH_ENVIRONMENT,
+    FETCH_TIMER,
+    FETCH_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
     OPENVPN_FILE_BEFORE,
     OPENVPN_SERVICE,
     PROFILE_DIRECTORY,
+    RENEWAL_UNIT,
     RESTART_UNIT,
     RUNTIME_DIRECTORY,
     SETTINGS_FILE,
@@ -32,7 +36,7 @@ from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.system import System
 
 HELP = "remove everything that install made; messages that wait to be sent are kept"
-_KEPT = (SETTINGS_FILE, DEVICE_KEYS_DIRECTORY)
+_KEPT = (SETTINGS_FILE, FETCH_ENVIRONMENT, DEVICE_KEYS_DIRECTORY)
 """What neither install nor the agent has made: the user's settings, and the keys that `request` made."""
 
 
@@ -74,7 +78,11 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 
 
 def _uninstall(arguments: argparse.Namespace, system: System) -> int:
-    units = [unit for unit in (AGENT_SERVICE, OPENVPN_SERVICE) if is_active(system, unit) or is_enabled(system, unit)]
+    units = [
+        unit
+        for unit in (Path(FETCH_TIMER).name, AGENT_SERVICE, OPENVPN_SERVICE)
+        if is_active(system, unit) or is_enabled(system, unit)
+    ]
     files = _files(system, purge=arguments.purge)
     account = system.account(USER) is not None
     group = system.run(["getent", "group", USER]).returncode == 0
@@ -114,7 +122,17 @@ def _files(system: System, *, purge: bool) -> list[str]:
     folder = system.path(DIRECTORY)
     ours = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     kept = [] if purge else [path for path in _KEPT if os.path.lexists(system.path(path))]
-    candidates = [AGENT_UNIT, OPENVPN_DROP_IN, TUNNEL_RULE, TRIAL_FILE, RESTART_UNIT, RUNTIME_DIRECTORY]
+    candidates = [
+        AGENT_UNIT,
+        RENEWAL_UNIT,
+        FETCH_TIMER,
+        FETCH_UNIT,
+        OPENVPN_DROP_IN,
+        TUNNEL_RULE,
+        TRIAL_FILE,
+        RESTART_UNIT,
+        RUNTIME_DIRECTORY,
+    ]
     if purge:
         candidates.append(STATE_DIRECTORY)
     found = [path for path in candidates if os.path.lexists(system.path(path))]

@@ -12,7 +12,7 @@ from typing import Any
 from device_agent._exceptions import DeviceAgentError
 from device_agent.client import Channel
 from device_agent.doctor.checks import Finding, Patient
-from device_agent.installation import AGENT_SERVICE, SOCKET_FILE
+from device_agent.installation import AGENT_SERVICE, SOCKET_FILE, STATE_DIRECTORY
 from device_agent.system import System
 
 _MOMENTS = 6
@@ -51,9 +51,20 @@ def check_agent_echo(patient: Patient) -> Finding:
             _echo(channel)
     except TimeoutError:
         return _no_echo(patient, f"the agent's echo did not come back within {_PATIENCE:g} s")
+    except _StorageError as error:
+        return Finding(
+            "failed",
+            str(error),
+            "the disk does not take another message; what was accepted before is kept",
+            f"`df -h {STATE_DIRECTORY}`: make room; for a failing card see `journalctl -k`",
+        )
     except (DeviceAgentError, OSError, ValueError, LookupError) as error:
         return _no_echo(patient, str(error))
     return Finding("ok", f"a message to '{patient.installation.topic_prefix}/echo' came back through the agent")
+
+
+class _StorageError(DeviceAgentError):
+    """The agent could not put the message on its disk."""
 
 
 def _echo(channel: Channel) -> None:
@@ -66,7 +77,7 @@ def _echo(channel: Channel) -> None:
         if event.get("event") == "subscribed":
             channel.send({"command": "publish", "topic": "echo", "payload": message})
         if event.get("event") == "refused" or event.get("ok") is False:
-            raise DeviceAgentError(event["error"])
+            raise (_StorageError if event.get("code") == "storage" else DeviceAgentError)(event["error"])
 
 
 def _status(system: System) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
-from device_agent._exceptions import UsageError
+from device_agent._exceptions import SdkMissingError, UsageError
 from device_agent.install.bundle import Bundle
 from device_agent.install.openvpn_profile import RESOLVER_SCRIPT
-from device_agent.installation import OPENVPN_FILE, OPENVPN_SERVICE, USER
+from device_agent.installation import OPENVPN_FILE, OPENVPN_SERVICE, STATE_DIRECTORY, USER
 from device_agent.system import System
 
 _PACKAGES = "`sudo apt install openvpn openvpn-systemd-resolved`"
@@ -25,6 +26,8 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
     Raises:
         UsageError: Something is missing; the message gives the remedy.
     """
+    if importlib.util.find_spec("awscrt") is None:
+        raise SdkMissingError
     if system.run(["systemctl", "is-enabled", OPENVPN_SERVICE]).returncode == 127:
         raise UsageError("there is no systemctl; the services need a system that runs systemd")
     if not system.path("/usr/sbin/openvpn").exists() or not system.path(OPENVPN_FILE).parent.is_dir():
@@ -38,3 +41,36 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
                 f"the agent is installed under {closed}, which the service's user {USER} may not enter; install it for"
                 " all users: `sudo pipx install --global ./device_agent`"
             )
+
+
+def warnings_about(system: System) -> list[str]:
+    """List what may get in the way of an installation that works otherwise, one line each with its remedy."""
+    found = []
+    kind = volatile_storage(system)
+    if kind:
+        found.append(f"{STATE_DIRECTORY} is on {kind}: {VOLATILE_MEANING}; {VOLATILE_REMEDY}")
+    return found
+
+
+VOLATILE_MEANING = "messages that wait there are lost with the power"
+VOLATILE_REMEDY = "turn the overlay off (`sudo raspi-config`, Performance), or mount a disk there"
+
+
+def volatile_storage(system: System) -> str | None:
+    """Tell what the queue would lie on if that is the device's memory: an overlay root, or a tmpfs."""
+    try:
+        mounts = system.path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
+        command_line = system.path("/proc/cmdline").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    kinds = {line.split()[1]: line.split()[2] for line in mounts if len(line.split()) > 2}
+    place = next(
+        str(folder)
+        for folder in (Path(STATE_DIRECTORY), *Path(STATE_DIRECTORY).parents)
+        if str(folder) in kinds | {"/": ""}
+    )
+    if kinds.get(place) == "tmpfs":
+        return f"a tmpfs ({place})"
+    # `boot=overlay` is raspi-config's until Debian 12, `overlayroot=` its package's from then on.
+    overlay = kinds.get(place) == "overlay" and ("boot=overlay" in command_line or "overlayroot=" in command_line)
+    return "an overlay in memory" if overlay else None

@@ -6,10 +6,13 @@ A step is there only if something has to change, so that an empty plan means tha
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from device_agent._exceptions import DeviceAgentError
 from device_agent.files import WantedFile, folder_matches, read_link, remove, temporary_of
 from device_agent.install import steps
 from device_agent.install.bundle import Bundle
@@ -27,7 +30,8 @@ from device_agent.install.slots import (
     wanted_links,
 )
 from device_agent.install.steps import Step
-from device_agent.install.units import agent_unit, openvpn_drop_in, tunnel_rule
+from device_agent.install.undo import undone_on_error
+from device_agent.install.units import agent_unit, openvpn_drop_in, renewal_unit, unit_rule
 from device_agent.installation import (
     AGENT_SERVICE,
     AGENT_UNIT,
@@ -35,6 +39,7 @@ from device_agent.installation import (
     OPENVPN_DROP_IN,
     OPENVPN_SERVICE,
     PROFILE_DIRECTORY,
+    RENEWAL_UNIT,
     RESTART_UNIT,
     STATE_DIRECTORY,
     TRIAL_FILE,
@@ -42,7 +47,7 @@ from device_agent.installation import (
     TUNNEL_RULE,
     USER,
 )
-from device_agent.service import is_active, is_enabled, systemctl
+from device_agent.service import RESOLVED_SERVICE, is_active, is_enabled, resolved_is_deaf, systemctl
 from device_agent.system import System
 
 _HOMES = ("/home/", "/root/", "/run/user/")
@@ -101,6 +106,30 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
     return Plan(found, [_removal(system, slot, "")] if promoted and slot is not None else [])
 
 
+def apply_plan(plan: Plan, tell: Callable[[str], None]) -> None:
+    """Do a plan, all of it or nothing.
+
+    Args:
+        plan: The plan.
+        tell: Called with what each step does before it is done.
+
+    Raises:
+        DeviceAgentError: A step failed, and everything is as it was.
+    """
+    with undone_on_error() as undo:
+        for step in plan.steps:
+            tell(step.text)
+            step.do(undo)
+    # From here on the new state counts: nothing that fails may take anything of it away.
+    with ExitStack() as nothing:
+        for step in plan.cleanup:
+            tell(step.text)
+            try:
+                step.do(nothing)
+            except DeviceAgentError as error:
+                print(f"warning: {error}; the next installation tries it again", file=sys.stderr)
+
+
 def _leftovers(system: System, paths: list[str]) -> list[Step]:
     """Clear away what an installation left that was cut off by lost power or a kill."""
     found = []
@@ -129,6 +158,8 @@ def _remove(system: System, path: str, _undo: ExitStack) -> None:
 
 def _machine(system: System) -> list[Step]:
     found = []
+    if resolved_is_deaf(system):
+        found.append(Step(f"start {RESOLVED_SERVICE} anew, which does not answer on the bus", partial(_wake, system)))
     if system.account(USER) is None:
         found.append(Step(f"create the user {USER}", partial(steps.create_account, system)))
     for path, mode, owner in _FOLDERS:
@@ -138,6 +169,14 @@ def _machine(system: System) -> list[Step]:
         give = partial(steps.give_all, system, STATE_DIRECTORY, USER)
         found.append(Step(f"give what is in {STATE_DIRECTORY} to {USER}", give))
     return found
+
+
+def _wake(system: System, _undo: ExitStack) -> None:
+    systemctl(system, "restart", RESOLVED_SERVICE)
+    if resolved_is_deaf(system):
+        raise DeviceAgentError(
+            f"{RESOLVED_SERVICE} does not answer on the bus (`resolvectl status`); reboot the device"
+        )
 
 
 def _replacement(system: System, files: dict[str, WantedFile], slot: str, verify: bool) -> list[Step]:
@@ -167,15 +206,16 @@ def _units(system: System, bundle: Bundle, python: str) -> dict[str, WantedFile]
     texts = {
         AGENT_UNIT: agent_unit(python=python, vpc_cidr=bundle.vpc_cidr, home=python.startswith(_HOMES)),
         OPENVPN_DROP_IN: openvpn_drop_in(bundle.profile.directives),
+        RENEWAL_UNIT: renewal_unit(python=python, vpc_cidr=bundle.vpc_cidr),
     }
     if system.path(TUNNEL_RULE).parent.is_dir():
-        texts[TUNNEL_RULE] = tunnel_rule()
+        texts[TUNNEL_RULE] = unit_rule()
     return {path: WantedFile(content=text.encode("ascii")) for path, text in texts.items()}
 
 
 def _services(system: System, changed: set[str], *, promoted: bool) -> list[Step]:
     found = []
-    if changed & {AGENT_UNIT, OPENVPN_DROP_IN}:
+    if changed & {AGENT_UNIT, OPENVPN_DROP_IN, RENEWAL_UNIT}:
         found.append(Step("reload systemd", lambda _undo: systemctl(system, "daemon-reload")))
     for unit, file in ((OPENVPN_SERVICE, OPENVPN_DROP_IN), (AGENT_SERVICE, AGENT_UNIT)):
         if not is_enabled(system, unit):

@@ -6,7 +6,26 @@ from collections.abc import Container
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from device_agent.installation import AGENT_SERVICE, MANAGEMENT_SOCKET, OPENVPN_SERVICE, USER
+from device_agent.installation import (
+    AGENT_SERVICE,
+    FETCH_ENVIRONMENT,
+    MANAGEMENT_SOCKET,
+    OPENVPN_SERVICE,
+    RENEWAL_SERVICE,
+    USER,
+)
+
+_ALLOWED = ((OPENVPN_SERVICE, "restart"), (RENEWAL_SERVICE, "start"))
+_RULE = """\
+polkit.addRule(function (action, subject) {{
+    if (action.id == "org.freedesktop.systemd1.manage-units" &&
+        subject.user == "{user}" &&
+        action.lookup("unit") == "{unit}" &&
+        action.lookup("verb") == "{verb}") {{
+        return polkit.Result.YES;
+    }}
+}});
+"""
 
 
 def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool) -> str:
@@ -119,20 +138,62 @@ RestartSec=5
 """
 
 
-def tunnel_rule() -> str:
-    """Write the polkit rule by which the agent's user may restart the tunnel, and nothing else.
-
-    Returns:
-        The rule's text (polkit(8)).
-    """
+def renewal_unit(*, python: str, vpc_cidr: IPv4Network) -> str:
+    """Write the unit that judges a delivered certificate: as root, but with the agent's own way out and no other."""
     return f"""\
-// Written by `device-agent install`: {AGENT_SERVICE} may restart the tunnel when the path is dead.
-polkit.addRule(function (action, subject) {{
-    if (action.id == "org.freedesktop.systemd1.manage-units" &&
-        subject.user == "{USER}" &&
-        action.lookup("unit") == "{OPENVPN_SERVICE}" &&
-        action.lookup("verb") == "restart") {{
-        return polkit.Result.YES;
-    }}
-}});
+# Written by `device-agent install`; changes are lost with the next one.
+[Unit]
+Description=Put a delivered VPN certificate in the present one's place
+
+[Service]
+Type=oneshot
+ExecStart={python} -I -m device_agent renew
+TimeoutStartSec=900
+IPAddressDeny=any
+IPAddressAllow=localhost
+IPAddressAllow={vpc_cidr}
 """
+
+
+def fetch_unit(*, python: str, stack: str, device: str) -> str:
+    """Write the unit that fetches the device's bundle from a stack's outputs."""
+    return f"""\
+# Written by `device-agent fetch --timer`; `--no-timer` removes it.
+[Unit]
+Description=Fetch this device's bundle from the outputs of a Pulumi stack
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+EnvironmentFile=-{FETCH_ENVIRONMENT}
+Environment=HOME=/root
+ExecStart={python} -I -m device_agent fetch --stack {stack} --device {device}
+"""
+
+
+def fetch_timer() -> str:
+    """Write the timer of `fetch_unit`."""
+    return """\
+# Written by `device-agent fetch --timer`; `--no-timer` removes it.
+[Unit]
+Description=Fetch this device's bundle once a day
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def unit_rule() -> str:
+    """Write the polkit rules by which the agent's user may do two things (polkit(8)).
+
+    It may restart the tunnel, and start the judgement of a delivered certificate.
+    """
+    rules = (_RULE.format(unit=unit, verb=verb, user=USER) for unit, verb in _ALLOWED)
+    head = f"// Written by `device-agent install`: what {AGENT_SERVICE} may have systemd do.\n"
+    return head + "".join(rules)

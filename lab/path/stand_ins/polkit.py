@@ -1,7 +1,7 @@
 """polkit's part in `systemctl`: root may do all, others may ask, and may manage what a rule in /etc allows them.
 
-Rules are JavaScript (polkit(8)). This stand-in understands the one form that names a user, a unit and a verb by `==` in
-a file that answers YES; any other rule allows nothing here.
+Rules are JavaScript (polkit(8)). This stand-in understands the one form that names a user, a unit and a verb by `==`
+and answers YES; any other rule allows nothing here.
 """
 
 import pwd
@@ -28,7 +28,7 @@ def allows(user_id: int, verb: str, units: list[str]) -> bool:
         user = pwd.getpwuid(user_id).pw_name
     except KeyError:
         return False
-    rules = [_read(path) for path in sorted(RULES.glob("*.rules"))]
+    rules = [rule for path in sorted(RULES.glob("*.rules")) for rule in _read(path)]
     return bool(units) and all(
         {
             "action.id": MANAGE_UNITS,
@@ -41,6 +41,6 @@ def allows(user_id: int, verb: str, units: list[str]) -> bool:
     )
 
 
-def _read(path: Path) -> dict[str, str]:
-    text = path.read_text(encoding="utf-8")
-    return dict(_EQUALITY.findall(text)) if "polkit.Result.YES" in text and "||" not in text else {}
+def _read(path: Path) -> list[dict[str, str]]:
+    blocks = path.read_text(encoding="utf-8").split("polkit.addRule(")[1:]
+    return [dict(_EQUALITY.findall(text)) for text in blocks if "polkit.Result.YES" in text and "||" not in text]

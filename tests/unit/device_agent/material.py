@@ -294,6 +294,7 @@ class FakeSystem(System):
             "getent": self._getent,
             "groupdel": self._groupdel,
             "journalctl": self._journalctl,
+            "resolvectl": self._resolvectl,
         }
         return programs[words[0]](words[1:])
 
@@ -308,10 +309,12 @@ class FakeSystem(System):
             return Completed(0, f"ActiveState={state}\nSubState={'running' if state == 'active' else 'dead'}\n", "")
         if verb in ("enable", "disable"):
             (enabled.update if verb == "enable" else enabled.difference_update)(units)
-        if verb in ("start", "restart"):
+        if verb in ("start", "restart") or (verb == "enable" and "--now" in words):
+            if "systemd-resolved.service" in units and self.state.get("resolved_heals"):
+                self.state["resolved_deaf"] = False
             # The restart unit waits for the end of this very process.
             active.update(set(units) - {RESTART_SERVICE})
-        if verb == "stop" or "--now" in words:
+        if verb == "stop" or (verb == "disable" and "--now" in words):
             active.difference_update(units)
         return Completed(0, "", "")
 
@@ -348,6 +351,11 @@ class FakeSystem(System):
     def list_routes(self) -> list[Route]:
         found: list[Route] = self.state.get("table", [])
         return found
+
+    def _resolvectl(self, words: list[str]) -> Completed:
+        if self.state.get("resolved_deaf"):
+            return Completed(1, "", "Failed to get global data: Could not activate remote peer")
+        return Completed(0, self.state.get("resolvectl", {}).get(words[0], ""), "")
 
     def now(self) -> float:
         return float(self.state["now"])

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.install.restart_unit import restart_unit
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, RESTART_SERVICE, RESTART_UNIT, Installation
+from device_agent.service import RESOLVED_SERVICE
 from device_agent.system import Completed
 
 from device_agent import files
 
 from .material import ENDPOINT, FakeSystem, amazon_root, bundle, device, encode, issue, profile, snapshot
 
-KEY_WORDS = "-----BEGIN"
+KEY_WORDS = "PRIVATE KEY-----"
 
 
 class Pi:
@@ -584,3 +586,72 @@ def test_a_device_of_the_release_before_takes_a_new_bundle(pi: Pi) -> None:
     assert pi.install(second_bundle()) == 0, pi.err
     assert pi.system.path("/etc/openvpn/client/clientvpn.conf").resolve().parent.name == "private-iot"
     assert not pi.system.path("/etc/private-iot/slots/a").exists()
+
+
+def _deaf_resolved(pi: Pi, *, heals: bool) -> None:
+    """resolved as it is after Debian's `apt install systemd-resolved`: it runs, but not on the bus."""
+    pi.system.state["active"].add(RESOLVED_SERVICE)
+    pi.system.state["resolved_deaf"] = True
+    pi.system.state["resolved_heals"] = heals
+
+
+def test_a_resolver_that_does_not_answer_on_the_bus_is_healed_first(pi: Pi) -> None:
+    _deaf_resolved(pi, heals=True)
+    assert pi.install(None, "--dry-run") == 0
+    assert f"would start {RESOLVED_SERVICE} anew, which does not answer on the bus\n" in pi.out
+    assert pi.install() == 0, pi.err
+    assert pi.system.state["resolved_deaf"] is False
+    assert pi.install() == 0
+    assert pi.out == "pi-1 is installed already; nothing changed\n"
+
+
+def test_a_resolver_that_cannot_be_healed_is_refused_and_nothing_is_installed(pi: Pi) -> None:
+    before = pi.files
+    _deaf_resolved(pi, heals=False)
+    assert pi.install() == 2
+    assert f"{RESOLVED_SERVICE} does not answer on the bus (`resolvectl status`); reboot the device" in pi.err
+    assert pi.files == before
+
+
+@pytest.mark.parametrize(
+    ("mounts", "command_line", "said"),
+    [
+        ("overlay / overlay rw,lowerdir=/mnt 0 0", "console=tty1 boot=overlay", "is on an overlay in memory: messages"),
+        ("overlayroot / overlay rw 0 0", "overlayroot=tmpfs", "is on an overlay in memory: messages that wait there"),
+        ("/dev/a / ext4 rw 0 0\ntmpfs /var/lib tmpfs rw 0 0", "", "is on a tmpfs (/var/lib): messages that wait"),
+        ("overlay / overlay rw 0 0", "a container has one too", ""),
+        ("/dev/mmcblk0p2 / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0", "boot=overlay", ""),
+    ],
+)
+def test_a_queue_that_would_lie_in_memory_is_warned_of(pi: Pi, mounts: str, command_line: str, said: str) -> None:
+    for path, text in (("/proc/self/mounts", mounts), ("/proc/cmdline", command_line)):
+        pi.system.path(path).parent.mkdir(parents=True, exist_ok=True)
+        pi.system.path(path).write_text(f"{text}\n")
+    assert pi.install() == 0
+    assert said in pi.err
+    assert bool(said) == ("warning: " in pi.err)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_python_without_awscrt_is_one_line_with_the_remedy(
+    pi: Pi, monkeypatch: pytest.MonkeyPatch, narrow: bool
+) -> None:
+    before = pi.files
+    if narrow:
+        monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert pi.install() == 2
+    remedy = "take 64-bit Raspberry Pi OS" if narrow else "install it beside the agent: `pip install awsiotsdk`"
+    assert remedy in pi.err
+    assert pi.err.count("\n") == 1
+    assert pi.files == before
+
+
+def test_any_command_that_needs_awscrt_says_so_in_one_line(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['awscrt'] = None\nfrom device_agent.__main__ import main\nsys.exit(main(['run']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "device-agent: AWS's SDK (awscrt) is not installed for this Python; install it beside"
+    )
+    assert done.stderr.count("\n") == 1

@@ -5,7 +5,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from device_agent.install.units import tunnel_rule
+from device_agent.install.units import unit_rule
 
 from lab.path.stand_ins import polkit
 
@@ -19,7 +19,7 @@ def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record = pwd.getpwuid(os.getuid())
     monkeypatch.setattr(pwd, "getpwuid", lambda number: pwd.struct_passwd((names[number], *tuple(record)[1:])))
     monkeypatch.setattr(polkit, "RULES", tmp_path)
-    (tmp_path / "50-private-iot.rules").write_text(tunnel_rule())
+    (tmp_path / "50-private-iot.rules").write_text(unit_rule())
     return tmp_path
 
 
@@ -39,7 +39,13 @@ def test_others_may_look_and_root_may_do_all() -> None:
 
 
 def test_without_the_rule_or_with_one_of_another_form_nothing_is_allowed(rules: Path) -> None:
-    (rules / "50-private-iot.rules").write_text(tunnel_rule().replace("&&", "||"))
+    (rules / "50-private-iot.rules").write_text(unit_rule().replace("&&", "||"))
     assert not polkit.allows(AGENT, "restart", [TUNNEL])
     (rules / "50-private-iot.rules").unlink()
     assert not polkit.allows(AGENT, "restart", [TUNNEL])
+
+
+def test_the_agents_user_may_have_a_delivered_certificate_judged() -> None:
+    assert polkit.allows(AGENT, "start", ["private-iot-renewal.service"])
+    assert not polkit.allows(AGENT, "restart", ["private-iot-renewal.service"])
+    assert not polkit.allows(AGENT, "start", [TUNNEL])
