@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def _stranger() -> Identity:
     return issue("VPN authority", authority=True, not_after=LAST)
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "of another authority": (lambda: delivery(renewed(issuer=_stranger())), "does not chain to the authority that"),
     "for another name": (lambda: delivery(renewed(name="pi-2.vpn")), "is for 'pi-2.vpn'; this device is 'pi-1.vpn'"),
     "for another key": (

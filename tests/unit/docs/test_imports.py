@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "lab": set(),
     "soak": {"lab", "device_agent"},
     "bench": {"lab", "device_agent"},
-    "tools": {"private_iot"},
+    "tools": {"private_iot", "device_agent"},
     "tests": {"private_iot", "device_agent", "lab", "soak", "bench", "tools"},
 }
 
