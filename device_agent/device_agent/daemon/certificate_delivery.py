@@ -77,12 +77,12 @@ class CertificateDelivery:
         words = ["systemctl", "start", "--no-block", RENEWAL_SERVICE]
         self._loop.in_background(lambda: self._system.run(words, timeout=60), self._started)
 
-    def status(self) -> dict[str, str] | None:
-        """Give the last result, for the status message; None if nothing was ever delivered."""
+    def status(self) -> dict[str, dict[str, str]]:
+        """Give the last result, for the status message; empty if nothing was ever delivered."""
         last = self._last()
         if last is None or last.result == "started":
-            return None
-        return {"result": last.result, "detail": last.detail, "at": date(last.at)}
+            return {}
+        return {"certificate": {"result": last.result, "detail": last.detail, "at": date(last.at)}}
 
     def _last(self) -> Renewal | None:
         return self._local or load_renewal(self._system)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from awscrt import mqtt5
@@ -64,6 +64,7 @@ class Connection:
         queue_id: Callable[[], str],
         on_message: OnMessage,
         on_subscribed: Callable[[str, str | None], None],
+        more_status: Callable[[], Mapping[str, Any]] = dict,
         build: BuildClient = build_client,
         look: Callable[[int], list[TcpConnection]] = list_connections,
         bind: Callable[[str], int] = bind_connections,
@@ -80,6 +81,7 @@ class Connection:
             queue_id: Gives the name of the queue's file, which is sent with each message.
             on_message: Called with topic, payload and user properties of each message received.
             on_subscribed: Called with a topic filter and None, or the reason that AWS IoT refused it.
+            more_status: Gives what the status message says besides that the device is there.
             build: Builds a client.
             look: Lists this process's connections to a port.
             bind: Ties this process's connections to an interface.
@@ -106,6 +108,7 @@ class Connection:
         self._stopping = False
         self._subscriptions = Subscriptions(on_subscribed)
         self._status = StatusMessage()
+        self._status.more = more_status
         self._exchange: Exchange | None = None
         self._handshake: tuple[int, float] | None = None
         self._one_at_a_time = False
@@ -150,6 +153,11 @@ class Connection:
         """Take back one `subscribe`."""
         if self._subscriptions.remove(topic_filter) and self._exchange is not None:
             self._exchange.unsubscribe(topic_filter)
+
+    def say_online(self) -> None:
+        """Publish the status anew, since `more_status` has changed."""
+        if self._exchange is not None:
+            self._exchange.say_online()
 
     def ping(self) -> None:
         """Ask AWS IoT for a sign of life now; `look` drops the connection if there is none."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
+from device_agent.daemon.certificate_delivery import CertificateDelivery
 from device_agent.daemon.certificate_watch import CertificateWatch
 from device_agent.daemon.connection import Connection
 from device_agent.daemon.delivery import Delivery, DeliveryOptions
@@ -108,9 +109,13 @@ class Daemon:
             queue_id=lambda: self._queue.queue_id,
             on_message=self._received,
             on_subscribed=self._subscribed,
+            more_status=self._more_status,
             port=options.port,
         )
         self._certificates = CertificateWatch(system, self.loop, self._installation)
+        self._certificate_delivery = CertificateDelivery(
+            system, self.loop, self._installation.topic_prefix, self._connection.say_online
+        )
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; end in order."""
@@ -119,6 +124,9 @@ class Daemon:
         self._monitor.start()
         self._connection.start()
         self._certificates.start()
+        self._certificate_delivery.start()
+        if self._certificate_delivery.topic:
+            self._connection.subscribe(self._certificate_delivery.topic)
         self._second()
         self._tell()
         if self._notifier.watchdog is not None:
@@ -242,6 +250,8 @@ class Daemon:
             self._connection.unsubscribe(topic_filter)
 
     def _received(self, topic: str, payload: bytes, properties: dict[str, str]) -> None:
+        if topic == self._certificate_delivery.topic:
+            self._certificate_delivery.received(payload)
         event = {"event": "message", "topic": topic, **write_payload(payload), "properties": properties}
         for client in list(self._socket.clients):
             if any(matches(topic_filter, topic) for topic_filter in client.filters):
@@ -257,6 +267,9 @@ class Daemon:
                 client.send(event)
 
     # How it is
+
+    def _more_status(self) -> dict[str, Any]:
+        return self._certificate_delivery.status()
 
     def status(self) -> dict[str, Any]:
         """Say how everything is.

@@ -201,6 +201,11 @@ class Exchange:
         packet = self._status.packet(self._installation, "offline", self._system.now(), reason="stopped")
         self._publish(packet, lambda _outcome: done())
 
+    def say_online(self) -> None:
+        """Publish anew that the device is there, since there is more to say."""
+        if self._status.published and not self._status_unanswered:
+            self._say_online()
+
     # The opening
 
     def _go_on(self) -> None:

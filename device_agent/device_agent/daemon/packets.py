@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from typing import Any
 
 from awscrt import mqtt5
 
@@ -105,6 +107,8 @@ class StatusMessage:
     def __init__(self, now: float = 0.0) -> None:
         self._level = self.MOST
         self._not_before = now
+        self.more: Callable[[], Mapping[str, Any]] = dict
+        """What "online" says besides."""
 
     def refused(self) -> None:
         """Take note that CONNECT was refused for want of a right (0x87); after the least, all is asked for again."""
@@ -149,10 +153,12 @@ class StatusMessage:
             now: The wall clock, in seconds since 1970.
             reason: Why, if there is a reason.
         """
-        document = {"status": status, "at": _iso(now)}
+        document: dict[str, Any] = {"status": status, "at": _iso(now)}
+        if status == "online":
+            document |= self.more()
         return self._packet(installation, document if reason is None else {**document, "reason": reason})
 
-    def _packet(self, installation: Installation, document: dict[str, str]) -> mqtt5.PublishPacket:
+    def _packet(self, installation: Installation, document: dict[str, Any]) -> mqtt5.PublishPacket:
         return mqtt5.PublishPacket(
             topic=f"{installation.topic_prefix}/status",
             payload=json.dumps({**document, "clientId": installation.client_id}).encode(),
