@@ -28,6 +28,7 @@ def systemctl(system: System, *arguments: str) -> None:
 
 
 RESOLVED_SERVICE = "systemd-resolved.service"
+NETWORKD_SERVICE = "systemd-networkd.service"
 
 
 def resolved_is_deaf(system: System) -> bool:

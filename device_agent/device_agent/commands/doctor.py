@@ -16,6 +16,7 @@ from device_agent.doctor.checks import Check, Finding, Patient, run_checks
 from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
 from device_agent.doctor.home_checks import check_home, check_public_way
 from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
+from device_agent.doctor.server_check import check_vpn_server
 from device_agent.install.restart_unit import agent_paused
 from device_agent.system import System
 
@@ -27,6 +28,7 @@ CHECKS = (
     Check("tunnel", "the tunnel's service", check_tunnel_service, ("files",)),
     Check("home", "the home network that carries the tunnel", check_home, ("files",)),
     Check("interface", "the tunnel's interface, routes and connection", check_interface, ("tunnel", "home")),
+    Check("vpn-server", "the VPN server's certificate", check_vpn_server, ("interface", "certificates")),
     Check("resolver", "every address of the endpoint is inside the VPC", check_resolver, ("interface",)),
     Check("tcp", "TCP to the VPC endpoint", check_tcp, ("resolver",)),
     Check("tls", "TLS: the server's names and dates", check_tls, ("tcp", "certificates")),

@@ -74,7 +74,7 @@ def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
     bundle = parse_bundle(data, device=arguments.device, now=system.now(), keys=keys)
     load_settings(system)
     check_machine(system, bundle, sys.executable)
-    for warning in warnings_about(system):
+    for warning in warnings_about(system, bundle):
         print(f"warning: {warning}", file=sys.stderr)
     with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
         plan = make_plan(locked, bundle, verify=arguments.verify, python=sys.executable)

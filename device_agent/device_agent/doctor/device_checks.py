@@ -9,6 +9,7 @@ from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import DAY, WARN_DAYS, check_dates, date, read_certificates
 from device_agent.dns import DnsError, DnsSilentError, query
 from device_agent.doctor.checks import Finding, Patient
+from device_agent.install.machine import VOLATILE_MEANING, VOLATILE_REMEDY, volatile_storage
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import (
     AGENT_UNIT,
@@ -19,7 +20,7 @@ from device_agent.installation import (
     check_file,
 )
 from device_agent.routes import Route, describe_conflict, overlapping
-from device_agent.service import is_enabled
+from device_agent.service import NETWORKD_SERVICE, is_active, is_enabled
 from device_agent.settings import load_settings
 
 _REINSTALL = "install the device's bundle again with `device-agent install -`"
@@ -38,7 +39,11 @@ def check_files(patient: Patient) -> Finding:
     except DeviceAgentError as error:
         problem, _, remedy = str(error).rpartition("; ")
         return Finding("failed", problem or str(error), "the device's identity cannot be trusted or read", remedy)
-    return Finding("ok", f"{patient.installed.name}: identity, profile and units are in place, keys closed to others")
+    seen = f"{patient.installed.name}: identity, profile and units are in place, keys closed to others"
+    kind = volatile_storage(system)
+    if kind:
+        return Finding("warning", f"{seen}; the queue is on {kind}", VOLATILE_MEANING, VOLATILE_REMEDY)
+    return Finding("ok", seen)
 
 
 def check_certificates(patient: Patient) -> Finding:
@@ -107,6 +112,14 @@ def check_interface(patient: Patient) -> Finding:
             if any(patient.installation.dns_server in conflict.network for conflict in conflicts):
                 return _conflict(patient, conflicts[0])
             how = f"is reached through {route.interface} from {route.source}" if route else "has no route"
+            if _is_connected(_journal(patient)) and is_active(patient.system, NETWORKD_SERVICE):
+                return Finding(
+                    "failed",
+                    f"{server} {how}, though OpenVPN is connected",
+                    "systemd-networkd removes routes that it has not made itself (ManageForeignRoutes=)",
+                    "write `[Network]` and `ManageForeignRoutes=no` into /etc/systemd/networkd.conf.d/private-iot.conf,"
+                    f" then `systemctl restart systemd-networkd {OPENVPN_SERVICE}`",
+                )
             return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
         seen = f"{server} is reached through {route.interface} from {route.source}"
         if not _is_silent(patient, server):

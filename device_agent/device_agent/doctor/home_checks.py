@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import ssl
@@ -15,6 +16,7 @@ from device_agent.doctor.path_checks import PATIENCE, wrap_tls
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import OPENVPN_FILE
 from device_agent.routes import TUNNEL_KINDS
+from device_agent.service import RESOLVED_SERVICE, resolved_is_deaf
 
 _RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 
@@ -22,6 +24,14 @@ _RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 def check_home(patient: Patient) -> Finding:
     """See whether the home network is there and knows the Client VPN endpoint's name."""
     device = _find_interface(patient)
+    if resolved_is_deaf(patient.system):
+        return Finding(
+            "failed",
+            f"{RESOLVED_SERVICE} does not answer on the bus (`resolvectl status`)",
+            "it runs without its bus name, as after its installation on Debian: nobody can give it the tunnel's DNS,"
+            " and the device resolves no name",
+            f"`sudo systemctl restart {RESOLVED_SERVICE}`",
+        )
     if device is None:
         return Finding(
             "failed",
@@ -69,6 +79,21 @@ def _silent_home(patient: Patient, device: str, silent: str) -> Finding:
         "the tunnel lives until its next reconnect, which needs the Client VPN endpoint's name",
         "check the router and its DNS",
     )
+
+
+def remote_addresses(patient: Patient) -> list[str]:
+    """Resolve the Client VPN endpoint as OpenVPN's next connection would, with the home network's DNS.
+
+    Raises:
+        OSError: It cannot be resolved.
+    """
+    name = _remote_name(patient)
+    for server in _home_servers(patient):
+        with contextlib.suppress(DnsError):
+            found = query(server, name, interface=patient.home_interface)
+            if found:
+                return found
+    return patient.system.resolve(name)
 
 
 def _remote_name(patient: Patient) -> str:

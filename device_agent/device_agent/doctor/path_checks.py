@@ -12,6 +12,7 @@ from device_agent.certificates import date, parse_certificate
 from device_agent.dns import DnsError, query
 from device_agent.doctor.checks import Finding, Patient
 from device_agent.installation import OPENVPN_SERVICE, Installation
+from device_agent.system import System
 
 PATIENCE = 5
 
@@ -28,10 +29,10 @@ def check_resolver(patient: Patient) -> Finding:
         if addresses and not outside(addresses, installation.vpc_cidr):
             patient.addresses = addresses
             return Finding("ok", f"{seen}, inside {installation.vpc_cidr}")
-    return _explain_resolver(installation, seen)
+    return _explain_resolver(patient.system, installation, seen)
 
 
-def _explain_resolver(installation: Installation, seen: str) -> Finding:
+def _explain_resolver(system: System, installation: Installation, seen: str) -> Finding:
     """Ask the VPC's resolver itself, to tell whose fault a wrong answer is."""
     server = str(installation.dns_server)
     try:
@@ -54,6 +55,15 @@ def _explain_resolver(installation: Installation, seen: str) -> Finding:
         )
     seen = f"{seen}; {server} itself says {', '.join(answers) or 'nothing'}"
     if answers and not outside(answers, installation.vpc_cidr):
+        if _demands_tls(system):
+            return Finding(
+                "failed",
+                seen,
+                "the VPC's resolver is right, but systemd-resolved asks it with TLS, which it does not speak"
+                " (DNSOverTLS=yes)",
+                "set `DNSOverTLS=opportunistic` in /etc/systemd/resolved.conf, then `systemctl restart"
+                f" systemd-resolved {OPENVPN_SERVICE}`",
+            )
         return Finding(
             "failed",
             seen,
@@ -67,6 +77,12 @@ def _explain_resolver(installation: Installation, seen: str) -> Finding:
         "the VPC's resolver does not lead to the VPC endpoint",
         "check the private hosted zone: its name, its record's alias, and its association with the VPC",
     )
+
+
+def _demands_tls(system: System) -> bool:
+    """Tell whether resolved would rather not ask at all than without TLS; `opportunistic` asks all the same."""
+    lines = system.run(["resolvectl", "dnsovertls"]).stdout.splitlines()
+    return any(line.strip().endswith(": yes") for line in lines if line.startswith("Global") or "tun" in line)
 
 
 def check_tcp(patient: Patient) -> Finding:

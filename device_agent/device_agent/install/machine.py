@@ -10,6 +10,7 @@ from device_agent._exceptions import SdkMissingError, UsageError
 from device_agent.install.bundle import Bundle
 from device_agent.install.openvpn_profile import RESOLVER_SCRIPT
 from device_agent.installation import OPENVPN_FILE, OPENVPN_SERVICE, STATE_DIRECTORY, USER
+from device_agent.routes import describe_conflict, overlapping
 from device_agent.system import System
 
 _PACKAGES = "`sudo apt install openvpn openvpn-systemd-resolved`"
@@ -43,9 +44,13 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
             )
 
 
-def warnings_about(system: System) -> list[str]:
+def warnings_about(system: System, bundle: Bundle) -> list[str]:
     """List what may get in the way of an installation that works otherwise, one line each with its remedy."""
-    found = []
+    found = [
+        f"{describe_conflict(route, bundle.vpc_cidr)}; the tunnel cannot reach what lies there: move the home network"
+        " to other addresses, or the VPC (`vpcCidrBlock`)"
+        for route in overlapping(system.list_routes(), bundle.vpc_cidr)
+    ]
     kind = volatile_storage(system)
     if kind:
         found.append(f"{STATE_DIRECTORY} is on {kind}: {VOLATILE_MEANING}; {VOLATILE_REMEDY}")

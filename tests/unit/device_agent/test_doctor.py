@@ -5,6 +5,7 @@ It cannot prove that a broken tunnel, security group or policy looks like this; 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import json
@@ -21,18 +22,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.commands import doctor as doctor_command
 from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
 from device_agent.doctor.checks import Check, Finding, Patient
+from device_agent.doctor.openvpn_handshake import HandshakeError, server_certificate
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
 from device_agent.routes import Route
+from device_agent.service import NETWORKD_SERVICE, RESOLVED_SERVICE
 
 from device_agent import dns
 
-from .material import DAY, ENDPOINT, FIRST, LAST, NOW, Identity, amazon_root, bundle, iot_server, issue
+from .material import DAY, ENDPOINT, FIRST, LAST, NOW, Identity, amazon_root, bundle, iot_server, issue, vpn_authority
 from .test_install import Pi, pi
 
 __all__ = ["pi"]
@@ -187,9 +191,25 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture
-def doctor(pi: Pi, serve: Callable[..., TlsServer], resolver: dict[str, list[str]], home: Home) -> Doctor:
+def doctor(
+    pi: Pi,
+    serve: Callable[..., TlsServer],
+    resolver: dict[str, list[str]],
+    home: Home,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Doctor:
     assert home.asked == []
-    return Doctor(pi, serve())
+    doctor = Doctor(pi, serve())
+    doctor.state["vpn_server"] = issue("server", vpn_authority(), not_before=FIRST, not_after=LAST)
+
+    def shake_hands(*_arguments: object, **_more: object) -> bytes:
+        found: Identity | Exception = doctor.state["vpn_server"]
+        if isinstance(found, Exception):
+            raise found
+        return found.certificate.public_bytes(serialization.Encoding.DER)
+
+    monkeypatch.setattr("device_agent.doctor.server_check.server_certificate", shake_hands)
+    return doctor
 
 
 def test_a_healthy_path_is_ok_at_every_hop(doctor: Doctor) -> None:
@@ -652,3 +672,166 @@ def test_an_echo_that_stays_away_is_blamed_on_the_echo(
     monkeypatch.setattr("device_agent.doctor.agent_checks._PATIENCE", 0.2)
     agent.refusal = {"event": "other"}
     assert doctor.blames("echo")["seen"] == "the agent's echo did not come back within 0.2 s"
+
+
+def test_the_vpn_servers_certificate_is_read_in_the_handshake_and_warned_of_thirty_days_ahead(doctor: Doctor) -> None:
+    code, rows = doctor()
+    assert code == 0
+    assert rows["vpn-server"]["seen"] == "server, by VPN authority, is valid until 2120-01-01 00:00 UTC"
+    doctor.state["vpn_server"] = issue("server", vpn_authority(), not_after=NOW + 29 * DAY)
+    code, rows = doctor()
+    assert (code, rows["vpn-server"]["result"]) == (1, "warning")
+    assert rows["vpn-server"]["seen"].endswith("is valid until 2026-12-23 07:00 UTC, 29 days")
+    assert rows["vpn-server"]["remedy"] == "renew it: `pulumi up`; no device needs anything for it"
+    doctor.state["vpn_server"] = issue("server", vpn_authority(), not_before=FIRST, not_after=NOW - DAY)
+    code, rows = doctor()
+    assert (code, rows["vpn-server"]["result"]) == (2, "failed")
+
+
+@pytest.mark.parametrize("error", [HandshakeError("no whole handshake"), OSError(111, "Connection refused")])
+def test_a_vpn_server_that_does_not_answer_leaves_its_end_unknown(doctor: Doctor, error: Exception) -> None:
+    doctor.state["vpn_server"] = error
+    code, rows = doctor()
+    assert (code, rows["vpn-server"]["result"]) == (1, "warning")
+    assert "certificate cannot be read: " in rows["vpn-server"]["seen"]
+
+
+def test_a_resolver_that_does_not_answer_on_the_bus_is_named_with_its_remedy(doctor: Doctor) -> None:
+    doctor.state["active"].add(RESOLVED_SERVICE)
+    doctor.state["resolved_deaf"] = True
+    row = doctor.blames("home")
+    assert row["seen"] == f"{RESOLVED_SERVICE} does not answer on the bus (`resolvectl status`)"
+    assert row["remedy"] == f"`sudo systemctl restart {RESOLVED_SERVICE}`"
+
+
+def test_a_resolver_that_demands_tls_of_the_vpcs_is_named(doctor: Doctor) -> None:
+    doctor.state["addresses"] = OSError(-2, "Name or service not known")
+    doctor.state["resolvectl"] = {"dnsovertls": "Global: yes\nLink 2 (wlan0): yes\nLink 3 (tun0): yes\n"}
+    row = doctor.blames("resolver")
+    assert "asks it with TLS, which it does not speak (DNSOverTLS=yes)" in row["meaning"]
+    doctor.state["resolvectl"] = {"dnsovertls": "Global: opportunistic\nLink 3 (tun0): opportunistic\n"}
+    assert "this device does not ask it" in doctor.blames("resolver")["meaning"]
+
+
+def test_a_networkd_that_removes_the_tunnels_routes_is_named(doctor: Doctor) -> None:
+    doctor.state["routes"] = {}
+    doctor.state["table"] = [Route(IPv4Network("0.0.0.0/0"), "lo", metric=100)]
+    doctor.state["journal"] = "Initialization Sequence Completed\n"
+    doctor.state["active"].add(NETWORKD_SERVICE)
+    assert "ManageForeignRoutes=no" in doctor.blames("interface")["remedy"]
+
+
+def test_a_queue_in_memory_is_a_warning(doctor: Doctor) -> None:
+    for path, text in (("/proc/self/mounts", "overlay / overlay rw 0 0\n"), ("/proc/cmdline", "boot=overlay\n")):
+        doctor.pi.system.path(path).parent.mkdir(parents=True, exist_ok=True)
+        doctor.pi.system.path(path).write_text(text)
+    code, rows = doctor()
+    assert (code, rows["files"]["result"]) == (1, "warning")
+    assert rows["files"]["seen"].endswith("; the queue is on an overlay in memory")
+
+
+class LossyServer:
+    """OpenVPN's side of a handshake over UDP, on which every third packet is lost."""
+
+    def __init__(self, identity: Identity, folder: Path, *, loss: int) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pem = folder / "vpn-server.pem"
+        pem.write_text(identity.certificate_pem + identity.key_pem)
+        context.load_cert_chain(pem)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._channel = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._loss, self._count = loss, 0
+        self._sent: dict[int, tuple[int, bytes]] = {}
+        self._next = self._expected = 0
+        self._early: dict[int, bytes] = {}
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        address: tuple[str, int] = self._socket.getsockname()
+        return address
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+            end.sendto(b"end", self.address)
+        self._thread.join()
+        self._socket.close()
+
+    def _lost(self) -> bool:
+        self._count += 1
+        return bool(self._loss) and self._count % self._loss == 0
+
+    def _serve(self) -> None:
+        while True:
+            packet, client = self._socket.recvfrom(4096)
+            if packet == b"end":
+                return
+            if not self._lost():
+                self._take(packet, client)
+
+    def _take(self, packet: bytes, client: Any) -> None:
+        peer, count = packet[1:9], packet[9]
+        for number in struct.unpack(f">{count}L", packet[10 : 10 + 4 * count]):
+            self._sent.pop(number, None)
+        if packet[0] >> 3 == 5:
+            return
+        rest = packet[10 + 4 * count + (8 if count else 0) :]
+        number = struct.unpack(">L", rest[:4])[0]
+        self._early.setdefault(number, rest[4:])
+        if number == 0 and not self._next:
+            self._queue(8, b"")
+        while self._expected in self._early:
+            self._incoming.write(self._early.pop(self._expected))
+            self._expected += 1
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._channel.do_handshake()
+        while self._outgoing.pending:
+            self._queue(4, self._outgoing.read(700))
+        acknowledged = struct.pack(">BL8s", 1, number, peer)
+        for waiting, (opcode, piece) in list(self._sent.items()):
+            head = struct.pack(">B8s", opcode << 3, b"server-1") + acknowledged + struct.pack(">L", waiting)
+            if not self._lost():
+                self._socket.sendto(head + piece, client)
+        if not self._sent:
+            self._socket.sendto(struct.pack(">B8s", 5 << 3, b"server-1") + acknowledged, client)
+
+    def _queue(self, opcode: int, piece: bytes) -> None:
+        self._sent[self._next] = (opcode, piece)
+        self._next += 1
+
+
+@pytest.mark.parametrize("loss", [0, 4])
+def test_the_handshake_gives_the_servers_certificate_also_when_packets_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: int
+) -> None:
+    monkeypatch.setattr("device_agent.doctor.openvpn_handshake._AGAIN", 0.05)
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH,)
+    identity = issue("server", vpn_authority(), not_before=FIRST, not_after=LAST, usages=usages)
+    server = LossyServer(identity, tmp_path, loss=loss)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=vpn_authority().certificate_pem)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+            connection.connect(server.address)
+            found = server_certificate(connection, context, timeout=30)
+    finally:
+        server.close()
+    assert found == identity.certificate.public_bytes(serialization.Encoding.DER)
+
+
+def test_what_answers_in_other_words_than_openvpns_is_told() -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    mine, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with mine, peer:
+        peer.send(b"\xff" + bytes(30))
+        with pytest.raises(HandshakeError, match="kind 31"):
+            server_certificate(mine, context, timeout=1)
+        for garbage in (b"", b"\x40" + bytes(9), b"\x40" + b"\xff" * 20):
+            peer.send(garbage)
+        with pytest.raises(HandshakeError):
+            server_certificate(mine, context, timeout=0.3)
