@@ -62,20 +62,24 @@ VOLATILE_REMEDY = "turn the overlay off (`sudo raspi-config`, Performance), or m
 
 
 def volatile_storage(system: System) -> str | None:
-    """Tell what the queue would lie on if that is the device's memory: an overlay root, or a tmpfs."""
-    try:
-        mounts = system.path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
-        command_line = system.path("/proc/cmdline").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    kinds = {line.split()[1]: line.split()[2] for line in mounts if len(line.split()) > 2}
-    place = next(
-        str(folder)
-        for folder in (Path(STATE_DIRECTORY), *Path(STATE_DIRECTORY).parents)
-        if str(folder) in kinds | {"/": ""}
-    )
-    if kinds.get(place) == "tmpfs":
+    """Tell what the queue would lie on if that is the device's memory: an overlay root, or a tmpfs of /etc/fstab."""
+    texts = {}
+    for path in ("/proc/self/mounts", "/proc/cmdline", "/etc/fstab"):
+        try:
+            texts[path] = system.path(path).read_text("utf-8", "replace")
+        except OSError:
+            texts[path] = ""
+    mounted, wanted = _mounts(texts["/proc/self/mounts"]), _mounts(texts["/etc/fstab"])
+    folders = [str(folder) for folder in (Path(STATE_DIRECTORY), *Path(STATE_DIRECTORY).parents)]
+    place = next((folder for folder in folders if folder in mounted), "/")
+    if mounted.get(place) == wanted.get(place) == "tmpfs":
         return f"a tmpfs ({place})"
     # `boot=overlay` is raspi-config's until Debian 12, `overlayroot=` its package's from then on.
-    overlay = kinds.get(place) == "overlay" and ("boot=overlay" in command_line or "overlayroot=" in command_line)
-    return "an overlay in memory" if overlay else None
+    overlay = any(word.startswith(("boot=overlay", "overlayroot=")) for word in texts["/proc/cmdline"].split())
+    return "an overlay in memory" if overlay and mounted.get(place) == "overlay" else None
+
+
+def _mounts(text: str) -> dict[str, str]:
+    """Read which kind of file system is where (fstab(5), proc(5))."""
+    lines = (line.split() for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {words[1]: words[2] for words in lines if len(words) > 2}

@@ -624,7 +624,8 @@ def test_a_resolver_that_cannot_be_healed_is_refused_and_nothing_is_installed(pi
     ],
 )
 def test_a_queue_that_would_lie_in_memory_is_warned_of(pi: Pi, mounts: str, command_line: str, said: str) -> None:
-    for path, text in (("/proc/self/mounts", mounts), ("/proc/cmdline", command_line)):
+    fstab = "# comments count for nothing\ntmpfs /var/lib tmpfs defaults 0 0"
+    for path, text in (("/proc/self/mounts", mounts), ("/proc/cmdline", command_line), ("/etc/fstab", fstab)):
         pi.system.path(path).parent.mkdir(parents=True, exist_ok=True)
         pi.system.path(path).write_text(f"{text}\n")
     assert pi.install() == 0
