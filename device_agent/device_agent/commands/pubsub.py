@@ -14,7 +14,7 @@ from device_agent.messages import MessageError, check_topic
 from device_agent.system import System
 
 HELP = "publish messages to yourself over the private path and print what comes back"
-_PATIENCE = 10
+_RETURN_TIMEOUT = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,10 +81,10 @@ def _send(
     publish(topic, payload)
     while True:
         try:
-            came_on, came = received.get(timeout=_PATIENCE)
+            came_on, came = received.get(timeout=_RETURN_TIMEOUT)
         except queue.Empty:
             raise ConnectionFailedError(
-                f"the message published to '{topic}' was accepted but did not come back within {_PATIENCE} s"
+                f"the message published to '{topic}' was accepted but did not come back within {_RETURN_TIMEOUT} s"
             ) from None
         print(f"Received message from topic '{came_on}': {came!r}", flush=True)
         if came == payload:

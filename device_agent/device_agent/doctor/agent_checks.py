@@ -15,15 +15,15 @@ from device_agent.doctor.checks import Finding, Patient
 from device_agent.installation import AGENT_SERVICE, SOCKET_FILE, STATE_DIRECTORY
 from device_agent.system import System
 
-_MOMENTS = 6
-_PATIENCE = 20.0
+_ATTEMPTS = 6
+_ANSWER_TIMEOUT = 20.0
 """Seconds for the agent's answer, and for the echo: its publish is tried again for a while."""
 
 
 def agent_is_connected(system: System) -> bool:
     """Tell whether the agent runs and is connected to AWS IoT; one that has just started gets a moment."""
     try:
-        for _moment in range(_MOMENTS):
+        for _attempt in range(_ATTEMPTS):
             if _status(system)["connection"]["connected"]:
                 return True
             system.wait(0.5)
@@ -50,7 +50,7 @@ def check_agent_echo(patient: Patient) -> Finding:
         with _channel(patient.system) as channel:
             _echo(channel)
     except TimeoutError:
-        return _no_echo(patient, f"the agent's echo did not come back within {_PATIENCE:g} s")
+        return _no_echo(patient, f"the agent's echo did not come back within {_ANSWER_TIMEOUT:g} s")
     except _StorageError as error:
         return Finding(
             "failed",
@@ -90,7 +90,7 @@ def _status(system: System) -> dict[str, Any]:
 
 
 def _channel(system: System) -> Channel:
-    return Channel(str(system.path(SOCKET_FILE)), timeout=_PATIENCE)
+    return Channel(str(system.path(SOCKET_FILE)), timeout=_ANSWER_TIMEOUT)
 
 
 def _lost(seen: str) -> Finding:

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from device_agent.addresses import outside
 from device_agent.dns import DnsError, query
 from device_agent.doctor.checks import Finding, Patient
-from device_agent.doctor.path_checks import PATIENCE, wrap_tls
+from device_agent.doctor.path_checks import CONNECT_TIMEOUT, wrap_tls
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import OPENVPN_FILE
 from device_agent.routes import TUNNEL_KINDS
@@ -194,7 +194,7 @@ def _connect_publicly(patient: Patient, address: str, device: str) -> bytes:
         OSError: The address cannot be reached, or TLS fails.
     """
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(CONNECT_TIMEOUT)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode("ascii") + b"\0")
         connection.connect((address, patient.port))
         with wrap_tls(patient, connection, verify=True) as channel:

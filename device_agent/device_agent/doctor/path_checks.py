@@ -14,7 +14,7 @@ from device_agent.doctor.checks import Finding, Patient
 from device_agent.installation import OPENVPN_SERVICE, Installation
 from device_agent.system import System
 
-PATIENCE = 5
+CONNECT_TIMEOUT = 5
 
 
 def check_resolver(patient: Patient) -> Finding:
@@ -99,7 +99,7 @@ def check_tcp(patient: Patient) -> Finding:
             )
         start = patient.system.monotonic()
         try:
-            socket.create_connection((address, patient.port), PATIENCE).close()
+            socket.create_connection((address, patient.port), CONNECT_TIMEOUT).close()
         except OSError as error:
             return Finding(
                 "failed",
@@ -186,7 +186,10 @@ def check_echo(patient: Patient) -> Finding:
 
 def _handshake(patient: Patient, *, verify: bool) -> bytes:
     address = (patient.addresses[0], patient.port)
-    with socket.create_connection(address, PATIENCE) as plain, wrap_tls(patient, plain, verify=verify) as channel:
+    with (
+        socket.create_connection(address, CONNECT_TIMEOUT) as plain,
+        wrap_tls(patient, plain, verify=verify) as channel,
+    ):
         return channel.getpeercert(binary_form=True) or b""
 
 

@@ -40,7 +40,7 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
         if closed:
             raise UsageError(
                 f"the agent is installed under {closed}, which the service's user {USER} may not enter; install it for"
-                " all users: `sudo pipx install --global ./device_agent`"
+                " all users: `sudo env PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install ./device_agent`"
             )
 
 

@@ -669,7 +669,7 @@ def test_a_refusal_that_the_agent_hears_is_blamed_on_the_echo(
 def test_an_echo_that_stays_away_is_blamed_on_the_echo(
     doctor: Doctor, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device_agent.doctor.agent_checks._PATIENCE", 0.2)
+    monkeypatch.setattr("device_agent.doctor.agent_checks._ANSWER_TIMEOUT", 0.2)
     agent.refusal = {"event": "other"}
     assert doctor.blames("echo")["seen"] == "the agent's echo did not come back within 0.2 s"
 

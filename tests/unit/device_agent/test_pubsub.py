@@ -65,7 +65,7 @@ def test_a_refusal_is_one_clear_line_and_exit_2(installed: Pi, step: str) -> Non
 
 
 def test_a_message_that_does_not_come_back_is_named(installed: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("device_agent.commands.pubsub._PATIENCE", 0.01)
+    monkeypatch.setattr("device_agent.commands.pubsub._RETURN_TIMEOUT", 0.01)
     monkeypatch.setattr(installed.system.state["session"], "publish", lambda _topic, _payload: None)
     assert installed("pubsub") == 2
     assert "was accepted but did not come back within 0.01 s" in installed.err
