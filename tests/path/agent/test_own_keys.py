@@ -74,13 +74,6 @@ def test_a_device_with_keys_of_its_own_comes_onto_the_path_and_no_key_ever_left_
     assert pi.install(bundle).stdout == "pi-1 is installed already; nothing changed\n"
 
 
-def _deployment(outputs: dict[str, object]) -> dict[str, object]:
-    stack = "urn:pulumi:dev::private-iot::pulumi:pulumi:Stack::private-iot-dev"
-    resource = {"urn": stack, "custom": False, "type": "pulumi:pulumi:Stack", "outputs": outputs}
-    manifest = {"time": "2026-01-01T00:00:00Z", "magic": "", "version": ""}
-    return {"version": 3, "deployment": {"manifest": manifest, "resources": [resource]}}
-
-
 class Stack:
     """A stack with outputs in a state of files, made by the real CLI."""
 
@@ -99,10 +92,14 @@ class Stack:
         self._run("stack", "init", STACK)
 
     def give(self, outputs: dict[str, object]) -> None:
-        self._run("stack", "import", "--stack", STACK, stdin=json.dumps(_deployment(outputs)))
+        exported = json.loads(self._run("stack", "export", "--stack", STACK))
+        name = "urn:pulumi:dev::private-iot::pulumi:pulumi:Stack::private-iot-dev"
+        resource = {"urn": name, "custom": False, "type": "pulumi:pulumi:Stack", "outputs": outputs}
+        exported["deployment"]["resources"] = [resource]
+        self._run("stack", "import", "--stack", STACK, stdin=json.dumps(exported))
 
-    def _run(self, *words: str, stdin: str = "") -> None:
-        subprocess.run(
+    def _run(self, *words: str, stdin: str = "") -> str:
+        done = subprocess.run(
             [str(self.pulumi), "--non-interactive", *words],
             cwd=self._folder / "program",
             env={**os.environ, **self.variables},
@@ -111,6 +108,7 @@ class Stack:
             check=True,
             capture_output=True,
         )
+        return done.stdout
 
 
 def test_the_pi_fetches_its_own_outputs_with_the_real_cli(house: House, pi: Device, tmp_path: Path) -> None:
