@@ -45,6 +45,8 @@ def stack(new_stack: StackFactory, cloud: Cloud, site: dict[str, Any]) -> Stack:
     }
     stack = new_stack(cloud, config={f"private-iot:{name}": value for name, value in asked.items()})
     stack.up()
+    # The provider sends `disconnectOnSessionTimeout: false` with the second one.
+    stack.up()
     stack.preview("--expect-no-changes")
     assert stack.refresh("--expect-no-changes").steps == []
     return stack
