@@ -72,8 +72,8 @@ class ClientVpnAccessArgs(TypedDict):
     session_timeout_hours: NotRequired[int]
     """Length of a VPN session, 8, 10, 12 or 24 hours. Default: 24."""
     disconnect_on_session_timeout: NotRequired[bool]
-    """Whether AWS ends a client's session after that time. The provider leaves `false` out of a creation, where AWS's own
-    default is true: the second `pulumi up` sends it, and one after each replacement. Default: false."""
+    """Whether AWS ends a client's session after that time. The provider leaves `false` out of a creation, where AWS's
+    own default is true: the second `pulumi up` sends it, and one after each replacement. Default: false."""
     connection_log: NotRequired[bool]
     """Whether connections are logged to CloudWatch Logs. Default: true."""
     log_retention_days: NotRequired[int]
