@@ -18,6 +18,7 @@ from lab.state import cache_home
 LEAST_VERSION = (3, 200, 0)
 
 _LANGUAGE_HOST = ("pulumi-language-python", "pulumi-language-python-exec")
+_LANGUAGES = ("pulumi-language-yaml", "pulumi-language-nodejs", "pulumi-language-go")
 _EXECUTABLES = ("pulumi", *_LANGUAGE_HOST, "pulumi-resource-pulumi-python")
 
 
@@ -45,6 +46,34 @@ def find_or_build(report: Report, *, site: str = release.SITE) -> Path:
             if not _complete(home):
                 _install(home, report, site)
     return home / "bin" / "pulumi"
+
+
+def find_or_build_languages(pulumi: Path, report: Report) -> Path:
+    """Return the directory of the language hosts of YAML, TypeScript and Go: beside the CLI, or built.
+
+    Those that are built for TypeScript and Go generate SDKs and run no program.
+
+    Args:
+        pulumi: From `find_or_build`.
+        report: Where progress goes; the first build takes a minute or more.
+
+    Raises:
+        LabError: Go cannot be had or the build failed.
+    """
+    if all((pulumi.parent / name).exists() for name in _LANGUAGES):
+        return pulumi.parent
+    home = cache_home() / f"pulumi-languages-{release.VERSION}"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _only_builder(home, report):
+        if not all((home / name).exists() for name in _LANGUAGES):
+            with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as temporary:
+                made = Path(temporary) / home.name
+                made.mkdir()
+                source.build_languages(made, report)
+                if home.exists():
+                    shutil.rmtree(home)
+                made.rename(home)
+    return home
 
 
 def find_on_path() -> Path | None:

