@@ -72,12 +72,7 @@ def date(seconds: float) -> str:
 def read_certificates(pem: str, field: str) -> list[Certificate]:
     """Read PEM that holds one certificate or more and nothing else.
 
-    Args:
-        pem: The text.
-        field: What to call it in an error, such as `iot.certificatePem`.
-
-    Returns:
-        The certificates, in their order.
+    `field` is what to call it in an error, such as `iot.certificatePem`.
 
     Raises:
         CertificateError: The text is not PEM, holds another type, or a certificate is malformed.
@@ -93,10 +88,6 @@ def read_certificates(pem: str, field: str) -> list[Certificate]:
 def check_private_key(pem: str, field: str) -> None:
     """Refuse anything but the PEM of one unencrypted private key.
 
-    Args:
-        pem: The text.
-        field: What to call it in an error.
-
     Raises:
         CertificateError: It is something else.
     """
@@ -111,11 +102,7 @@ def check_private_key(pem: str, field: str) -> None:
 def check_pair(certificate_pem: str, key_pem: str, certificate_field: str, key_field: str) -> None:
     """Refuse a private key that does not belong to the certificate.
 
-    Args:
-        certificate_pem: The certificate, and its intermediates after it.
-        key_pem: The private key.
-        certificate_field: What to call the certificate in an error.
-        key_field: What to call the key.
+    The certificate may have its intermediates after it; the fields are what to call both in an error.
 
     Raises:
         CertificateError: They do not match, or OpenSSL refuses one (a key under 2048 bits, say).
@@ -128,13 +115,6 @@ def check_chain(certificate_pem: str, key_pem: str, ca_pem: str, field: str, ca_
 
     The certificate plays both sides; the server's side demands and verifies it as Client VPN's endpoint would. Dates
     are left to `check_dates`.
-
-    Args:
-        certificate_pem: The client's certificate, and its intermediates after it.
-        key_pem: Its private key.
-        ca_pem: The authorities.
-        field: What to call the certificate in an error.
-        ca_field: What to call the authorities.
 
     Raises:
         CertificateError: The chain is broken, or the certificate is not for clients.
@@ -157,10 +137,7 @@ def check_chain(certificate_pem: str, key_pem: str, ca_pem: str, field: str, ca_
 def check_dates(certificates: list[Certificate], now: float, field: str) -> None:
     """Refuse a certificate that is not valid now.
 
-    Args:
-        certificates: The certificates.
-        now: Seconds since 1970.
-        field: What to call them in an error.
+    `now` is in seconds since 1970.
 
     Raises:
         CertificateError: One is expired or not yet valid.
@@ -180,13 +157,6 @@ def check_dates(certificates: list[Certificate], now: float, field: str) -> None
 
 def parse_certificate(der: bytes, field: str) -> Certificate:
     """Read a certificate's DER.
-
-    Args:
-        der: The bytes.
-        field: What to call it in an error.
-
-    Returns:
-        The fields that the agent needs.
 
     Raises:
         CertificateError: It is not a certificate.

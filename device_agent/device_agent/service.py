@@ -12,10 +12,6 @@ SYSTEMCTL_TIMEOUT = 120
 def systemctl(system: System, *arguments: str) -> None:
     """Run `systemctl` and refuse its failure.
 
-    Args:
-        system: The machine.
-        arguments: The verb and the units.
-
     Raises:
         DeviceAgentError: It failed; with its own last words.
     """

@@ -63,10 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, system: System) -> int:
     """Run the command.
 
-    Args:
-        arguments: As `add_arguments` has them.
-        system: The machine.
-
     Returns:
         0 if every check is ok, 1 if there are warnings, 2 if one failed.
     """

@@ -52,13 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, system: System) -> int:
     """Run the command.
 
-    Args:
-        arguments: As `add_arguments` has them.
-        system: The machine.
-
-    Returns:
-        0.
-
     Raises:
         DeviceAgentError: The input or the machine is not fit, a step failed, or the new bundle did not pass its trial;
             everything is as it was.

@@ -37,10 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, system: System) -> int:
     """Run the command.
 
-    Args:
-        arguments: As `add_arguments` has them.
-        system: The machine.
-
     Returns:
         0 when every message has come back.
 

@@ -45,13 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, system: System) -> int:
     """Run the daemon until it is told to end.
 
-    Args:
-        arguments: As `add_arguments` has them.
-        system: The machine.
-
-    Returns:
-        0.
-
     Raises:
         DeviceAgentError: Nothing usable is installed, or another agent runs.
     """

@@ -60,13 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, system: System) -> int:
     """Run the command.
 
-    Args:
-        arguments: As `add_arguments` has them.
-        system: The machine.
-
-    Returns:
-        0.
-
     Raises:
         DeviceAgentError: Something cannot be removed; what was removed before stays so, and a second run goes on.
     """

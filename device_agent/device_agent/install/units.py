@@ -34,13 +34,7 @@ def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool) -> str:
     It runs as a user of its own, sees the system read-only, and the kernel itself drops every packet to or from an
     address outside the VPC (`IPAddressDeny=`, systemd.resource-control(5)), whatever the agent may do.
 
-    Args:
-        python: The interpreter of the environment that the agent is installed in.
-        vpc_cidr: The VPC's CIDR block.
-        home: Whether that environment is under somebody's home, which then has to stay visible.
-
-    Returns:
-        The unit file's text.
+    `home` is whether the agent's environment is under somebody's home, which then has to stay visible.
     """
     return f"""\
 # Written by `device-agent install`; changes are lost with the next one.
@@ -118,9 +112,6 @@ def openvpn_drop_in(directives: Container[str] = ()) -> str:
 
     Args:
         directives: The names of the profile's directives.
-
-    Returns:
-        The drop-in's text.
     """
     mssfix = "" if "mssfix" in directives else f" --mssfix {MSSFIX}"
     return f"""\
