@@ -98,12 +98,14 @@ class _Faults:
 
     def _begin(self, fault: Fault) -> None:
         if fault.device is None:
-            self._site.begin_fault(fault.name, fault.duration)
+            self._site.begin_fault(fault.name, fault.duration, fault.value)
         else:
             self._site.break_device(self._site.devices[fault.device], fault.name)
 
     def _title(self, fault: Fault) -> str:
-        return fault.name if fault.device is None else f"{fault.name} on {self._site.devices[fault.device].name}"
+        if fault.device is not None:
+            return f"{fault.name} on {self._site.devices[fault.device].name}"
+        return f"{fault.name} ({fault.value:g})" if fault.value else fault.name
 
     def _say(self, text: str) -> None:
         self._report.say(f"{self.clock():7.1f} s  {text}")
@@ -166,6 +168,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                     "began": item.began,
                     "ended": item.ended,
                     "asked": item.fault.duration,
+                    "value": item.fault.value,
                 }
                 for item in faults.happened
             ],

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 
 from lab.path import faults
+from soak.lines import LIMITS, LINE_FAULTS
 
 AGENT_RESTARTED, AGENT_KILLED, HUNG_UP = "agent-restarted", "agent-killed", "hung-up"
 DEVICE_FAULTS = {
@@ -13,7 +14,7 @@ DEVICE_FAULTS = {
     HUNG_UP: "AWS IoT hangs up on the device",
 }
 """Faults of one device; they take a moment and have no duration."""
-NAMES = {**faults.NAMES, **DEVICE_FAULTS}
+NAMES = {**faults.NAMES, **DEVICE_FAULTS, **LINE_FAULTS}
 OUTLIVED = frozenset({"certificate-expired", "dns-down"})
 """Faults that a connection outlives: only a new one meets them, so that AWS IoT hangs up once they have begun."""
 
@@ -35,12 +36,14 @@ class Fault:
         start: Seconds after the first message.
         duration: Seconds; 0 for what happens in a moment.
         device: Number of the device that is meant; None where the path of all of them breaks.
+        value: How bad a line is, as `soak.lines.LIMITS` has it; 0 for all else.
     """
 
     start: float
     name: str
     duration: float
     device: int | None = None
+    value: float = 0.0
 
     @property
     def end(self) -> float:
@@ -85,12 +88,21 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
             cards.remove(name)
             of_device = name in DEVICE_FAULTS
             duration = 0.0 if of_device else _tenths(rng.uniform(SHORTEST, min(longest, end - start)))
-            fault = Fault(_tenths(start), name, duration, rng.randrange(devices) if of_device else None)
+            device = rng.randrange(devices) if of_device else None
+            fault = Fault(_tenths(start), name, duration, device, _value(rng, name))
             if fault.end <= end:
                 drawn.append(fault)
                 free_from[name] = fault.end + APART
         start += rng.uniform(*_AFTER) * longest
     return drawn
+
+
+def _value(rng: random.Random, name: str) -> float:
+    """Draw how bad a line is: as many slow ones as fast ones on a logarithmic scale."""
+    if name not in LIMITS:
+        return 0.0
+    least, most = LIMITS[name]
+    return round(math.exp(rng.uniform(math.log(least), math.log(most))), 1)
 
 
 def _tenths(seconds: float) -> float:

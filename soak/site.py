@@ -15,6 +15,7 @@ from lab.path.services import ROOT
 from lab.report import Report
 from lab.state import Lab
 from soak.errors import SoakError
+from soak.lines import LINE_FAULTS, Lines
 from soak.schedule import AGENT_KILLED, HUNG_UP, OUTLIVED
 
 AGENT = "private-iot-agent.service"
@@ -46,12 +47,14 @@ class Site:
     Attributes:
         servers: Public addresses of the Client VPN endpoints.
         iot_address: AWS IoT's public address.
+        lines: The devices' lines.
     """
 
     lab: Lab
     devices: tuple[Device, ...]
     servers: tuple[str, ...]
     iot_address: str
+    lines: Lines
 
     def run(self, host: str, *argv: str, text: str | None = None) -> str:
         """Run a command in a host and return what it printed.
@@ -91,8 +94,11 @@ class Site:
         names = [device.client_id for device in devices]
         self.run(IOT, *module("hang_up", f"{service_directory('gateway')}/control.sock", *names))
 
-    def begin_fault(self, name: str, seconds: float) -> None:
-        """Break the path; the lab ends it by itself."""
+    def begin_fault(self, name: str, seconds: float, value: float = 0.0) -> None:
+        """Break the path; it ends by itself."""
+        if name in LINE_FAULTS:
+            self.lines.begin(name, value, seconds)
+            return
         lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": seconds})
         if name in OUTLIVED:
             self.hang_up(*self.devices)
@@ -100,11 +106,14 @@ class Site:
     def faults(self) -> dict[str, float]:
         """Return the faults that are under way, with the seconds left of each."""
         answer: dict[str, float] = lifecycle.ask(self.lab, {"command": "faults"})
-        return answer
+        return {**answer, **self.lines.active()}
 
     def end_faults(self) -> None:
         """End all faults."""
         for name in self.faults():
+            if name in LINE_FAULTS:
+                self.lines.end(name)
+                continue
             lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
 
 
@@ -148,6 +157,7 @@ def _install(running: PassingLab, names: Sequence[str], report: Report) -> Site:
             for address in hop["addresses"]
         ),
         iot_address=_hop(status, "iot")["addresses"][0],
+        lines=Lines(lambda host, *argv: _run(lab, host, argv), names, HOME_INTERFACE),
     )
 
 

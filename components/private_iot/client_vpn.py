@@ -69,6 +69,9 @@ class ClientVpnAccessArgs(TypedDict):
     """443 or 1194. Default: 443."""
     split_tunnel: NotRequired[bool]
     """Whether only the VPC's traffic goes through the tunnel. Default: true."""
+    mssfix: NotRequired[int]
+    """Most bytes of a datagram that carries TCP through the tunnel, 576 to 1472: lines may drop larger ones without a
+    word, and one of 1,280 bytes takes 1232. Default: 1232."""
     session_timeout_hours: NotRequired[int]
     """Length of a VPN session, 8, 10, 12 or 24 hours. Default: 24."""
     disconnect_on_session_timeout: NotRequired[bool]
@@ -94,6 +97,16 @@ def _banner(argument: str, value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= BANNER_LIMIT:
         raise ArgumentError(argument, value, f"{_API} takes a text of 1 to {BANNER_LIMIT} characters", "shorten it")
     return value
+
+
+def _mssfix(argument: str, value: object) -> int:
+    number = whole_number(argument, value)
+    if not ovpn_profile.LEAST_MSSFIX <= number <= ovpn_profile.MOST_MSSFIX:
+        limits = f"{ovpn_profile.LEAST_MSSFIX} to {ovpn_profile.MOST_MSSFIX}"
+        raise ArgumentError(
+            argument, number, f"a datagram between an IPv4 packet's least and Ethernet's most is {limits}", "choose one"
+        )
+    return number
 
 
 def _validity_days(argument: str, value: object) -> int:
@@ -124,6 +137,7 @@ SETTINGS: dict[str, Setting] = {
         read=one_of(443, 1194, source=_API), default=443, installed_devices=InstalledDevices.NEED_BUNDLE
     ),
     "split_tunnel": Setting(read=boolean, default=True, installed_devices=InstalledDevices.NEED_BUNDLE),
+    "mssfix": Setting(read=_mssfix, default=ovpn_profile.MSSFIX, installed_devices=InstalledDevices.WORK_AS_BEFORE),
     "session_timeout_hours": Setting(read=one_of(8, 10, 12, 24, source=_API), default=24),
     "disconnect_on_session_timeout": Setting(read=boolean, default=False),
     "connection_log": Setting(read=boolean, default=True),
@@ -368,6 +382,7 @@ class ClientVpnAccess(pulumi.ComponentResource):
                 ca_certificate_pem=values["ca_certificate_pem"],
                 server_name=arguments["server_name"],
                 split_tunnel=arguments["split_tunnel"],
+                mssfix=arguments["mssfix"],
             )
             return {
                 client: ovpn_profile.device_profile(

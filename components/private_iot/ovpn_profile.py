@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 RESOLVER_SCRIPT = "/etc/openvpn/update-systemd-resolved"
 """Where the package openvpn-systemd-resolved puts its script."""
+MSSFIX = 1232
+"""Bytes of a UDP datagram that fits a line of 1,280 bytes, IPv6's least (RFC 8200, section 5), with IPv6's header."""
+LEAST_MSSFIX, MOST_MSSFIX = 576, 1472
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +21,7 @@ class Remote:
         ca_certificate_pem: The authority of the server's certificate.
         server_name: The common name of the server's certificate.
         split_tunnel: Whether only the VPC's traffic goes through the tunnel.
+        mssfix: Most bytes of a datagram that carries TCP.
     """
 
     dns_name: str
@@ -26,6 +30,7 @@ class Remote:
     ca_certificate_pem: str
     server_name: str
     split_tunnel: bool
+    mssfix: int = MSSFIX
 
 
 def exported_profile(remote: Remote) -> str:
@@ -81,6 +86,7 @@ def device_profile(
             _RESOLVER,
             _domain_routes(private_domains),
             _RECONNECT,
+            _largest_packet(remote),
             _persist_tun(remote),
             _exit_notify(remote),
         )
@@ -122,9 +128,6 @@ server-poll-timeout 5
 hand-window 15
 # Pauses of 1 s at first, 8 s at most (the default grows to 300 s).
 connect-retry 1 8
-# TCP inside the tunnel is held to packets that a line of 1,280 bytes carries whole (IPv6's minimum): many lines drop
-# larger ones without a word.
-mssfix 1232
 """
 
 
@@ -133,6 +136,13 @@ def _domain_routes(private_domains: Sequence[str]) -> str:
         return "# Every name is asked at the VPC's resolver (resolvectl(1), `~.`).\ndhcp-option DOMAIN-ROUTE .\n"
     lines = "".join(f"dhcp-option DOMAIN-ROUTE {domain}\n" for domain in private_domains)
     return f"# Only these names are asked at the VPC's resolver: a dead tunnel leaves all others alone.\n{lines}"
+
+
+def _largest_packet(remote: Remote) -> str:
+    return f"""\
+# TCP inside the tunnel is held to packets that fit the line: many lines drop larger ones without a word.
+mssfix {remote.mssfix}
+"""
 
 
 def _persist_tun(remote: Remote) -> str:

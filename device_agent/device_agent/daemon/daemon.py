@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
+from device_agent.addresses import try_forbidden_address
 from device_agent.daemon.certificate_delivery import CertificateDelivery
 from device_agent.daemon.certificate_watch import CertificateWatch
 from device_agent.daemon.connection import Connection
@@ -200,6 +201,8 @@ class Daemon:
             client.filters.append(topic_filter)
             answer({"ok": True, "filter": topic_filter, "connected": self._connection.connected})
             self._connection.subscribe(topic_filter)
+        elif command == "try-forbidden-address":
+            answer({"ok": True, "answer": try_forbidden_address()})
         elif command == "status":
             answer({"ok": True, "status": self.status()})
         elif command == "retry-dead-letters":

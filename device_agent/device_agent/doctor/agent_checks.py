@@ -41,7 +41,22 @@ def check_agent_connection(patient: Patient) -> Finding:
     if not connection["connected"]:
         return _lost(f"the agent has lost its connection: {connection['lastError']}")
     seen = f"the agent is connected to {', '.join(connection['addresses'])} since {connection['since']}"
-    return Finding("ok", seen)
+    return Finding("ok", f"{seen}; {_address_rule(patient.system)}")
+
+
+def _address_rule(system: System) -> str:
+    """Say whether the kernel itself keeps the running agent to the VPC's addresses."""
+    try:
+        with _channel(system) as channel:
+            channel.send({"command": "try-forbidden-address"})
+            answer = channel.receive().get("answer", "the agent is of an earlier release")
+    except (DeviceAgentError, OSError, ValueError) as error:
+        answer = str(error)
+    if answer == "EPERM":
+        return "the kernel refuses it any other address (EPERM)"
+    if answer == "sent":
+        return "no rule of the kernel keeps it from other addresses"
+    return f"what the kernel does about other addresses is not known ({answer})"
 
 
 def check_agent_echo(patient: Patient) -> Finding:

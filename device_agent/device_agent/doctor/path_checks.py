@@ -14,7 +14,10 @@ from device_agent.doctor.checks import Finding, Patient
 from device_agent.installation import OPENVPN_SERVICE, Installation
 from device_agent.system import System
 
-CONNECT_TIMEOUT = 5
+CONNECT_TIMEOUT = 5.0
+"""Seconds for TCP and for each step of TLS."""
+SEGMENTS = (1100, 900, 700, 536)
+"""Bytes of TCP tried where large packets seem to be dropped; the last fits every IPv4 line (RFC 9293, 3.7.1)."""
 
 
 def check_resolver(patient: Patient) -> Finding:
@@ -125,6 +128,13 @@ def check_tls(patient: Patient) -> Finding:
             "check the clock, the root certificate in the bundle, and that the address is the VPC endpoint's",
         )
     except (OSError, ssl.SSLError) as error:
+        if isinstance(error, TimeoutError) and (passing := _find_passing_size(patient)):
+            return Finding(
+                "failed",
+                f"TCP stands, but the handshake gets no answer; held to segments of {passing} bytes it succeeds",
+                "a line between the device and the Client VPN endpoint drops large packets without a word (its MTU)",
+                f"set `mssfix` in the stack to {passing} or less and install the new bundle",
+            )
         return Finding(
             "failed",
             f"the handshake failed: {getattr(error, 'reason', None) or error}",
@@ -184,13 +194,26 @@ def check_echo(patient: Patient) -> Finding:
     return Finding("ok", f"a message to '{topic}' came back in {seconds * 1000:.0f} ms")
 
 
-def _handshake(patient: Patient, *, verify: bool) -> bytes:
-    address = (patient.addresses[0], patient.port)
-    with (
-        socket.create_connection(address, CONNECT_TIMEOUT) as plain,
-        wrap_tls(patient, plain, verify=verify) as channel,
-    ):
-        return channel.getpeercert(binary_form=True) or b""
+def _handshake(patient: Patient, *, verify: bool, segment: int | None = None) -> bytes:
+    """Give the server's certificate; with `segment` neither side sends more at once (tcp(7), TCP_MAXSEG)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as plain:
+        plain.settimeout(CONNECT_TIMEOUT)
+        if segment:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
+        plain.connect((patient.addresses[0], patient.port))
+        with wrap_tls(patient, plain, verify=verify) as channel:
+            return channel.getpeercert(binary_form=True) or b""
+
+
+def _find_passing_size(patient: Patient) -> int | None:
+    """Find the largest of some segment sizes with which the handshake succeeds; None if none does."""
+    for segment in SEGMENTS:
+        try:
+            _handshake(patient, verify=False, segment=segment)
+        except OSError:
+            continue
+        return segment
+    return None
 
 
 def wrap_tls(patient: Patient, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:

@@ -28,6 +28,7 @@ from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.commands import doctor as doctor_command
 from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
+from device_agent.doctor import path_checks
 from device_agent.doctor.checks import Check, Finding, Patient
 from device_agent.doctor.openvpn_handshake import HandshakeError, server_certificate
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
@@ -507,6 +508,29 @@ def test_a_port_that_speaks_no_tls_is_blamed_on_tls(doctor: Doctor) -> None:
         thread.join()
 
 
+def test_a_line_that_drops_large_packets_is_proven(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The server stays silent unless the connection's segments are small, as if its certificate were dropped."""
+    server = TlsServer(iot_server(), tmp_path)
+    monkeypatch.setattr(path_checks, "CONNECT_TIMEOUT", 0.5)
+    serve = server.context.wrap_socket
+
+    def wrap(connection: socket.socket, **options: Any) -> ssl.SSLSocket:
+        if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) > 900:
+            while connection.recv(4096):
+                pass
+            raise OSError("nothing came through")
+        return serve(connection, **options)
+
+    monkeypatch.setattr(server.context, "wrap_socket", wrap)
+    doctor.port = server.listen(INSIDE)
+    row = doctor.blames("tls")
+    server.close()
+    assert row["seen"] == "TCP stands, but the handshake gets no answer; held to segments of 900 bytes it succeeds"
+    assert "mssfix" in row["remedy"]
+
+
 def test_a_refused_connection_is_blamed_on_mqtt(doctor: Doctor) -> None:
     doctor.state["session"].refuse = {"connect": ConnectionFailedError("not authorized [reason code 0x87]")}
     row = doctor.blames("mqtt")
@@ -589,6 +613,7 @@ class Agent:
 
     def __init__(self, file: Path) -> None:
         self.connected = True
+        self.kernel = "EPERM"
         self.refusal: dict[str, Any] | None = None
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -614,6 +639,8 @@ class Agent:
             since = "2026-11-24T07:00:00Z"
             connection = {"connected": self.connected, "addresses": [INSIDE], "since": since, "lastError": "gone"}
             return [{"ok": True, "status": {"connection": connection}}]
+        if request["command"] == "try-forbidden-address":
+            return [{"ok": True, "answer": self.kernel}] if self.kernel else [{"ok": False, "error": "not known"}]
         if self.refusal is not None:
             return [self.refusal]
         if request["command"] == "subscribe":
@@ -642,10 +669,26 @@ def agent(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
 def test_a_connected_agent_is_asked_and_not_interrupted(doctor: Doctor, agent: Agent) -> None:
     code, rows = doctor()
     assert (code, {row["result"] for row in rows.values()}) == (0, {"ok"}), (rows, agent)
-    assert rows["mqtt"]["seen"] == f"the agent is connected to {INSIDE} since 2026-11-24T07:00:00Z"
+    seen = f"the agent is connected to {INSIDE} since 2026-11-24T07:00:00Z"
+    assert rows["mqtt"]["seen"] == f"{seen}; the kernel refuses it any other address (EPERM)"
     assert rows["echo"]["seen"] == "a message to 'pi-1/echo' came back through the agent"
     assert ["systemctl", "stop", AGENT_SERVICE] not in doctor.state["commands"]
     assert doctor.state["session"].calls == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        ("sent", "no rule of the kernel keeps it from other addresses"),
+        ("ENETUNREACH", "what the kernel does about other addresses is not known (ENETUNREACH)"),
+        ("", "what the kernel does about other addresses is not known (the agent is of an earlier release)"),
+    ],
+)
+def test_what_the_kernel_does_about_other_addresses_is_said(
+    doctor: Doctor, agent: Agent, kernel: str, said: str
+) -> None:
+    agent.kernel = kernel
+    assert doctor()[1]["mqtt"]["seen"].endswith(f"; {said}")
 
 
 def test_an_agent_that_is_not_connected_is_paused_and_its_part_played(doctor: Doctor, agent: Agent) -> None:

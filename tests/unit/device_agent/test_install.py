@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from device_agent.__main__ import main
 from device_agent._exceptions import ConnectionFailedError, RefusedError
 from device_agent.install.restart_unit import restart_unit
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, RESTART_SERVICE, RESTART_UNIT, Installation
+from device_agent.routes import Route
 from device_agent.service import RESOLVED_SERVICE
 from device_agent.system import Completed
 
@@ -656,3 +658,9 @@ def test_any_command_that_needs_awscrt_says_so_in_one_line(tmp_path: Path) -> No
         "device-agent: AWS's SDK (awscrt) is not installed for this Python; install it beside"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_a_home_network_inside_the_vpc_is_warned_of_before_anything_changes(pi: Pi) -> None:
+    pi.system.state["table"] = [Route(IPv4Network("10.0.0.0/24"), "wlan0")]
+    assert pi.install(None, "--dry-run") == 0
+    assert "warning: a route of another network covers the VPC: 10.0.0.0/24 through wlan0 lies in 10.0.0.0/16" in pi.err

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.path import faults
+from soak.lines import LIMITS, LINE_FAULTS, End, commands, undo
 from soak.schedule import APART, DEVICE_FAULTS, NAMES, OUTLIVED, SHORTEST_RUN, longest_fault, quiet_end, schedule
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -30,7 +31,9 @@ def test_every_fault_is_known_and_lies_within_the_run_with_a_quiet_end(seed: int
             assert fault.device in range(devices)
             assert fault.duration == 0
         else:
-            assert fault.name in faults.NAMES
+            assert fault.name in {**faults.NAMES, **LINE_FAULTS}
+            least, most = LIMITS.get(fault.name, (0, 0))
+            assert least - 0.1 <= fault.value <= most + 0.1
             assert fault.device is None
             assert 0 < fault.duration <= longest_fault(seconds)
 
@@ -69,3 +72,17 @@ def test_another_seed_draws_other_faults() -> None:
 
 def test_the_faults_that_a_connection_outlives_are_faults_of_the_lab() -> None:
     assert set(faults.NAMES) >= OUTLIVED
+
+
+@pytest.mark.parametrize("name", LINE_FAULTS)
+def test_a_line_is_shaped_and_let_be_at_the_same_place(name: str) -> None:
+    end = End("pi-1", "wlan0")
+    (shape,) = commands(name, LIMITS[name][0], end)
+    if name == "line-slow":
+        assert shape[4:] == ["wlan0", "root", "tbf", "rate", "32kbit", "burst", "2000", "limit", "32000"]
+        assert undo(name, end) == ["tc", "qdisc", "delete", "dev", "wlan0", "root"]
+    else:
+        assert {"line-lossy": "numgen random mod 1000 < 10 drop", "line-small": "udp length > 1260 drop"}[
+            name
+        ] in shape[1]
+        assert undo(name, end)[-1] in shape[1]
