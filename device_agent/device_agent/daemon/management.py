@@ -39,6 +39,8 @@ class Management:
         state_since: The monotonic clock when the state began, or was first seen.
         heard_at: When the count of bytes from the server last rose, or counting began.
         spoke_at: When OpenVPN last said anything, or counting began; while it runs a script it says nothing.
+        away_since: When OpenVPN hung up that could be asked before: it ends, or is being started; None if it can be
+            asked, or never could.
     """
 
     def __init__(self, system: System, loop: Loop, on_state: Callable[[str], None] = lambda _state: None) -> None:
@@ -60,6 +62,7 @@ class Management:
         self._verbosity: int | None = None
         self._quiet = False
         self.state: str | None = None
+        self.away_since: float | None = None
         self.state_since = self.heard_at = self.spoke_at = -float("inf")
 
     def look(self) -> None:
@@ -105,6 +108,8 @@ class Management:
             self._loop.unwatch(self._socket)
             self._socket.close()
             self._socket = None
+        if self.state is not None:
+            self.away_since = self._system.monotonic()
         self.state = None
 
     def _send(self, *commands: str) -> None:
@@ -140,6 +145,7 @@ class Management:
         if found := re.match(r"(?:>STATE:)?\d+,([A-Z_]+),", line):
             if found[1] != self.state:
                 self.state, self.state_since = found[1], self._system.monotonic()
+                self.away_since = None
                 self._on_state(found[1])
         elif found := re.match(r">BYTECOUNT:(\d+),", line):
             if int(found[1]) > self._bytes_in >= 0:

@@ -49,6 +49,7 @@ class TunnelState:
         state_for: How long it has been in that state.
         silent_for: How long no byte has come from the server.
         unresponsive_for: How long OpenVPN has said nothing.
+        away_for: How long an OpenVPN has been away that could be asked before; None if it never could.
         dead_for: How long the path has been dead.
         interface: Whether the tunnel's interface, with its routes and its DNS, is there.
     """
@@ -57,12 +58,16 @@ class TunnelState:
     state_for: float = 0.0
     silent_for: float = 0.0
     unresponsive_for: float = 0.0
+    away_for: float | None = None
     dead_for: float = 0.0
     interface: bool = False
 
 
 def needs_restart(tunnel: TunnelState) -> bool:
     """Tell whether only a restart helps a dead path. Pure."""
+    if tunnel.state is None and tunnel.away_for is not None:
+        # It ends, with the resolver's script, or systemd starts it again.
+        return tunnel.away_for > HUNG
     if tunnel.state is None:
         return tunnel.interface or tunnel.dead_for >= GRACE
     if tunnel.unresponsive_for > UNRESPONSIVE:
@@ -116,6 +121,7 @@ class Tunnel:
             state_for=now - management.state_since,
             silent_for=now - management.heard_at,
             unresponsive_for=now - management.spoke_at,
+            away_for=None if management.away_since is None else now - management.away_since,
             dead_for=dead_for,
             interface=interface is not None,
         )

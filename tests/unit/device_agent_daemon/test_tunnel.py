@@ -70,6 +70,7 @@ def test_a_tunnel_that_carries_bytes_is_left_alone(dead_for: float, silent_for: 
         TunnelState(state="RESOLVE", state_for=GRACE, interface=True),
         TunnelState(state=None, interface=True),
         TunnelState(state=None, dead_for=GRACE),
+        TunnelState(state=None, away_for=HUNG + 1, dead_for=HUNG + 1),
     ],
 )
 def test_where_only_a_restart_helps_there_is_one(tunnel: TunnelState) -> None:
@@ -79,6 +80,12 @@ def test_where_only_a_restart_helps_there_is_one(tunnel: TunnelState) -> None:
 @given(state=st.sampled_from(["WAIT", "RESOLVE", "RECONNECTING", "CONNECTING", "TCP_CONNECT"]), long=SECONDS)
 def test_a_search_for_a_server_that_is_away_is_openvpns_own_affair(state: str, long: float) -> None:
     assert not needs_restart(TunnelState(state=state, state_for=long, silent_for=long, dead_for=long))
+
+
+@given(away_for=st.floats(0, HUNG), dead_for=SECONDS, interface=st.booleans())
+def test_an_openvpn_that_ends_or_starts_has_its_time(away_for: float, dead_for: float, *, interface: bool) -> None:
+    """Its script also runs when it ends: somebody's `systemctl restart` takes as long."""
+    assert not needs_restart(TunnelState(state=None, away_for=away_for, dead_for=dead_for, interface=interface))
 
 
 class RecordingLoop(Loop):
@@ -163,6 +170,7 @@ def test_an_openvpn_that_ends_is_asked_again_when_it_is_back(openvpn: OpenVpn, l
     openvpn.connection.close()
     loop.turn(0.5)
     assert openvpn.management.state is None
+    assert openvpn.management.away_since == loop.machine.monotonic()
     openvpn.management.look()
     openvpn.connection = openvpn.listening.accept()[0]
     assert openvpn.commands() == ["state on", "state", "verb"]
