@@ -27,10 +27,9 @@ def deploy(settings: Settings) -> None:
             "subnet_ids": {**network.subnet_ids},
             "security_group_ids": [network.client_vpn_security_group_id],
             "path": link.path,
-            "clients": [*settings.devices],
         },
     )
-    devices = {device: IotDevice(device, {**settings.device, "path": vpn.paths[device]}) for device in settings.devices}
+    devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in vpn.paths.items()}
 
     pulumi.export("iotEndpoint", link.iot_endpoint)
     pulumi.export("vpcEndpointId", link.vpc_endpoint_id)
@@ -40,6 +39,21 @@ def deploy(settings: Settings) -> None:
     pulumi.export("iotPolicy", pulumi.Output.json_loads(link.policy_document))
     pulumi.export("clientVpnConfigs", vpn.client_configs)
     pulumi.export("devices", pulumi.Output.secret({name: device.bundle for name, device in devices.items()}))
+    # Without any secret: bundles of devices that made their keys themselves, and what everybody may know.
+    pulumi.export("deviceBundles", {name: devices[name].bundle for name in settings.requests})
+    pulumi.export(
+        "vpnCertificates",
+        {
+            name: {
+                "topicPrefix": pulumi.Output.concat(link.topic_prefix, "/", name),
+                "certificatePem": vpn.client_certificates[name],
+            }
+            for name in devices
+        },
+    )
+    pulumi.export("certificateExpiry", vpn.certificate_expiry)
+    pulumi.export("revokedSerialNumbers", vpn.revoked_serial_numbers)
+    pulumi.export("revocationList", vpn.revocation_list)
 
 
 try:

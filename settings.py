@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, cast, get_args, get_origin
 
 import pulumi
@@ -22,6 +23,7 @@ from private_iot import (
     private_link,
 )
 from private_iot.arguments import Setting, string_list
+from private_iot.certificate_requests import DeviceRequest, check_no_stack_key, read_requests
 from private_iot.names import device_names
 
 NAMESPACE = "private-iot"
@@ -29,10 +31,16 @@ NAMESPACE = "private-iot"
 COMPONENTS: dict[type, dict[str, Setting]] = {
     PrivateIotNetworkArgs: network.SETTINGS,
     IotPrivateLinkArgs: private_link.SETTINGS,
-    ClientVpnAccessArgs: client_vpn.SETTINGS,
+    ClientVpnAccessArgs: {
+        name: setting
+        for name, setting in client_vpn.SETTINGS.items()
+        if name not in ("client_requests", "client_certificates")
+    },
     IotDeviceArgs: {"root_ca_pem": device.SETTINGS["root_ca_pem"]},
 }
 """The arguments that are settings of the program: those with a default, one device's own left out."""
+REQUESTS_FOLDER = "requests"
+"""Default of `requestsFolder`."""
 
 
 def key_of(argument: str) -> str:
@@ -49,7 +57,7 @@ def kind_of(shape: type, argument: str) -> str:
 
 KINDS = {key_of(name): kind_of(shape, name) for shape, settings in COMPONENTS.items() for name in settings}
 """Key → type, devices left out."""
-KEYS = frozenset({"devices", *KINDS})
+KEYS = frozenset({"devices", "requestsFolder", *KINDS})
 """Every key that the program reads."""
 
 
@@ -58,7 +66,8 @@ class Settings:
     """What one environment is like.
 
     Attributes:
-        devices: Names of the devices.
+        devices: Names of the devices whose keys the stack makes.
+        requests: What the devices that made their keys themselves ask for, by name.
         network: Arguments of the network.
         private_link: The plain arguments of the private link; those that other components give are still missing.
         client_vpn: The plain arguments of the VPN; those that other components give are still missing.
@@ -66,10 +75,18 @@ class Settings:
     """
 
     devices: tuple[str, ...]
+    requests: dict[str, DeviceRequest]
     network: PrivateIotNetworkArgs
     private_link: IotPrivateLinkArgs
     client_vpn: ClientVpnAccessArgs
     device: IotDeviceArgs
+
+    def of_device(self, name: str) -> IotDeviceArgs:
+        """Return the plain arguments of one device, which is locked out where its name is among the revoked."""
+        arguments = {**self.device, "active": name not in self.client_vpn.get("revoked", [])}
+        if name in self.requests:
+            arguments["certificate_request_pem"] = self.requests[name].iot_certificate_request_pem
+        return cast("IotDeviceArgs", arguments)
 
     @classmethod
     def load(cls) -> Self:
@@ -87,6 +104,9 @@ class Settings:
             )
             vpc_cidr_block = PrivateIotNetwork.check(of_network)["vpc_cidr_block"]
             IotPrivateLink.check(of_link)
+            folder = Path(config.get("requestsFolder") or REQUESTS_FOLDER)
+            requests = _requests(folder, devices)
+            of_vpn |= _clients(of_vpn, folder, devices, requests)
             # The network of a VPC that is there already is known when AWS has been asked.
             known = {} if "vpc_id" in of_network else {"vpc_cidr_block": vpc_cidr_block}
             ClientVpnAccess.check({**of_vpn, **known})
@@ -94,6 +114,7 @@ class Settings:
             raise refusal(error) from error
         return cls(
             devices=devices,
+            requests=requests,
             network=cast("PrivateIotNetworkArgs", of_network),
             private_link=cast("IotPrivateLinkArgs", of_link),
             client_vpn=cast("ClientVpnAccessArgs", of_vpn),
@@ -104,7 +125,8 @@ class Settings:
 def refusal(error: ArgumentError) -> pulumi.RunError:
     """Say which configuration value a component refused, without a stack trace."""
     namespace = "aws" if error.argument == "region" else NAMESPACE
-    return pulumi.RunError(f"configuration {namespace}:{key_of(error.argument)}: {error}")
+    # The argument of a file's content goes on with the file.
+    return pulumi.RunError(f"configuration {namespace}:{key_of(error.argument.partition(':')[0])}: {error}")
 
 
 def _refuse_unknown_keys() -> None:
@@ -115,6 +137,33 @@ def _refuse_unknown_keys() -> None:
             raise pulumi.RunError(
                 f"configuration {name} is unknown to this program: it knows {', '.join(sorted(KEYS))}; correct the key"
             )
+
+
+def _requests(folder: Path, devices: tuple[str, ...]) -> dict[str, DeviceRequest]:
+    requests = {request.name: request for request in read_requests("requests_folder", folder)}
+    check_no_stack_key("requests_folder", tuple(requests), devices)
+    return requests
+
+
+def _clients(
+    of_vpn: Mapping[str, Any], folder: Path, devices: tuple[str, ...], requests: Mapping[str, DeviceRequest]
+) -> dict[str, Any]:
+    """Return the VPN's clients: with certificates of one's own each device's is the folder's NAME.pem."""
+    if "server_certificate_arn" not in of_vpn:
+        pems = {name: request.vpn_certificate_request_pem for name, request in requests.items()}
+        return {"clients": [*devices], "client_requests": pems}
+    certificates = {}
+    for name in requests:
+        try:
+            certificates[name] = (folder / f"{name}.pem").read_text("ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentError(
+                "requests_folder",
+                str(folder / f"{name}.pem"),
+                f"the device's VPN certificate cannot be read: {error}",
+                "put the one that your authority issued there",
+            ) from None
+    return {"clients": [*devices], "client_certificates": certificates}
 
 
 def _arguments(config: pulumi.Config, shape: type, settings: Mapping[str, Setting]) -> dict[str, Any]:

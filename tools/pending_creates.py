@@ -140,11 +140,36 @@ def _record(inputs: Inputs) -> Iterable[str]:
 
 
 def _acm_certificate(inputs: Inputs) -> Iterable[str]:
+    """Find an imported certificate by its text, a requested one by its tags."""
     for page in _client("acm").get_paginator("list_certificates").paginate():
         for each in page["CertificateSummaryList"]:
+            if "certificateBody" not in inputs:
+                tags = _client("acm").list_tags_for_certificate(CertificateArn=each["CertificateArn"])["Tags"]
+                if {tag["Key"]: tag.get("Value", "") for tag in tags} == inputs["tags"]:
+                    yield each["CertificateArn"]
+                continue
             body = _client("acm").get_certificate(CertificateArn=each["CertificateArn"])["Certificate"]
             if body.strip() == inputs["certificateBody"].strip():
                 yield each["CertificateArn"]
+
+
+def _private_ca(inputs: Inputs) -> Iterable[str]:
+    for page in _client("acm-pca").get_paginator("list_certificate_authorities").paginate():
+        for each in page["CertificateAuthorities"]:
+            tags = _client("acm-pca").list_tags(CertificateAuthorityArn=each["Arn"])["Tags"]
+            if each["Status"] != "DELETED" and {tag["Key"]: tag.get("Value", "") for tag in tags} == inputs["tags"]:
+                yield each["Arn"]
+
+
+def _private_ca_permission(inputs: Inputs) -> Iterable[str]:
+    arn, principal = inputs["certificateAuthorityArn"], inputs["principal"]
+    found = _client("acm-pca").list_permissions(CertificateAuthorityArn=arn)["Permissions"]
+    return [f"{arn},{principal}," for each in found if each["Principal"] == principal]
+
+
+def _metric_alarm(inputs: Inputs) -> Iterable[str]:
+    found = _client("cloudwatch").describe_alarms(AlarmNames=[inputs["name"]])["MetricAlarms"]
+    return [each["AlarmName"] for each in found]
 
 
 def _log_group(inputs: Inputs) -> Iterable[str]:
@@ -191,6 +216,9 @@ FINDERS: dict[str, Finder] = {
     "aws:route53/zone:Zone": _zone,
     "aws:route53/record:Record": _record,
     "aws:acm/certificate:Certificate": _acm_certificate,
+    "aws:acmpca/certificateAuthority:CertificateAuthority": _private_ca,
+    "aws:acmpca/permission:Permission": _private_ca_permission,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": _metric_alarm,
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:ec2clientvpn/endpoint:Endpoint": _tagged(
         "describe_client_vpn_endpoints", "ClientVpnEndpoints", "ClientVpnEndpointId", parent="vpcId", at="VpcId"
@@ -205,6 +233,9 @@ FINDERS: dict[str, Finder] = {
 REPEATABLE = (
     "tls:",
     "pulumi:",
+    "pulumi-python:",
+    "aws:acmpca/certificate:Certificate",
+    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate",
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
     "aws:iot/policyAttachment:PolicyAttachment",
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment",

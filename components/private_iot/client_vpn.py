@@ -1,4 +1,4 @@
-"""The tunnel from devices into the VPC: AWS Client VPN with certificates of its own authority."""
+"""The tunnel from devices into the VPC: AWS Client VPN with mutual authentication by certificates."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
@@ -7,7 +7,8 @@ from typing import Any, NotRequired, TypedDict, cast
 import pulumi
 import pulumi_aws as aws
 
-from private_iot import certificates, cidr, names, ovpn_profile
+from private_iot import cidr, names, ovpn_profile
+from private_iot.alarms import make_alarms
 from private_iot.arguments import (
     LOG_RETENTION_DAYS,
     InstalledDevices,
@@ -19,6 +20,8 @@ from private_iot.arguments import (
     string_map,
     whole_number,
 )
+from private_iot.certificate_source import CERTIFICATE_SETTINGS, as_given, check_source, make_certificates
+from private_iot.certificates import ClientCertificate
 from private_iot.deployed import (
     ASSOCIATION,
     CLIENT_VPN,
@@ -29,13 +32,12 @@ from private_iot.deployed import (
 )
 from private_iot.device_path import DevicePath, PrivateLinkPath
 from private_iot.errors import ArgumentError
+from private_iot.revocation_resources import revoke
 
 TYPE = CLIENT_VPN
 _API = "AWS Client VPN"
 BANNER_LIMIT = 1400
 """Characters of the login banner (EC2 API reference, ClientLoginBannerOptions)."""
-LONGEST_VALIDITY_DAYS = 36_500
-"""A hundred years: the tls provider counts nanoseconds in 64 bits, which end after 292 years."""
 
 
 class ClientVpnAccessArgs(TypedDict):
@@ -52,7 +54,11 @@ class ClientVpnAccessArgs(TypedDict):
     path: PrivateLinkPath
     """The private link's part of the devices' way, its output `path`."""
     clients: list[str]
-    """Names of the devices; each gets a certificate with that common name, and a profile."""
+    """Names of the devices whose keys the stack makes; each gets a certificate with that common name, and a profile."""
+    client_requests: NotRequired[dict[str, str]]
+    """Device → its request for a VPN certificate, PEM; its key is on the device then. Default: none."""
+    client_certificates: NotRequired[dict[str, pulumi.Input[str]]]
+    """Device → its VPN certificate, PEM, of an authority of your own. Default: none."""
     private_domains: NotRequired[pulumi.Input[list[pulumi.Input[str]]]]
     """Names that devices ask the VPC's resolver for; none is every name. Default: the private link's names."""
     authorized_cidr_blocks: NotRequired[list[str]]
@@ -86,9 +92,32 @@ class ClientVpnAccessArgs(TypedDict):
     server_name: NotRequired[str]
     """Dotted DNS name in the server's certificate. Default: server.private-iot.internal."""
     ca_validity_days: NotRequired[int]
-    """Days that the certificate authority is valid. Default: 3650."""
+    """Days that a new certificate authority is valid; one that is there keeps its own. Default: 3650."""
     certificate_validity_days: NotRequired[int]
-    """Days that the server's and the clients' certificates are valid. Default: 825."""
+    """Days that the server's and the clients' certificates are valid. They renew themselves 60 and 90 days ahead, or
+    with a third of their life left. Default: 825."""
+    certificate_authority: NotRequired[str]
+    """Who signs: `own`, `acm-pca` to make an authority of AWS Private CA, or the ARN of one. Default: own."""
+    server_certificate_arn: NotRequired[pulumi.Input[str]]
+    """A server certificate of your own in ACM, with the common name `server_name`. Default: none, and one is made."""
+    client_root_certificate_arn: NotRequired[pulumi.Input[str]]
+    """The certificate in ACM whose chain signed your clients' certificates. Default: your server's."""
+    certificate_authority_pem: NotRequired[pulumi.Input[str]]
+    """The authority of your server certificate, PEM, for the profiles. Default: none."""
+    revoked: NotRequired[list[str]]
+    """Devices that are locked out though they are there, and serial numbers of further certificates, hexadecimal.
+    Default: none."""
+    revoke_removed_devices: NotRequired[bool]
+    """Whether the certificate of a device that is removed is revoked. Default: true."""
+    import_revocation_list: NotRequired[bool]
+    """Whether the list is imported into the endpoint; false leaves that to a pipeline of yours. Default: true."""
+    revocation_list_region: NotRequired[str]
+    """Region that the list is imported in. Default: the provider's."""
+    revocation_list_profile: NotRequired[str]
+    """AWS profile that the list is imported with. Default: boto3's own choice."""
+    alarm_topic_arn: NotRequired[pulumi.Input[str]]
+    """SNS topic that hears when the server's certificate or the revocation list has 30 days left, and when somebody is
+    refused. Default: no alarms."""
     tags: NotRequired[dict[str, pulumi.Input[str]]]
     """Tags of every resource that takes them, beside Name. Default: none."""
 
@@ -107,15 +136,6 @@ def _mssfix(argument: str, value: object) -> int:
             argument, number, f"a datagram between an IPv4 packet's least and Ethernet's most is {limits}", "choose one"
         )
     return number
-
-
-def _validity_days(argument: str, value: object) -> int:
-    days = whole_number(argument, value)
-    if not 1 <= days <= LONGEST_VALIDITY_DAYS:
-        raise ArgumentError(
-            argument, days, f"a certificate is valid for 1 to {LONGEST_VALIDITY_DAYS} days", "choose a number there"
-        )
-    return days
 
 
 SETTINGS: dict[str, Setting] = {
@@ -148,10 +168,8 @@ SETTINGS: dict[str, Setting] = {
         default="server.private-iot.internal",
         installed_devices=InstalledDevices.NEED_BUNDLE,
     ),
-    "ca_validity_days": Setting(read=_validity_days, default=3650, installed_devices=InstalledDevices.NEED_BUNDLE),
-    "certificate_validity_days": Setting(
-        read=_validity_days, default=825, installed_devices=InstalledDevices.WORK_AS_BEFORE
-    ),
+    **CERTIFICATE_SETTINGS,
+    "alarm_topic_arn": Setting(read=as_given, default_text="no alarms"),
     "tags": Setting(read=string_map, default={}, default_text="none"),
 }
 
@@ -166,7 +184,15 @@ class ClientVpnAccess(pulumi.ComponentResource):
     server_certificate_arn: pulumi.Output[str]
     """The server's certificate in AWS Certificate Manager; it stays the same when the certificate is renewed."""
     client_configs: pulumi.Output[dict[str, str]]
-    """Each device's OpenVPN profile with its certificate and key inline. Secret."""
+    """Each device's OpenVPN profile with its certificate inline, and with its key where the stack made it. Secret."""
+    client_certificates: pulumi.Output[dict[str, str]]
+    """Each device's VPN certificate, PEM, which is public."""
+    certificate_expiry: pulumi.Output[dict[str, Any]]
+    """When `authority`, `server` and each of `clients` expire, RFC 3339, as far as it is known here."""
+    revoked_serial_numbers: pulumi.Output[list[str]]
+    """What the revocation list revokes, hexadecimal."""
+    revocation_list: pulumi.Output[str]
+    """The revocation list, PEM; empty until a certificate was revoked for the first time."""
 
     def __init__(self, name: str, args: ClientVpnAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the certificates and the endpoint.
@@ -188,16 +214,9 @@ class ClientVpnAccess(pulumi.ComponentResource):
 
         vpc = pulumi.Output.from_input(arguments["vpc_cidr_block"]).apply(lambda block: _vpc(arguments, block))
         self.dns_servers = vpc.apply(lambda network: _dns_servers(arguments, network))
-        issued = certificates.issue(
-            name,
-            server_name=arguments["server_name"],
-            clients=arguments["clients"],
-            ca_validity_days=arguments["ca_validity_days"],
-            certificate_validity_days=arguments["certificate_validity_days"],
-            parent=self,
-        )
-        self.server_certificate = self._import_server_certificate(issued)
-        self.server_certificate_arn = self.server_certificate.arn
+        self.certificates = make_certificates(name, arguments, self)
+        self.server_certificate = self.certificates.server
+        self.server_certificate_arn = self.certificates.server_arn
         self.log_group = self._log_group() if arguments["connection_log"] else None
         self.endpoint = self._endpoint()
         deployed = deployed_resources(TYPE, ASSOCIATION, SUBNET)
@@ -206,11 +225,36 @@ class ClientVpnAccess(pulumi.ComponentResource):
         self._authorize(vpc.apply(str))
         self._route()
         self.client_vpn_endpoint_id = self.endpoint.id
-        self.client_configs = self._profiles(issued)
+        clients = self.certificates.clients
+        made_here = {client: one for client, one in clients.items() if one.private_key_pem is not None}
+        keys_there = {client: one for client, one in clients.items() if one.private_key_pem is None}
+        secret: pulumi.Output[dict[str, str]] = pulumi.Output.secret(self._profiles(made_here))
+        public = self._profiles(keys_there)
+        self.client_configs = pulumi.Output.all(public, secret).apply(lambda both: {**both[0], **both[1]})
         self.path = self._path()
         self.paths: dict[str, DevicePath] = {
-            client: self._path(self.client_configs[client]) for client in arguments["clients"]
+            client: self._path((secret if client in made_here else public)[client]) for client in clients
         }
+        self.client_certificates = pulumi.Output.all(
+            **{client: one.certificate_pem for client, one in clients.items()}
+        ).apply(dict)
+        self.certificate_expiry = pulumi.Output.from_input(
+            {
+                **self.certificates.expires,
+                "clients": {client: one.expires for client, one in clients.items() if one.expires is not None},
+            }
+        )
+        self.revoked_serial_numbers, self.revocation_list = revoke(
+            name, arguments, self.certificates, self.client_vpn_endpoint_id, self
+        )
+        self.alarms = make_alarms(
+            name,
+            topic_arn=arguments.get("alarm_topic_arn"),
+            server_certificate_arn=self.server_certificate_arn,
+            endpoint_id=self.client_vpn_endpoint_id,
+            tags=arguments["tags"],
+            parent=self,
+        )
         # Without the profiles: the state would keep each secret once more, and it is written again after every step.
         self.register_outputs(
             {
@@ -235,17 +279,9 @@ class ClientVpnAccess(pulumi.ComponentResource):
             ArgumentError: One is refused.
         """
         arguments = checked_arguments("ClientVpnAccess", args, ClientVpnAccessArgs, SETTINGS)
-        names.device_names("clients", arguments.get("clients", []))
+        check_source(cast("dict[str, Any]", arguments))
         if "subnet_ids" in arguments:
             _check_subnet_ids(arguments["subnet_ids"])
-        authority, certificate = arguments["ca_validity_days"], arguments["certificate_validity_days"]
-        if certificate > authority:
-            raise ArgumentError(
-                "certificate_validity_days",
-                certificate,
-                f"a certificate ends with its authority, after {authority} days",
-                "lower it or raise ca_validity_days",
-            )
         vpc = arguments.get("vpc_cidr_block")
         if isinstance(vpc, str):
             _dns_servers(arguments, _vpc(arguments, vpc))
@@ -262,21 +298,6 @@ class ClientVpnAccess(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._arguments["tags"], "Name": f"{self._prefix}-{suffix}"}
 
-    def _import_server_certificate(self, issued: certificates.Certificates) -> aws.acm.Certificate:
-        """Import the server's certificate with its authority.
-
-        A renewed one is imported under the same ARN, which no endpoint and no profile notices; the PEM text is passed
-        on as it came, since the provider compares it byte by byte.
-        """
-        return aws.acm.Certificate(
-            f"{self._prefix}-server",
-            certificate_body=issued.server.certificate_pem,
-            private_key=issued.server.private_key_pem,
-            certificate_chain=issued.ca_certificate_pem,
-            tags=self._tags("server"),
-            opts=self._children,
-        )
-
     def _log_group(self) -> aws.cloudwatch.LogGroup:
         return aws.cloudwatch.LogGroup(
             f"{self._prefix}-clientvpn-log",
@@ -286,11 +307,6 @@ class ClientVpnAccess(pulumi.ComponentResource):
         )
 
     def _endpoint(self) -> aws.ec2clientvpn.Endpoint:
-        """Make the endpoint.
-
-        One authority issued the server's certificate and the clients', so that the server's ARN also is the clients'
-        root chain (Client VPN administrator guide, "Mutual authentication in AWS Client VPN").
-        """
         arguments = self._arguments
         log = self.log_group
         banner = arguments.get("login_banner")
@@ -303,7 +319,8 @@ class ClientVpnAccess(pulumi.ComponentResource):
             server_certificate_arn=self.server_certificate_arn,
             authentication_options=[
                 aws.ec2clientvpn.EndpointAuthenticationOptionArgs(
-                    type="certificate-authentication", root_certificate_chain_arn=self.server_certificate_arn
+                    type="certificate-authentication",
+                    root_certificate_chain_arn=self.certificates.client_root_arn,
                 )
             ],
             dns_servers=self.dns_servers,
@@ -371,7 +388,7 @@ class ClientVpnAccess(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[self.associations[zone]]),
                 )
 
-    def _profiles(self, issued: certificates.Certificates) -> pulumi.Output[dict[str, str]]:
+    def _profiles(self, clients: Mapping[str, ClientCertificate]) -> pulumi.Output[dict[str, str]]:
         arguments = self._arguments
 
         def written(values: dict[str, Any]) -> dict[str, str]:
@@ -398,14 +415,14 @@ class ClientVpnAccess(pulumi.ComponentResource):
         link_names = [link[key] for key in ("iot_endpoint", "credential_provider_endpoint") if key in link]
         known = pulumi.Output.all(
             dns_name=self.endpoint.dns_name,
-            ca_certificate_pem=issued.ca_certificate_pem,
+            ca_certificate_pem=self.certificates.authority_pem,
             private_domains=arguments.get("private_domains", link_names),
             clients={
                 client: [certificate.certificate_pem, certificate.private_key_pem]
-                for client, certificate in issued.clients.items()
+                for client, certificate in clients.items()
             },
         )
-        return pulumi.Output.secret(known.apply(written))
+        return known.apply(written)
 
 
 def _vpc(arguments: ClientVpnAccessArgs, block: str) -> IPv4Network:

@@ -93,7 +93,7 @@ def warn_of_new_bundles(
     known = {
         name: values.get(name)
         for name, setting in settings.items()
-        if setting.installed_devices is InstalledDevices.NEED_BUNDLE
+        if setting.installed_devices is InstalledDevices.NEED_BUNDLE and not isinstance(values.get(name), pulumi.Output)
     }
     then = (before.outputs.get("knownToDevices") or {}) if before else {}
     for name, value in known.items():

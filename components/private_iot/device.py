@@ -9,12 +9,15 @@ import pulumi_tls as tls
 
 from private_iot import names
 from private_iot.arguments import InstalledDevices, Setting, checked_arguments, require_arguments
+from private_iot.certificate_requests import iot_request
 from private_iot.device_path import DevicePath
 from private_iot.errors import UnknownArgumentError
 
 TYPE = "private-iot:index:IotDevice"
 BUNDLE_VERSION = 1
-"""Version of the device bundle's form; the device agent refuses another."""
+"""Version of the device bundle's form that says everything: tunnel, keys, certificates."""
+BUNDLE_VERSION_WITHOUT = 2
+"""Version of the form that leaves out what a device has elsewhere: its keys, or its tunnel."""
 
 
 class IotDeviceArgs(TypedDict):
@@ -26,6 +29,9 @@ class IotDeviceArgs(TypedDict):
     """The thing's name, which is also the client ID and the certificate's common name. Default: the component's."""
     root_ca_pem: NotRequired[pulumi.Input[str]]
     """Authorities that the device trusts for the data endpoint, PEM. Default: the device's own list."""
+    certificate_request_pem: NotRequired[str]
+    """The device's request for its AWS IoT certificate, PEM; its key is on the device then. Default: none, and the
+    key is made here."""
     active: NotRequired[pulumi.Input[bool]]
     """Whether AWS IoT accepts the certificate; false locks a device out at once. Default: true."""
 
@@ -39,12 +45,17 @@ SETTINGS: dict[str, Setting] = {
         default_text="the device's own list",
         installed_devices=InstalledDevices.WORK_AS_BEFORE,
     ),
+    "certificate_request_pem": Setting(
+        read=lambda _, value: value,
+        default_text="none, and the key is made here",
+        installed_devices=InstalledDevices.NEED_BUNDLE,
+    ),
     "active": Setting(read=lambda _, value: value, default=True),
 }
 
 
 class IotDevice(pulumi.ComponentResource):
-    """A thing with a certificate of its own, and the bundle that makes a device of it: seven resources in all."""
+    """A thing with a certificate of its own, and the bundle that makes a device of it."""
 
     thing_name: pulumi.Output[str]
     """The thing, which is the MQTT client ID as well."""
@@ -53,7 +64,7 @@ class IotDevice(pulumi.ComponentResource):
     certificate_id: pulumi.Output[str]
     """Its identifier, the SHA-256 of the certificate."""
     bundle: pulumi.Output[dict[str, Any]]
-    """The device bundle, version 1: everything that the device agent installs. Secret."""
+    """The device bundle, which the device agent installs. Secret, unless the device made its keys itself."""
 
     def __init__(self, name: str, args: IotDeviceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the device.
@@ -80,16 +91,22 @@ class IotDevice(pulumi.ComponentResource):
             attributes={"project": pulumi.get_project(), "stack": pulumi.get_stack()},
             opts=children,
         )
-        # The key is made here, so that AWS never has it and the request is all that it sees.
-        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=children)
-        request = tls.CertRequest(
-            f"{name}-request",
-            private_key_pem=key.private_key_pem,
-            subject=tls.CertRequestSubjectArgs(common_name=thing_name),
-            opts=children,
-        )
+        private_key_pem: pulumi.Output[str] | None = None
+        request_pem: pulumi.Input[str]
+        if "certificate_request_pem" in arguments:
+            request_pem = arguments["certificate_request_pem"]
+        else:
+            # The key is made here, so that AWS never has it and the request is all that it sees.
+            key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=children)
+            request_pem = tls.CertRequest(
+                f"{name}-request",
+                private_key_pem=key.private_key_pem,
+                subject=tls.CertRequestSubjectArgs(common_name=thing_name),
+                opts=children,
+            ).cert_request_pem
+            private_key_pem = key.private_key_pem_pkcs8
         self.certificate = aws.iot.Certificate(
-            f"{name}-certificate", csr=request.cert_request_pem, active=arguments["active"], opts=children
+            f"{name}-certificate", csr=request_pem, active=arguments["active"], opts=children
         )
         aws.iot.PolicyAttachment(
             f"{name}-policy-attachment",
@@ -104,7 +121,7 @@ class IotDevice(pulumi.ComponentResource):
         self.thing_name = self.thing.name
         self.certificate_arn = self.certificate.arn
         self.certificate_id = self.certificate.id
-        self.bundle = _bundle(arguments, self.certificate.certificate_pem, key.private_key_pem_pkcs8)
+        self.bundle = _bundle(arguments, self.certificate.certificate_pem, private_key_pem)
         # Without the bundle: the state would keep each secret once more, and it is written again after every step.
         self.register_outputs(
             {
@@ -133,22 +150,26 @@ class IotDevice(pulumi.ComponentResource):
         for part in DevicePath.__required_keys__ if "path" in arguments else ():
             if arguments["path"].get(part) is None:
                 raise UnknownArgumentError("path", f"path lacks {part}: pass the VPN's paths[{name!r}], or its path")
+        if "certificate_request_pem" in arguments:
+            arguments["certificate_request_pem"] = iot_request(
+                "certificate_request_pem", arguments["thing_name"], arguments["certificate_request_pem"]
+            )
         return arguments
 
 
 def _bundle(
-    arguments: IotDeviceArgs, certificate_pem: pulumi.Output[str], private_key_pem: pulumi.Output[str]
+    arguments: IotDeviceArgs, certificate_pem: pulumi.Output[str], private_key_pem: pulumi.Output[str] | None
 ) -> pulumi.Output[dict[str, Any]]:
     path, thing_name = arguments["path"], arguments["thing_name"]
     bundle: dict[str, Any] = {
-        "version": BUNDLE_VERSION,
+        "version": BUNDLE_VERSION if private_key_pem is not None and "vpn_config" in path else BUNDLE_VERSION_WITHOUT,
         "name": thing_name,
         "region": path["region"],
         "iot": {
             "endpoint": path["iot_endpoint"],
             "clientId": thing_name,
-            "certificatePem": certificate_pem,
-            "privateKeyPem": private_key_pem,
+            # The provider calls it a secret; it is what the device shows to everybody.
+            "certificatePem": pulumi.Output.unsecret(certificate_pem),
         },
         "network": {
             "vpcCidr": path["vpc_cidr_block"],
@@ -161,4 +182,7 @@ def _bundle(
         bundle["vpn"] = {"config": path["vpn_config"]}
     if "root_ca_pem" in arguments:
         bundle["iot"]["rootCaPem"] = arguments["root_ca_pem"]
+    if private_key_pem is None:
+        return pulumi.Output.from_input(bundle)
+    bundle["iot"]["privateKeyPem"] = private_key_pem
     return pulumi.Output.secret(bundle)

@@ -66,14 +66,15 @@ verify-x509-name {remote.server_name} name
 
 
 def device_profile(
-    remote: Remote, *, certificate_pem: str, private_key_pem: str, private_domains: Sequence[str] = ()
+    remote: Remote, *, certificate_pem: str, private_key_pem: str | None, private_domains: Sequence[str] = ()
 ) -> str:
     r"""Write the profile that `openvpn-client@clientvpn.service` runs on the device.
 
     Args:
         remote: The endpoint.
         certificate_pem: The device's VPN certificate.
-        private_key_pem: Its private key. The result is a secret for its sake.
+        private_key_pem: Its private key, for whose sake the result is a secret; None where it is on the device, whose
+            agent puts it in.
         private_domains: Names that the VPC's resolver answers; with none, every name is asked there.
 
     Returns:
@@ -93,7 +94,8 @@ def device_profile(
     )
 
 
-def _identity(certificate_pem: str, private_key_pem: str) -> str:
+def _identity(certificate_pem: str, private_key_pem: str | None) -> str:
+    key = f"<key>\n{private_key_pem.strip()}\n</key>\n" if private_key_pem else ""
     return f"""
 # ---- Up to here: AWS's own export. From here on: what an unattended device needs. ----
 
@@ -101,10 +103,7 @@ def _identity(certificate_pem: str, private_key_pem: str) -> str:
 <cert>
 {certificate_pem.strip()}
 </cert>
-<key>
-{private_key_pem.strip()}
-</key>
-"""
+{key}"""
 
 
 _RESOLVER = f"""

@@ -1,7 +1,7 @@
 """The two steps of revocation that no provider has, as dynamic resources: a register, and AWS's import of the list.
 
-They run in the Python process that the engine starts for dynamic resources, so a program in another language has to do
-without them: `revoke_removed_devices: false` and `import_revocation_list: false`.
+They run in the Python process that the engine starts for dynamic resources, whose `python` has to find this package,
+also for a program in another language; `revoke_removed_devices: false` and `import_revocation_list: false` do without.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,12 @@ from typing import Any
 
 import boto3
 import pulumi
+import pulumi_aws as aws
 from botocore.exceptions import ClientError
 from pulumi import dynamic
 
-from private_iot.revocation import Register, check_entries, serial_text
+from private_iot.certificates import VpnCertificates
+from private_iot.revocation import Register, check_entries, revocation_list, serial_text
 
 _GONE = "InvalidClientVpnEndpointId.NotFound"
 
@@ -63,7 +65,7 @@ class CertificateRegister(dynamic.Resource, module="private-iot", name="Certific
     def __init__(
         self,
         name: str,
-        certificates: Mapping[str, pulumi.Input[str]],
+        certificates: Mapping[str, pulumi.Output[str]],
         revoked: list[str],
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -157,3 +159,61 @@ class ImportedRevocationList(dynamic.Resource, module="private-iot", name="Impor
             "profile": profile or "",
         }
         super().__init__(_ImportProvider(), name, properties, opts)
+
+
+def revoke(
+    name: str,
+    arguments: Mapping[str, Any],
+    certificates: VpnCertificates,
+    endpoint_id: pulumi.Output[str],
+    parent: pulumi.Resource,
+) -> tuple[pulumi.Output[list[str]], pulumi.Output[str]]:
+    """Revoke what is to be revoked, where the authority is the stack's own, and tell the endpoint.
+
+    Args:
+        name: The first part of every resource's name.
+        arguments: Those of `ClientVpnAccess`, checked.
+        certificates: The authority, and the devices' certificates.
+        endpoint_id: The Client VPN endpoint.
+        parent: The component that they belong to.
+
+    Returns:
+        The serial numbers that are revoked, and the signed list, which is empty until there was one.
+    """
+    authority = certificates.authority
+    if authority is None:
+        return pulumi.Output.from_input([]), pulumi.Output.from_input("")
+    revoked: list[str] = arguments["revoked"]
+    clients = {
+        client: one.serial_number for client, one in certificates.clients.items() if one.serial_number is not None
+    }
+    serials: pulumi.Output[list[str]]
+    if arguments["revoke_removed_devices"]:
+        register = CertificateRegister(
+            f"{name}-certificate-register", clients, revoked, pulumi.ResourceOptions(parent=parent)
+        )
+        serials, needed = register.revokedSerialNumbers, register.needed
+    else:
+        serials = pulumi.Output.all(
+            *(clients[entry].apply(serial_text) if entry in clients else entry for entry in revoked)
+        )
+        needed = pulumi.Output.from_input(bool(revoked))
+
+    def signed(values: list[Any]) -> str:
+        certificate_pem, private_key_pem, revoked_serials, wanted = values
+        return revocation_list(certificate_pem, private_key_pem, revoked_serials) if wanted else ""
+
+    known = pulumi.Output.all(authority.certificate_pem, authority.private_key_pem, serials, needed)
+    # The list is public, though its signature took a secret.
+    listed = pulumi.Output.unsecret(known.apply(signed))
+    if arguments["import_revocation_list"]:
+        region = aws.get_region_output(opts=pulumi.InvokeOutputOptions(parent=parent)).region
+        ImportedRevocationList(
+            f"{name}-revocation-list",
+            endpoint_id=endpoint_id,
+            revocation_list=listed,
+            region=arguments.get("revocation_list_region") or region,
+            profile=arguments.get("revocation_list_profile"),
+            opts=pulumi.ResourceOptions(parent=parent),
+        )
+    return serials.apply(lambda found: found or []), listed

@@ -22,6 +22,7 @@ from lab.path.connections import Connections
 from lab.path.faults import Faults
 from lab.path.live import LiveNetwork
 from lab.path.network import CommandError
+from lab.path.publications import Publications
 from lab.path.services import ServiceError
 
 
@@ -83,9 +84,13 @@ async def _main(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, sandbox.ended.set)
     server = await asyncio.start_unix_server(sandbox.serve, sock=control.listen(arguments.directory))
-    watch = asyncio.create_task(sandbox.connections.watch())
+    watches = [
+        asyncio.create_task(sandbox.connections.watch()),
+        asyncio.create_task(Publications(sandbox.live).watch()),
+    ]
     await sandbox.ended.wait()
-    watch.cancel()
+    for watch in watches:
+        watch.cancel()
     server.close()
     await sandbox.connections.close()
 

@@ -31,6 +31,8 @@ ONE_DEVICE = {
     "aws:route53/record:Record": 1,
     "aws:iot/policy:Policy": 1,
     "tls:index/selfSignedCert:SelfSignedCert": 1,
+    "pulumi-python:dynamic/private-iot:CertificateRegister": 1,
+    "pulumi-python:dynamic/private-iot:ImportedRevocationList": 1,
     "tls:index/privateKey:PrivateKey": 4,
     "tls:index/certRequest:CertRequest": 3,
     "tls:index/locallySignedCert:LocallySignedCert": 2,
@@ -173,7 +175,13 @@ class Stack:
         return self._operate("refresh", "--yes", "--skip-preview", *flags, fails=fails)
 
     def destroy(self, *flags: str, fails: bool | None = False) -> Outcome:
+        """Do what the runbook says: take the protection off first, which the authority has from birth."""
+        self.unprotect()
         return self._operate("destroy", "--yes", "--skip-preview", *flags, fails=fails)
+
+    def unprotect(self) -> None:
+        ended = self.engine.run("state", "unprotect", "--all", "--yes", "--stack", self.name, cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         flags = ["--show-secrets"] if show_secrets else []
@@ -188,6 +196,17 @@ class Stack:
         assert ended.returncode == 0, ended.stderr
         deployment: dict[str, Any] = json.loads(ended.stdout)["deployment"]
         return deployment
+
+    def edit(self, change: Callable[[list[dict[str, Any]]], object]) -> None:
+        """Change the resources of the state, as another release, or time, would have left them."""
+        ended = self.engine.run("stack", "export", "--stack", self.name, cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
+        exported = json.loads(ended.stdout)
+        change(exported["deployment"]["resources"])
+        file = self.directory / "edited.json"
+        file.write_text(json.dumps(exported))
+        ended = self.engine.run("stack", "import", "--stack", self.name, "--file", str(file), cwd=self.project)
+        assert ended.returncode == 0, ended.stderr
 
     def resources(self) -> list[dict[str, Any]]:
         """Return the custom resources of the state, providers left out."""

@@ -17,6 +17,8 @@ BASE = {
     "private-iot:clientCidrBlock": "172.31.0.0/16",
 }
 ENDPOINT = "aws:ec2clientvpn/endpoint:Endpoint"
+REGISTER = "pulumi-python:dynamic/private-iot:CertificateRegister"
+IMPORT = "pulumi-python:dynamic/private-iot:ImportedRevocationList"
 OF_ONE_DEVICE = {
     "tls:index/privateKey:PrivateKey": 2,
     "tls:index/certRequest:CertRequest": 2,
@@ -54,8 +56,9 @@ def test_a_new_device_brings_its_own_resources_and_changes_no_other(stack: Stack
     bundle = stack.outputs(show_secrets=True)["devices"]["pi-1"]
     stack.configure(devices=[*devices(stack), "pi-2"])
     outcome = stack.up()
-    assert outcome.ops == {"create"}
+    assert outcome.ops == {"create", "update"}
     assert outcome.counts("create") == OF_ONE_DEVICE
+    assert outcome.counts("update") == {REGISTER: 1}
     assert all("pi-2" in name for name in outcome.names("create"))
     after = {each["urn"]: each["id"] for each in stack.resources()}
     assert before.items() <= after.items()
@@ -68,8 +71,9 @@ def test_a_device_that_is_taken_out_takes_its_own_resources_along(stack: Stack, 
     stack.up()
     stack.configure(devices=[name for name in devices(stack) if name != "pi-3"])
     outcome = stack.up()
-    assert outcome.ops == {"delete"}
+    assert outcome.ops == {"delete", "update"}
     assert outcome.counts("delete") == OF_ONE_DEVICE
+    assert outcome.counts("update") == {REGISTER: 1, IMPORT: 1}
     assert all("pi-3" in name for name in outcome.names("delete"))
     assert cloud.inventory() == before
 
@@ -120,6 +124,7 @@ def test_what_cannot_change_in_place_replaces_the_vpn_endpoint_and_changes_every
         ENDPOINT: 1,
         "aws:ec2clientvpn/networkAssociation:NetworkAssociation": 1,
         "aws:ec2clientvpn/authorizationRule:AuthorizationRule": 1,
+        IMPORT: 1,
     }
     assert outcome.counts("update") == outcome.counts("create") == outcome.counts("delete") == {}
     after = _client_vpn_endpoint_id(cloud)

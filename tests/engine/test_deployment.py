@@ -221,6 +221,11 @@ def test_the_outputs_name_what_the_cloud_has(stack: Stack, cloud: Cloud) -> None
         "iotPolicy",
         "clientVpnConfigs",
         "devices",
+        "deviceBundles",
+        "vpnCertificates",
+        "certificateExpiry",
+        "revokedSerialNumbers",
+        "revocationList",
     }
     assert outputs["vpcEndpointId"] == _vpc_endpoint(cloud)["VpcEndpointId"]
     assert outputs["clientVpnEndpointId"] == _client_vpn(cloud)["ClientVpnEndpointId"]

@@ -84,6 +84,7 @@ def test_a_yaml_program_composes_the_components_and_leaves_nothing(run: Run, clo
     assert bundle.name == "scale"
     [endpoint] = cloud.client("ec2").describe_client_vpn_endpoints()["ClientVpnEndpoints"]
     assert {"Key": "Name", "Value": "vpn-clientvpn"} in endpoint["Tags"]
+    run("state", "unprotect", "--all", "--yes", "--stack", "dev", cwd=tmp_path)
     run("destroy", "--yes", "--skip-preview", "--stack", "dev", cwd=tmp_path)
     assert cloud.inventory() == before
 

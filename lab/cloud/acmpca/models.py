@@ -123,6 +123,9 @@ class PrivateCaBackend(moto.ACMPCABackend):
         authority = self.describe_certificate_authority(arn)
         if authority.status != "ACTIVE":
             raise InvalidStateError(arn, authority.status)
+        if authority.usage_mode == "SHORT_LIVED_CERTIFICATE":
+            # User guide, "Understand AWS Private CA CA modes".
+            raise InvalidArgsError("ACM cannot issue certificates of an authority in short-lived certificate mode")
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         dns_names = [x509.DNSName(name) for name in dict.fromkeys((domain_name, *names))]
         request = (

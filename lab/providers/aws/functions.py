@@ -192,6 +192,30 @@ def _one_service(arguments: Properties) -> list[Failure]:
     return []
 
 
+def _get_certificate_authority(call: Call, arguments: Properties) -> Properties:
+    """Source: terraform-provider-aws ``internal/service/acmpca/certificate_authority_data_source.go``."""
+    pca, arn = call.client("acm-pca"), arguments["arn"]
+    what = f"reading ACM PCA Certificate Authority ({arn})"
+    found = attempt(
+        what, lambda: pca.describe_certificate_authority(CertificateAuthorityArn=arn)["CertificateAuthority"]
+    )
+    own = (
+        attempt(what, lambda: pca.get_certificate_authority_certificate(CertificateAuthorityArn=arn))
+        if found["Status"] == "ACTIVE"
+        else {}
+    )
+    return {
+        "arn": arn,
+        "id": arn,
+        "certificate": own.get("Certificate", ""),
+        "certificateChain": own.get("CertificateChain", ""),
+        "certificateSigningRequest": pca.get_certificate_authority_csr(CertificateAuthorityArn=arn)["Csr"],
+        "status": found["Status"],
+        "type": found["Type"],
+        "usageMode": found["UsageMode"],
+    }
+
+
 FUNCTIONS = {
     "aws:index/getRegion:getRegion": Function(
         "aws:index/getRegion:getRegion",
@@ -240,5 +264,10 @@ FUNCTIONS = {
             "region": string(),
         },
         _get_endpoint,
+    ),
+    "aws:acmpca/getCertificateAuthority:getCertificateAuthority": Function(
+        "aws:acmpca/getCertificateAuthority:getCertificateAuthority",
+        {"arn": string(required=True), "region": string(), "tags": map_of_strings()},
+        _get_certificate_authority,
     ),
 }

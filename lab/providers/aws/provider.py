@@ -30,6 +30,11 @@ _RESOURCES: Final = {
     "aws:route53/zone:Zone": "route53_zone",
     "aws:route53/record:Record": "route53_record",
     "aws:acm/certificate:Certificate": "acm_certificate",
+    "aws:acmpca/certificateAuthority:CertificateAuthority": "private_ca",
+    "aws:acmpca/certificate:Certificate": "private_ca",
+    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate": "private_ca",
+    "aws:acmpca/permission:Permission": "private_ca",
+    "aws:cloudwatch/metricAlarm:MetricAlarm": "metric_alarm",
     "aws:cloudwatch/logGroup:LogGroup": "log_group",
     "aws:iot/policy:Policy": "iot_policy",
     "aws:iot/thing:Thing": "iot_thing",
@@ -54,6 +59,7 @@ _FUNCTIONS: Final = (
     "aws:ec2/getVpc:getVpc",
     "aws:ec2/getVpcEndpointService:getVpcEndpointService",
     "aws:iot/getEndpoint:getEndpoint",
+    "aws:acmpca/getCertificateAuthority:getCertificateAuthority",
 )
 _SERVICES_OF_ENDPOINTS: Final = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
 # pulumi_aws/provider.py: the configuration that is text

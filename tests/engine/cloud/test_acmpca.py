@@ -103,6 +103,8 @@ def test_a_short_lived_authority_signs_for_seven_days_at_most(client: Client) ->
     client, arn, _ = activate(client, create(client, UsageMode="SHORT_LIVED_CERTIFICATE"))
     request = request_pem("pi-1", "RSA 2048")
     issue(client, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 7})
+    with pytest.raises(ClientError, match="short-lived certificate mode"):
+        client("acm").request_certificate(DomainName="server.private-iot.internal", CertificateAuthorityArn=arn)
     with pytest.raises(ClientError, match="cannot exceed 7 days"):
         issue(client, arn, request, "EndEntityClientAuthCertificate/V1", {"Type": "DAYS", "Value": 8})
 

@@ -7,9 +7,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-NOT_BEFORE = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+NOT_BEFORE = datetime.datetime(2025, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 NOT_AFTER = NOT_BEFORE + datetime.timedelta(days=3650)
 
 
@@ -68,3 +68,34 @@ def authority_pem(kind: str = "RSA 2048", *, key_identifier: bytes | None = None
         .sign(key(kind), hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def empty_revocation_list() -> str:
+    """Return a list without entries, of an authority of the test's own."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(name("Client VPN CA"))
+        .last_update(NOT_BEFORE)
+        .next_update(NOT_AFTER)
+    )
+    return builder.sign(key("RSA 2048"), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@cache
+def signed_certificate(common_name: str, *, dns_name: str = "", kind: str = "RSA 2048") -> str:
+    """Return a certificate of the authority for a client, or for a server where it has a DNS name; PEM."""
+    now = datetime.datetime.now(datetime.UTC)
+    use = ExtendedKeyUsageOID.SERVER_AUTH if dns_name else ExtendedKeyUsageOID.CLIENT_AUTH
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name(common_name))
+        .issuer_name(name("Client VPN CA"))
+        .public_key(key(kind).public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=100))
+        .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+    )
+    if dns_name:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns_name)]), critical=False)
+    return builder.sign(key("RSA 2048"), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()

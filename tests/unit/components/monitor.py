@@ -19,6 +19,8 @@ from pulumi.runtime import mocks, rpc, settings, stack
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
 
+from tests.unit.components.authority import authority_pem
+
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
 UNKNOWN = rpc.UNKNOWN
@@ -179,6 +181,13 @@ class Recorder(mocks.MockMonitor):
             partition = next((known for start, known in partitions.items() if self.region.startswith(start)), "aws")
             arn = f"arn:{partition}:sts::{ACCOUNT}:assumed-role/deployer/session"
             return {"id": ACCOUNT, "accountId": ACCOUNT, "arn": arn, "userId": "AROA:session"}
+        if function == "getCertificateAuthority":
+            return {
+                "id": arguments["arn"],
+                "arn": arguments["arn"],
+                "certificate": authority_pem(),
+                "certificateChain": "",
+            }
         if function == "getVpcEndpointService":
             name = arguments["serviceName"]
             letters = OFFERED[name.removeprefix(f"com.amazonaws.{self.region}.")]
@@ -260,7 +269,7 @@ class Recorder(mocks.MockMonitor):
         arn = f"arn:aws:fake:{self.region}:{ACCOUNT}:{kind}/{name}-id"
         vpce = f"vpce-{digest[:17]}"
         suffix = f"data.iot.{self.region}.vpce.amazonaws.com"
-        computed: dict[str, dict[str, Any]] = {
+        computed: dict[str, Any] = {
             "VpcEndpoint": {
                 "id": vpce,
                 "dnsEntries": self.dns_entries
@@ -279,6 +288,9 @@ class Recorder(mocks.MockMonitor):
                 **({"id": digest, "certificatePem": f"-----BEGIN FAKE IOT-----\n{name}\n"} if "csr" in inputs else {}),
             },
         }
+        if token.startswith("aws:acmpca"):
+            issued = {"certificate": authority_pem(), "certificateChain": "", "certificateSigningRequest": "request"}
+            computed["Certificate"] = computed["CertificateAuthority"] = {"arn": arn, **issued}
         named = {} if "name" in inputs else {"name": f"{name}-0a1b2c3"}
         return {"id": f"{name}-id", "arn": arn, **named, **computed.get(kind, {})}
 

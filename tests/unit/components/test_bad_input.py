@@ -173,7 +173,10 @@ VPN_ROWS: list[tuple[dict[str, Any], str]] = [
         "subnet_ids is 'list': it must be a map from zone to subnet, since it decides which associations",
     ),
     ({"vpn_port": float("inf")}, "vpn_port is inf: it must be a whole number"),
-    ({"split_tunel": False}, "split_tunel is no argument of ClientVpnAccess: it takes authorized_cidr_blocks, "),
+    (
+        {"split_tunel": False},
+        "split_tunel is no argument of ClientVpnAccess: it takes alarm_topic_arn, authorized_cidr_blocks, ",
+    ),
     ({"clients": None}, "clients is missing: ClientVpnAccess cannot do without it"),
 ]
 DEVICE_ROWS: list[tuple[dict[str, Any], str]] = [

@@ -30,6 +30,8 @@ ONCE = {
     "private-iot:index:PrivateIotNetwork": 1,
     "private-iot:index:IotPrivateLink": 1,
     "private-iot:index:ClientVpnAccess": 1,
+    "pulumi-python:dynamic/private-iot:CertificateRegister": 1,
+    "pulumi-python:dynamic/private-iot:ImportedRevocationList": 1,
     "aws:ec2/vpc:Vpc": 1,
     "aws:ec2/routeTable:RouteTable": 1,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": 1,

@@ -73,7 +73,11 @@ def test_what_decides_the_number_of_children_or_is_checked_first_is_plain(
 
 def test_values_of_other_resources_are_inputs(schema: dict[str, Any]) -> None:
     inputs = schema["resources"]["private-iot:index:IotDevice"]["inputProperties"]
-    assert [key for key, entry in inputs.items() if entry.get("plain")] == ["path", "thingName"]
+    assert [key for key, entry in inputs.items() if entry.get("plain")] == [
+        "path",
+        "thingName",
+        "certificateRequestPem",
+    ]
     path = schema["types"]["private-iot:index:DevicePath"]
     assert [key for key, entry in path["properties"].items() if entry.get("plain")] == []
     assert "vpnConfig" not in path["required"], "a device may take another device's tunnel"

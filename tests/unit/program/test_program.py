@@ -25,6 +25,11 @@ OUTPUTS = {
     "iotPolicy",
     "clientVpnConfigs",
     "devices",
+    "deviceBundles",
+    "vpnCertificates",
+    "certificateExpiry",
+    "revokedSerialNumbers",
+    "revocationList",
 }
 PRODUCTION = """\
 config:
@@ -183,12 +188,12 @@ def test_every_optional_argument_is_a_setting_whose_default_its_text_names(compo
         ),
         (
             {"splitTunel": False},
-            "configuration private-iot:splitTunel is unknown to this program: it knows allowAllIot",
+            "configuration private-iot:splitTunel is unknown to this program: it knows alarmTopicArn, allowAllIot",
         ),
         ({"publishTopics": [letter * 250 for letter in "uvwxyz"]}, "AWS IoT takes 2048"),
         (
             {"extraTopics": ["a"]},
-            "configuration private-iot:extraTopics is unknown to this program: it knows allowAllIot",
+            "configuration private-iot:extraTopics is unknown to this program: it knows alarmTopicArn, allowAllIot",
         ),
         ({"tags": ["plant"]}, "configuration private-iot:tags: tags is 'plant': a tag is KEY=VALUE"),
         ({"dnsServers": ["10.8.0.53"]}, "configuration private-iot:dnsServers: dns_servers is '10.8.0.53'"),
