@@ -8,6 +8,7 @@ from device_agent.client import (
     ReceivedMessage,
     publish,
     subscribe,
+    unsubscribe,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "ReceivedMessage",
     "publish",
     "subscribe",
+    "unsubscribe",
 ]

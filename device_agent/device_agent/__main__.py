@@ -25,6 +25,7 @@ COMMANDS = (
     "run",
     "publish",
     "status",
+    "metrics",
     "config",
     "uninstall",
 )

@@ -52,7 +52,6 @@ DELIVERED_FILE = f"{STATE_DIRECTORY}/delivered-certificates.json"
 RENEWAL_FILE = f"{STATE_DIRECTORY}/renewal.json"
 """What became of it."""
 RUNTIME_DIRECTORY = "/run/private-iot"
-SOCKET_FILE = f"{RUNTIME_DIRECTORY}/agent.sock"
 
 DEVICE_FILE_VERSION = 1
 _REMEDY = "install the device's bundle again with `device-agent install -`"

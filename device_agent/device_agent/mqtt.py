@@ -30,6 +30,7 @@ CONNECT_TIMEOUT = 10
 """Seconds for TCP and for CONNACK, each."""
 ACK_TIMEOUT = 10
 """Seconds to wait for PUBACK or SUBACK once the line has carried what was asked."""
+_REJOIN = mqtt5.ClientSessionBehaviorType.REJOIN_ALWAYS
 
 
 def client_bootstrap() -> io.ClientBootstrap:
@@ -82,6 +83,7 @@ def build_client(
     max_reconnect_delay: float = 10,
     receive_maximum: int | None = None,
     ack_timeout: int = ACK_TIMEOUT,
+    session_expiry: int = 0,
     on_publish_received: Callable[[mqtt5.PublishReceivedData], None] | None = None,
     on_attempting_connect: Callable[[mqtt5.LifecycleAttemptingConnectData], None] | None = None,
     on_connection_success: Callable[[mqtt5.LifecycleConnectSuccessData], None] | None = None,
@@ -92,8 +94,8 @@ def build_client(
     """Build an MQTT 5 client after checking that the endpoint's name leads into the VPC. It is not started.
 
     The client has a resolver of its own: build a new one for each connection, so that a change of the name's answer is
-    seen. Its session is clean and everything in flight fails when the connection does. Callbacks run on the SDK's
-    thread and must not block.
+    seen. Its session is clean unless one is to be kept, and everything in flight fails when the connection does.
+    Callbacks run on the SDK's thread and must not block.
 
     Args:
         system: The machine whose resolver is asked.
@@ -104,6 +106,7 @@ def build_client(
         max_reconnect_delay: Its longest delay, in seconds.
         receive_maximum: How many unacknowledged messages AWS IoT may send.
         ack_timeout: Seconds from a publish's hand-over to the kernel to PUBACK.
+        session_expiry: Seconds that AWS IoT keeps the session after the connection's end; 0 for a clean one.
         on_publish_received: Called for each message received.
         on_attempting_connect: Called at each attempt.
         on_connection_success: Called with CONNACK.
@@ -133,8 +136,9 @@ def build_client(
                 keep_alive_interval_sec=KEEP_ALIVE,
                 will=will,
                 receive_maximum=receive_maximum,
+                session_expiry_interval_sec=session_expiry or None,
             ),
-            session_behavior=mqtt5.ClientSessionBehaviorType.CLEAN,
+            session_behavior=_REJOIN if session_expiry else mqtt5.ClientSessionBehaviorType.CLEAN,
             # Without the SDK's own throttle of 100 publishes a second; AWS IoT's answer is heeded instead.
             extended_validation_and_flow_control_options=mqtt5.ExtendedValidationAndFlowControlOptions.NONE,
             offline_queue_behavior=mqtt5.ClientOperationQueueBehaviorType.FAIL_ALL_ON_DISCONNECT,

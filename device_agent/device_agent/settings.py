@@ -17,6 +17,7 @@ from device_agent.installation import SETTINGS_FILE, check_file
 from device_agent.system import System
 
 _SIZE_LIMIT = 64 * 1024
+GROUP_KEYS = ("publish", "subscribe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +29,20 @@ class Rule:
         least: The least number.
         most: The greatest number.
         choices: The values that it may have, if they are few.
+        groups: Whether it is a table of groups, each with lists of topic filters.
     """
 
     text: str
     least: float | None = None
     most: float | None = None
     choices: tuple[str | int, ...] = ()
+    groups: bool = False
 
     @property
     def limits(self) -> str:
         """The limits, for people."""
+        if self.groups:
+            return f"[local.groups.NAME] with {_list(GROUP_KEYS)}, lists of topic filters"
         if self.choices:
             return " or ".join(map(str, self.choices))
         return f"{self.least:g} to {self.most:g}"
@@ -73,6 +78,24 @@ class ConnectionSettings:
     """`[connection]`: how AWS IoT is reached."""
 
     port: int = _setting(8883, "AWS IoT's port; 443 goes with ALPN", choices=(8883, 443))
+    session_expiry: int = _setting(
+        3600,
+        "seconds that AWS IoT keeps what comes in for persistent subscriptions while the device is offline; the"
+        " account's quota may be less",
+        least=60,
+        most=7 * 24 * 3600,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSettings:
+    """`[local]`: what programs on the device may do through the agent's socket."""
+
+    buffer_mib: int = _setting(8, "memory for all programs together, in MiB, besides the queue", least=1, most=1024)
+    groups: Mapping[str, Mapping[str, list[str]]] = field(
+        default_factory=dict,
+        metadata={"rule": Rule(text="topics that programs may use, by their Unix groups; none: all", groups=True)},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +105,7 @@ class Settings:
     queue: QueueSettings = field(default_factory=QueueSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
+    local: LocalSettings = field(default_factory=LocalSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +199,9 @@ def _table(table: str, kind: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check(key: str, value: object, default: object, rule: Rule) -> None:
+    if rule.groups:
+        _check_groups(key, value)
+        return
     whole = isinstance(default, int)
     kind = "a text" if isinstance(default, str) else "a whole number" if whole else "a number"
     fits = isinstance(value, str) if isinstance(default, str) else isinstance(value, int if whole else (int, float))
@@ -183,6 +210,17 @@ def _check(key: str, value: object, default: object, rule: Rule) -> None:
     outside = isinstance(value, int | float) and not (rule.least or value) <= value <= (rule.most or value)
     if outside or (rule.choices and value not in rule.choices):
         raise SettingsError(f"{SETTINGS_FILE}: {key} is {value!r}; allowed is {rule.limits}")
+
+
+def _check_groups(key: str, value: object) -> None:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{SETTINGS_FILE}: {key} is {value!r}; it is a table of groups")
+    for name, topics in value.items():
+        if not isinstance(topics, dict) or not set(topics) <= set(GROUP_KEYS):
+            raise SettingsError(f"{SETTINGS_FILE}: {key}.{name} is {topics!r}; it is a table with {_list(GROUP_KEYS)}")
+        for filters in topics.values():
+            if not isinstance(filters, list) or not all(isinstance(item, str) for item in filters):
+                raise SettingsError(f"{SETTINGS_FILE}: {key}.{name} holds {filters!r}; it is a list of topic filters")
 
 
 def _list(names: Any) -> str:

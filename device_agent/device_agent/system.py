@@ -6,6 +6,7 @@ and answers.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import socket
@@ -19,6 +20,25 @@ from pathlib import Path
 
 from device_agent import routes
 from device_agent.routes import Route
+
+_STA_UNSYNC = 0x0040
+
+
+class _Timex(ctypes.Structure):
+    """The head of `struct timex` (adjtimex(2)); `modes` stays 0, which changes nothing."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("frequency", ctypes.c_long),
+        ("maximum_error", ctypes.c_long),
+        ("estimated_error", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+_adjtimex = ctypes.CDLL(None).adjtimex
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +112,11 @@ class System:
     def now(self) -> float:
         """Give the wall clock in seconds since 1970 (UTC). It may jump: few Pis have a clock chip."""
         return time.time()
+
+    def clock_synchronised(self) -> bool:
+        """Tell whether the kernel calls the wall clock synchronised (STA_UNSYNC is not set, adjtimex(2))."""
+        found = _Timex()
+        return _adjtimex(ctypes.byref(found)) != -1 and not found.status & _STA_UNSYNC
 
     def monotonic(self) -> float:
         """Give a clock in seconds that never jumps."""

@@ -24,7 +24,7 @@ def main(topic: str, rate: float) -> None:
     number = 0
     # The monotonic clock: the wall clock is what some faults are about.
     started = time.monotonic()
-    with Publisher(patience=PATIENCE) as publisher:
+    with Publisher(timeout=PATIENCE) as publisher:
         while not _told_to_end(started + number / rate - time.monotonic()):
             line: dict[str, object] = {"number": number, "due": time.time()}
             try:

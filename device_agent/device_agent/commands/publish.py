@@ -6,11 +6,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from device_agent._exceptions import UsageError
-from device_agent.client import Channel, Publisher, Receipt
-from device_agent.installation import SOCKET_FILE
+from device_agent.client import SOCKET_FILE, AgentNotRunningError, Channel, Publisher, PublishRefusedError, Receipt
 from device_agent.messages import MAX_PAYLOAD
 from device_agent.system import System
 
@@ -27,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  tail -f readings.jsonl | device-agent publish telemetry --lines\n"
         "  device-agent publish --retry-dead-letters\n"
         "\n"
-        "exit codes: 0 all accepted, 2 refused (nothing of the refused message is queued), 3 no agent is running\n"
+        "exit codes: 0 all accepted, 2 one was refused (it and what follows it are not queued; --json prints a\n"
+        "receipt of each message before it), 3 no agent is running\n"
     )
     parser.add_argument("topic", nargs="?", help="below the device's topic prefix, which is put in front")
     parser.add_argument("message", nargs="?", help="the payload; standard input without it")
@@ -63,17 +63,21 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     if arguments.lines and (arguments.message is not None or arguments.id is not None):
         raise UsageError("--lines takes the messages from standard input: leave out the message and --id")
     # A pipe outlives the agent's restart, or the device's; a person does not want to wait.
-    with Publisher(path, patience=120 if arguments.lines else 10) as publisher:
+    with Publisher(path, timeout=120 if arguments.lines else 10) as publisher:
         for group in _groups(arguments):
-            receipts = publisher.publish_many(
-                [(arguments.topic, payload) for payload in group],
-                ids=[arguments.id] if arguments.id else None,
-                retain=arguments.retain,
-                content_type=arguments.content_type,
-                absolute=arguments.absolute,
-            )
-            if arguments.json:
-                _print(receipts)
+            try:
+                receipts = publisher.publish_many(
+                    [(arguments.topic, payload) for payload in group],
+                    ids=[arguments.id] if arguments.id else None,
+                    retain=arguments.retain,
+                    content_type=arguments.content_type,
+                    absolute=arguments.absolute,
+                )
+            except (PublishRefusedError, AgentNotRunningError) as error:
+                # Whoever wrote the lines can go on after these.
+                _print(error.receipts, as_json=arguments.json)
+                raise
+            _print(receipts, as_json=arguments.json)
     return 0
 
 
@@ -95,14 +99,13 @@ def _groups(arguments: argparse.Namespace) -> Iterator[list[bytes]]:
 
 def _retry(path: str, *, as_json: bool) -> int:
     with Channel(path) as channel:
-        channel.send({"command": "retry-dead-letters"})
-        answer = channel.receive()
+        answer = channel.ask({"command": "retry-dead-letters"})
     if not answer["ok"]:
         raise UsageError(answer["error"])
     print(json.dumps({"messages": answer["messages"]}) if as_json else f"{answer['messages']} message(s) queued again")
     return 0
 
 
-def _print(receipts: list[Receipt]) -> None:
-    for receipt in receipts:
+def _print(receipts: Sequence[Receipt], *, as_json: bool) -> None:
+    for receipt in receipts if as_json else ():
         print(json.dumps({"id": receipt.id, "sequence": receipt.sequence, "topic": receipt.topic}), flush=True)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from device_agent._exceptions import ConnectionFailedError, UsageError
 from device_agent.install.restart_unit import agent_paused
 from device_agent.installation import Installation
-from device_agent.messages import MessageError, check_topic
 from device_agent.system import System
+from device_agent.topics import TopicError, check_topic
 
 HELP = "publish messages to yourself over the private path and print what comes back"
 _RETURN_TIMEOUT = 10
@@ -97,7 +97,7 @@ def _count(text: str) -> int:
 def _topic(topic: str) -> str:
     try:
         check_topic(topic)
-    except MessageError as error:
+    except TopicError as error:
         raise UsageError(f"--topic: {error}") from error
     return topic
 
@@ -107,6 +107,6 @@ def _default_topic(prefix: str) -> str:
     topic = f"{prefix}/test/topic"
     try:
         check_topic(topic)
-    except MessageError:
+    except TopicError:
         return f"{prefix}/test"
     return topic

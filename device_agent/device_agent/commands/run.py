@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         DeviceAgentError: Nothing usable is installed, or another agent runs.
     """
     # The SDK costs 100 ms and 20 MB on import, which the overview of the commands does without.
+    from device_agent.daemon.access import GroupTopics  # noqa: PLC0415 - see above
     from device_agent.daemon.daemon import Daemon, Options  # noqa: PLC0415 - see above
 
     handler = logging.StreamHandler(sys.stderr)
@@ -63,6 +64,9 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         ),
         delivery=DeliveryOptions(in_flight=settings.delivery.in_flight, max_tries=settings.delivery.max_tries),
         port=settings.connection.port,
+        session_expiry=settings.connection.session_expiry,
+        max_buffered=settings.local.buffer_mib * _MIB,
+        groups={name: GroupTopics(**topics) for name, topics in settings.local.groups.items()},
     )
     # The queue's files hold payloads: nobody else reads them.
     os.umask(0o077)

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.client import AgentNotRunningError, Channel
+from device_agent.client import SOCKET_FILE, AgentNotRunningError, Channel
 from device_agent.daemon.certificate_watch import Validity, validity
-from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE, SOCKET_FILE
+from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE
 from device_agent.system import System
 
 HELP = "show the tunnel, the connection, the queue and the certificates of the running agent"
@@ -43,20 +43,28 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     Raises:
         DeviceAgentError: The agent gave no proper answer, or this user may not ask.
     """
+    status = read_status(system)
+    _show(arguments, status)
+    if not status["running"]:
+        return NOT_RUNNING
+    return 0 if status["connection"]["connected"] and not troubles(status) else 1
+
+
+def read_status(system: System) -> dict[str, Any]:
+    """Ask the agent how it is; without an agent only the certificates are told of, and why on standard error.
+
+    Raises:
+        DeviceAgentError: The agent gives no proper answer, or this user may not ask.
+    """
     try:
         with Channel(str(system.path(SOCKET_FILE)), timeout=10) as channel:
-            channel.send({"command": "status"})
-            status = channel.receive()["status"]
+            status = {"running": True, **channel.ask({"command": "status"})["status"]}
     except AgentNotRunningError as error:
-        status = {"running": False, "certificates": [asdict(item) for item in _certificates(system, CERTIFICATE_FILE)]}
         print(f"device-agent: {error}", file=sys.stderr)
-        _show(arguments, status | {"certificates": status["certificates"] + _vpn(system)})
-        return NOT_RUNNING
+        status = {"running": False, "certificates": [asdict(item) for item in _certificates(system, CERTIFICATE_FILE)]}
     except (ConnectionError, TimeoutError, ValueError, KeyError) as error:
         raise DeviceAgentError(f"the agent gives no answer ({error}); see `journalctl -u private-iot-agent`") from error
-    status = {"running": True, **status, "certificates": status["certificates"] + _vpn(system)}
-    _show(arguments, status)
-    return 0 if status["connection"]["connected"] and not troubles(status) else 1
+    return {**status, "certificates": status["certificates"] + _vpn(system)}
 
 
 def _vpn(system: System) -> list[dict[str, Any]]:
@@ -122,6 +130,7 @@ def screen(status: dict[str, Any]) -> list[str]:
             ("sent", str(queue["sent"])),
             ("refused", f"{queue['refused']}, {queue['deadLetters']} kept as dead letters"),
             ("dropped", f"{queue['droppedBySize']} to make room, {queue['droppedByAge']} for their age"),
+            ("received", f"{queue['received']} wait for a local program, {queue['receivedDropped']} dropped"),
             (
                 "last error",
                 f"{connection['lastError']} ({connection['lastErrorAt']})" if connection["lastError"] else "none",

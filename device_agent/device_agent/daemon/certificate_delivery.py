@@ -16,8 +16,8 @@ from device_agent.daemon.loop import Loop
 from device_agent.files import WantedFile, write_file
 from device_agent.install.renewal import Renewal, check_size, digest_of, load_renewal
 from device_agent.installation import DELIVERED_FILE, RENEWAL_SERVICE, USER
-from device_agent.messages import MessageError, check_topic
 from device_agent.system import Completed, System
+from device_agent.topics import TopicError, check_topic
 
 LOOK_EVERY = 2.0
 """Seconds between looks at how a delivery ends, while it is judged."""
@@ -50,7 +50,7 @@ class CertificateDelivery:
         self.topic = f"{topic_prefix}/agent/certificates"
         try:
             check_topic(self.topic)
-        except MessageError as error:
+        except TopicError as error:
             _log.warning("no certificates can be delivered to this device: %s", error)
             self.topic = ""
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from awscrt import mqtt5
+from awscrt.exceptions import AwsCrtError
 
 from device_agent._exceptions import AddressError, DeviceAgentError
 from device_agent.addresses import outside
@@ -45,8 +47,11 @@ CHECK_EVERY = 60.0
 does not change."""
 NO_ANSWER_FROM_SDK = 24 * 3600
 """Seconds, in place of the SDK's own time-out for PUBACK: `Liveness` judges by what the line carries."""
+SESSION_EXPIRY = 3600
+"""Seconds that AWS IoT keeps a session by default; seven days at most
+(https://docs.aws.amazon.com/general/latest/gr/iot-core.html, "Persistent session expiry period")."""
 BuildClient = Callable[..., mqtt5.Client]
-OnMessage = Callable[[str, bytes, dict[str, str]], None]
+OnMessage = Callable[[str, bytes, dict[str, str], Callable[[], None]], None]
 _log = logging.getLogger(__name__)
 
 
@@ -69,6 +74,7 @@ class Connection:
         look: Callable[[int], list[TcpConnection]] = list_connections,
         bind: Callable[[str], int] = bind_connections,
         port: int = PORT,
+        session_expiry: int = SESSION_EXPIRY,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -79,13 +85,15 @@ class Connection:
             monitor: Knows whether the path is there.
             delivery: Sends the queue over the connection.
             queue_id: Gives the name of the queue's file, which is sent with each message.
-            on_message: Called with topic, payload and user properties of each message received.
+            on_message: Called with topic, payload and user properties of each message received, and with what answers
+                AWS IoT; without that, AWS IoT sends the message again over the next connection.
             on_subscribed: Called with a topic filter and None, or the reason that AWS IoT refused it.
             more_status: Gives what the status message says besides that the device is there.
             build: Builds a client.
             look: Lists this process's connections to a port.
             bind: Ties this process's connections to an interface.
             port: AWS IoT's port.
+            session_expiry: Seconds that AWS IoT keeps a session for, where one is wanted.
         """
         self._system = system
         self._loop = loop
@@ -99,6 +107,8 @@ class Connection:
         self._bind = bind
         self._cannot_bind = False
         self._port = port
+        self._session_expiry = session_expiry
+        self._session_wanted = self._session_refused = False
         self._client: mqtt5.Client | None = None
         self._ending: dict[int, mqtt5.Client] = {}
         self._attempt = 0
@@ -159,6 +169,21 @@ class Connection:
         if self._exchange is not None:
             self._exchange.say_online()
 
+    @property
+    def keeps_session(self) -> bool:
+        """Whether AWS IoT is asked to keep the session while the device is offline."""
+        return self._session_wanted and not self._session_refused
+
+    def keep_session(self, *, wanted: bool) -> None:
+        """Have AWS IoT keep the session while the device is offline, or not: connect anew if that changes."""
+        if wanted == self._session_wanted:
+            return
+        self._session_wanted = wanted
+        if self._client is not None:
+            _log.info("connecting anew %s a persistent session", "with" if wanted else "without")
+            self._drop("the session changes", error=False, goodbye=True)
+            self._schedule(0.0)
+
     def ping(self) -> None:
         """Ask AWS IoT for a sign of life now; `look` drops the connection if there is none."""
         if self._exchange is not None:
@@ -204,11 +229,17 @@ class Connection:
             # The monitor calls when the path is there.
             return
         self._attempt += 1
-        attempt = self._attempt
+        attempt, session = self._attempt, self.keeps_session
         self._building = True
 
         def hand_over(call: Callable[[Any], None]) -> Callable[[Any], None]:
             return lambda data: self._loop.hand_over(lambda: call(data) if attempt == self._attempt else None)
+
+        def received(data: mqtt5.PublishReceivedData) -> None:
+            # AWS IoT is answered when the message is where it is to be kept; without a session by the SDK, at once.
+            take_over = data.acquire_publish_acknowledgement_control if session else None
+            handle = take_over() if take_over is not None else None
+            self._loop.hand_over(lambda: self._received(data, handle) if attempt == self._attempt else None)
 
         def build() -> mqtt5.Client:
             return self._build(
@@ -219,16 +250,17 @@ class Connection:
                 min_reconnect_delay=60,
                 max_reconnect_delay=60,
                 ack_timeout=NO_ANSWER_FROM_SDK,
-                on_publish_received=hand_over(self._received),
+                session_expiry=self._session_expiry if session else 0,
+                on_publish_received=received,
                 on_connection_success=hand_over(self._succeeded),
                 on_connection_failure=hand_over(self._failed),
                 on_disconnection=hand_over(self._disconnected),
                 on_stopped=lambda _data: self._loop.hand_over(lambda: self._ending.pop(attempt, None)),
             )
 
-        self._loop.in_background(build, self._built)
+        self._loop.in_background(build, lambda result: self._built(result, session=session))
 
-    def _built(self, result: mqtt5.Client | Exception) -> None:
+    def _built(self, result: mqtt5.Client | Exception, *, session: bool) -> None:
         self._building = False
         if self._stopping:
             return
@@ -240,6 +272,9 @@ class Connection:
             return
         if not self._monitor.usable():
             self._fail(self._monitor.reason)
+            return
+        if session != self.keeps_session:
+            self._schedule(0.0)
             return
         self._client = result
         self._timers = [self._loop.call_later(ATTEMPT_TIMEOUT, lambda: self._drop("no connection in time"))]
@@ -332,8 +367,17 @@ class Connection:
         if data.connack_packet is not None:
             self._monitor.evidence()
             if data.connack_packet.reason_code == mqtt5.ConnectReasonCode.NOT_AUTHORIZED:
-                self._status.refused()
+                self._ask_for_less()
         self._drop(explain_failure(data))
+
+    def _ask_for_less(self) -> None:
+        """Ask for no session, or for one again with less of a status message: the policy may not allow all."""
+        if self.keeps_session:
+            _log.warning("AWS IoT may refuse the persistent session (iot:ConnectAttributes); trying without one")
+            self._session_refused = True
+        else:
+            self._session_refused = False
+            self._status.refused()
 
     def _disconnected(self, data: mqtt5.LifecycleDisconnectData) -> None:
         by_service, reason = explain_disconnection(data)
@@ -371,8 +415,18 @@ class Connection:
         self._timers = []
         self._handshake = None
 
-    def _received(self, data: mqtt5.PublishReceivedData) -> None:
+    def _received(
+        self, data: mqtt5.PublishReceivedData, handle: mqtt5.PublishAcknowledgementControlHandle | None
+    ) -> None:
         self._monitor.evidence()
         packet = data.publish_packet
         properties = {item.name: item.value for item in packet.user_properties or []}
-        self._on_message(packet.topic, packet.payload or b"", properties)
+        attempt = self._attempt
+
+        def acknowledge() -> None:
+            if handle is not None and self._client is not None and attempt == self._attempt:
+                # A connection that has ended meanwhile forgets it, and the next one brings the message again.
+                with suppress(AwsCrtError):
+                    self._client.invoke_publish_acknowledgement(handle)
+
+        self._on_message(packet.topic, packet.payload or b"", properties, acknowledge)

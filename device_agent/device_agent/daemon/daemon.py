@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import signal
-import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from device_agent._exceptions import DeviceAgentError
-from device_agent.addresses import try_forbidden_address
+from device_agent.client import SOCKET_FILE
+from device_agent.daemon.access import Access, GroupTopics
 from device_agent.daemon.certificate_delivery import CertificateDelivery
 from device_agent.daemon.certificate_watch import CertificateWatch
-from device_agent.daemon.connection import Connection
+from device_agent.daemon.connection import SESSION_EXPIRY, Connection
 from device_agent.daemon.delivery import Delivery, DeliveryOptions
-from device_agent.daemon.local_socket import Answer, Client, LocalSocket, read_payload, write_payload
+from device_agent.daemon.local_requests import LocalRequests
+from device_agent.daemon.local_socket import MAX_BUFFERED, LocalSocket
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.management import Management
 from device_agent.daemon.notify import Notifier
 from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
 from device_agent.daemon.queue import Queue
 from device_agent.daemon.tunnel import Tunnel
-from device_agent.installation import QUEUE_FILE, SOCKET_FILE, Installation
-from device_agent.messages import Draft, Limits, QueueFullError, check_draft, complete_topic
+from device_agent.installation import QUEUE_FILE, Installation
+from device_agent.messages import Limits
 from device_agent.mqtt import PORT
 from device_agent.system import System
 
@@ -52,12 +53,19 @@ class Options:
         delivery: How messages are sent.
         monitor: How closely the path is watched.
         port: AWS IoT's port, 8883 or 443.
+        groups: Which topics local programs may use, by the name of a Unix group; without any, all of the device's.
+        max_buffered: Bytes to hold for all local programs together, besides the queue.
+        session_expiry: Seconds that AWS IoT keeps what comes in for persistent subscriptions while the device is
+            offline.
     """
 
     limits: Limits = field(default_factory=Limits)
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     monitor: MonitorOptions = field(default_factory=MonitorOptions)
     port: int = PORT
+    groups: Mapping[str, GroupTopics] = field(default_factory=dict)
+    max_buffered: int = MAX_BUFFERED
+    session_expiry: int = SESSION_EXPIRY
 
 
 class Daemon:
@@ -82,13 +90,12 @@ class Daemon:
         self._stopping = False
         self.loop = Loop(system)
         self._queue = Queue(
-            system, system.path(QUEUE_FILE), options.limits, on_added=lambda: self.loop.hand_over(self._delivery.pump)
+            system,
+            system.path(QUEUE_FILE),
+            options.limits,
+            on_added=lambda: self.loop.hand_over(self._delivery.pump),
+            on_restored=lambda: self.loop.hand_over(self._delivery.read_again),
         )
-        try:
-            self._socket = LocalSocket(self.loop, system.path(SOCKET_FILE), self._handle, self._left)
-        except BaseException:
-            self._queue.close()
-            raise
         self._management = Management(system, self.loop)
         self._tunnel = Tunnel(system, self.loop, self._management)
         self._monitor = PathMonitor(
@@ -112,7 +119,27 @@ class Daemon:
             on_subscribed=self._subscribed,
             more_status=self._more_status,
             port=options.port,
+            session_expiry=options.session_expiry,
         )
+        try:
+            self._requests = LocalRequests(
+                self.loop,
+                self._queue,
+                self._connection,
+                Access(options.groups, self._installation.topic_prefix),
+                prefix=self._installation.topic_prefix,
+                status=self.status,
+            )
+            self._socket = LocalSocket(
+                self.loop,
+                system.path(SOCKET_FILE),
+                self._requests.handle,
+                self._requests.left,
+                max_buffered=options.max_buffered,
+            )
+        except BaseException:
+            self._queue.close()
+            raise
         self._certificates = CertificateWatch(system, self.loop, self._installation)
         self._certificate_delivery = CertificateDelivery(
             system, self.loop, self._installation.topic_prefix, self._connection.say_online
@@ -192,82 +219,15 @@ class Daemon:
 
     # Local programs
 
-    def _handle(self, client: Client, request: dict[str, Any], answer: Answer) -> None:
-        command = request.get("command")
-        if command == "publish":
-            self._publish(request, answer)
-        elif command == "subscribe":
-            topic_filter = self._topic(request, "filter")
-            client.filters.append(topic_filter)
-            answer({"ok": True, "filter": topic_filter, "connected": self._connection.connected})
-            self._connection.subscribe(topic_filter)
-        elif command == "try-forbidden-address":
-            answer({"ok": True, "answer": try_forbidden_address()})
-        elif command == "status":
-            answer({"ok": True, "status": self.status()})
-        elif command == "retry-dead-letters":
-            self._queue.revive(
-                lambda result: self.loop.hand_over(
-                    lambda: answer(
-                        {"ok": True, "messages": result}
-                        if isinstance(result, int)
-                        else {"ok": False, "code": "storage", "error": str(result)}
-                    )
-                )
-            )
-        else:
-            raise DeviceAgentError(
-                f"the command {command!r} is not known; there are publish, subscribe, status and retry-dead-letters"
-            )
-
-    def _publish(self, request: dict[str, Any], answer: Answer) -> None:
-        if self._stopping:
-            answer({"ok": False, "code": "stopping", "error": "the agent is about to end; try again in a while"})
-            return
-        draft = Draft(
-            topic=self._topic(request, "topic"),
-            payload=read_payload(request),
-            id=_text(request, "id") if "id" in request else str(uuid.uuid4()),
-            retain=request.get("retain") is True,
-            content_type=_text(request, "contentType") if "contentType" in request else None,
-        )
-        check_draft(draft)
-
-        def durable(result: int | DeviceAgentError) -> None:
-            if isinstance(result, int):
-                document: dict[str, Any] = {"ok": True, "id": draft.id, "sequence": result, "topic": draft.topic}
-            else:
-                code = "full" if isinstance(result, QueueFullError) else "storage"
-                document = {"ok": False, "code": code, "error": str(result)}
-            self.loop.hand_over(lambda: answer(document))
-
-        self._queue.put(draft, durable)
-
-    def _topic(self, request: dict[str, Any], field_: str) -> str:
-        return complete_topic(
-            _text(request, field_), self._installation.topic_prefix, absolute=request.get("absolute") is True
-        )
-
-    def _left(self, client: Client) -> None:
-        for topic_filter in client.filters:
-            self._connection.unsubscribe(topic_filter)
-
-    def _received(self, topic: str, payload: bytes, properties: dict[str, str]) -> None:
+    def _received(
+        self, topic: str, payload: bytes, properties: dict[str, str], acknowledge: Callable[[], None]
+    ) -> None:
         if topic == self._certificate_delivery.topic:
             self._certificate_delivery.received(payload)
-        event = {"event": "message", "topic": topic, **write_payload(payload), "properties": properties}
-        for client in list(self._socket.clients):
-            if any(matches(topic_filter, topic) for topic_filter in client.filters):
-                client.send(event)
+        self._requests.received(topic, payload, properties, acknowledge)
 
     def _subscribed(self, topic_filter: str, refusal: str | None) -> None:
-        if refusal is None:
-            event = {"event": "subscribed", "filter": topic_filter}
-        else:
-            event = {"event": "refused", "filter": topic_filter, "error": f"'{topic_filter}': {refusal}"}
-        for client in list(self._socket.clients):
-            if topic_filter in client.filters:
-                client.send(event)
+        self._requests.subscribed(topic_filter, refusal)
 
     # How it is
 
@@ -302,6 +262,7 @@ class Daemon:
                 "vpcEndpointId": installation.vpc_endpoint_id,
                 "addresses": connection.peers,
                 "connections": connection.connections,
+                "persistentSession": connection.keeps_session,
                 "lastError": connection.last_error,
                 "lastErrorAt": _iso(connection.last_error_at),
             },
@@ -318,6 +279,9 @@ class Daemon:
                 "deadLetters": totals.dead_letters,
                 "deadLettersDropped": counters["dead_letters_dropped"],
                 "damagedFilesSetAside": counters["set_aside"],
+                "received": totals.received,
+                "receivedBytes": totals.received_size,
+                "receivedDropped": counters["received_dropped"],
                 "lastRefusal": self._delivery.last_refusal,
                 "error": self._queue.error,
             },
@@ -349,7 +313,7 @@ class Daemon:
     def _stop(self) -> None:
         if self._stopping:
             return
-        self._stopping = True
+        self._stopping = self._requests.stopping = True
         _log.info("ending: %d messages are queued and stay so", self._queue.totals().depth)
         self._notifier.stopping()
         self._flush(self._system.monotonic() + FLUSH)
@@ -361,34 +325,6 @@ class Daemon:
             return
         self.loop.call_later(GOODBYE, self.loop.stop)
         self._connection.stop(self.loop.stop)
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Tell whether a topic is one that a filter asks for (MQTT 5, section 4.7).
-
-    Args:
-        topic_filter: May hold `+` and `#`.
-        topic: A topic.
-
-    Returns:
-        Whether it is.
-    """
-    wanted, levels = topic_filter.split("/"), topic.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
-        return False
-    for place, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if place >= len(levels) or level not in ("+", levels[place]):
-            return False
-    return len(wanted) == len(levels)
-
-
-def _text(request: dict[str, Any], name: str) -> str:
-    value = request.get(name)
-    if not isinstance(value, str) or not value:
-        raise DeviceAgentError(f"{name} is missing or not text")
-    return value
 
 
 def _iso(seconds: float | None) -> str | None:

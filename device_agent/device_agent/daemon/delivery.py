@@ -241,6 +241,12 @@ class Delivery:
                 )
         self._restart()
 
+    def read_again(self) -> None:
+        """Begin at the queue's head again: messages with earlier sequence numbers have come back."""
+        self._buffer.clear()
+        self._cursor = 0
+        self.pump()
+
     def pump(self) -> None:
         """Send what may be sent now. Called whenever there may be more to send."""
         while (
@@ -327,7 +333,7 @@ class Delivery:
         present = connection == self._connection and self._send is not None
         if isinstance(outcome, Accepted):
             # True whatever became of the connection meanwhile.
-            self._queue.remove(sequence)
+            self._queue.remove(message)
             self._waiting.pop(sequence, None)
             self._suspects.discard(sequence)
         if not present:
@@ -365,7 +371,7 @@ class Delivery:
             _log.error("message %d to %s goes to the dead letters: %s", sequence, message.topic, reason)
             self._waiting.pop(sequence, None)
             self._suspects.discard(sequence)
-            self._queue.bury(sequence, reason)
+            self._queue.move_to_dead_letters(sequence, reason)
             return
         _log.warning(
             "message %d to %s was refused (%d of %d tries): %s",

@@ -51,6 +51,8 @@ class Loop:
         self._numbers = itertools.count()
         self._calls: deque[Callable[[], None]] = deque()
         self._stopping = False
+        # Set by whoever hands over, and taken back before what was handed over is looked at.
+        self._woken_up = False
         # Non-blocking both ways: a full counter is as good as one more.
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
@@ -64,8 +66,10 @@ class Loop:
             call: What to call.
         """
         self._calls.append(call)
-        with suppress(BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        if not self._woken_up:
+            self._woken_up = True
+            with suppress(BlockingIOError):
+                os.eventfd_write(self._wake, 1)
 
     # For the loop's thread
 
@@ -131,7 +135,7 @@ class Loop:
             self.turn(LONGEST_WAIT)
 
     def turn(self, longest: float) -> None:
-        """Wait for something to do, no longer than given, and do all that is due.
+        """Wait for something to do, no longer than given, and do what is due; what comes meanwhile waits for the next.
 
         Args:
             longest: Seconds.
@@ -141,7 +145,7 @@ class Loop:
             longest = min(longest, max(0.0, upcoming - self._system.monotonic()))
         for key, events in self._selector.select(0 if self._calls else longest):
             key.data(events)
-        while self._calls:
+        for _call in range(len(self._calls)):
             self._calls.popleft()()
         now = self._system.monotonic()
         while self._timers and self._timers[0][0] <= now:
@@ -161,3 +165,4 @@ class Loop:
     def _woken(self, _events: int) -> None:
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
+        self._woken_up = False

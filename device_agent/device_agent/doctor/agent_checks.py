@@ -10,14 +10,25 @@ import uuid
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.client import Channel
+from device_agent.client import SOCKET_FILE, Channel, PublishRefusedError
 from device_agent.doctor.checks import Finding, Patient
-from device_agent.installation import AGENT_SERVICE, SOCKET_FILE, STATE_DIRECTORY
+from device_agent.installation import AGENT_SERVICE, STATE_DIRECTORY
 from device_agent.system import System
 
 _ATTEMPTS = 6
 _ANSWER_TIMEOUT = 20.0
 """Seconds for the agent's answer, and for the echo: its publish is tried again for a while."""
+_CANNOT_QUEUE = {
+    "storage": (
+        "the disk does not take another message; what was accepted before is kept",
+        f"`df -h {STATE_DIRECTORY}`: make room; for a failing card see `journalctl -k`",
+    ),
+    "full": (
+        "the queue is full and set to refuse; what was accepted before is kept",
+        "wait until it is sent (`device-agent status`), or allow it more",
+    ),
+}
+"""Meaning and remedy by the answer's code."""
 
 
 def agent_is_connected(system: System) -> bool:
@@ -64,22 +75,15 @@ def check_agent_echo(patient: Patient) -> Finding:
     try:
         with _channel(patient.system) as channel:
             _echo(channel)
+    except PublishRefusedError as error:
+        if error.code in _CANNOT_QUEUE:
+            return Finding("failed", str(error), *_CANNOT_QUEUE[error.code])
+        return _no_echo(patient, str(error))
     except TimeoutError:
         return _no_echo(patient, f"the agent's echo did not come back within {_ANSWER_TIMEOUT:g} s")
-    except _StorageError as error:
-        return Finding(
-            "failed",
-            str(error),
-            "the disk does not take another message; what was accepted before is kept",
-            f"`df -h {STATE_DIRECTORY}`: make room; for a failing card see `journalctl -k`",
-        )
     except (DeviceAgentError, OSError, ValueError, LookupError) as error:
         return _no_echo(patient, str(error))
     return Finding("ok", f"a message to '{patient.installation.topic_prefix}/echo' came back through the agent")
-
-
-class _StorageError(DeviceAgentError):
-    """The agent could not put the message on its disk."""
 
 
 def _echo(channel: Channel) -> None:
@@ -92,7 +96,7 @@ def _echo(channel: Channel) -> None:
         if event.get("event") == "subscribed":
             channel.send({"command": "publish", "topic": "echo", "payload": message})
         if event.get("event") == "refused" or event.get("ok") is False:
-            raise (_StorageError if event.get("code") == "storage" else DeviceAgentError)(event["error"])
+            raise PublishRefusedError(event["error"], event.get("code", "invalid"))
 
 
 def _status(system: System) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from device_agent.certificates import (
 )
 from device_agent.install.device_keys import IOT_KEY_FILE, VPN_KEY_FILE, DeviceKeys
 from device_agent.install.openvpn_profile import Profile, parse_profile
-from device_agent.messages import MAX_TOPIC
+from device_agent.topics import MAX_TOPIC
 
 VERSIONS = (1, 2)
 """Version 2 may leave out what the device has elsewhere; version 1 holds everything."""

@@ -40,8 +40,8 @@ def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool) -> str:
 # Written by `device-agent install`; changes are lost with the next one.
 [Unit]
 Description=Private path to AWS IoT: durable queue and connection
-Wants=network-online.target {OPENVPN_SERVICE}
-After=network-online.target time-sync.target {OPENVPN_SERVICE}
+# No order after the network or the tunnel: the queue takes messages as soon as the disk is there.
+Wants={OPENVPN_SERVICE}
 StartLimitIntervalSec=0
 
 [Service]
@@ -71,7 +71,6 @@ ProtectSystem=strict
 ProtectHome={"read-only" if home else "yes"}
 PrivateTmp=yes
 PrivateDevices=yes
-ProtectClock=yes
 ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
@@ -85,6 +84,8 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+# Whether the clock is synchronised, which ProtectClock= would hide; without CAP_SYS_TIME nobody sets it.
+SystemCallFilter=adjtimex clock_adjtime clock_adjtime64
 SystemCallErrorNumber=EPERM
 
 [Install]

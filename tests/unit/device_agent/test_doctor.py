@@ -709,6 +709,20 @@ def test_a_refusal_that_the_agent_hears_is_blamed_on_the_echo(
     assert doctor.blames("echo")["seen"] == "not authorized"
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [("storage", "df -h /var/lib/private-iot`: make room"), ("full", "wait until it is sent")],
+)
+def test_a_disk_or_queue_that_takes_nothing_is_blamed_for_a_missing_echo(
+    doctor: Doctor, agent: Agent, code: str, remedy: str
+) -> None:
+    agent.refusal = {"ok": False, "code": code, "error": "database or disk is full"}
+    blamed = doctor.blames("echo")
+    assert blamed["seen"] == "database or disk is full"
+    assert remedy in blamed["remedy"]
+    assert "policy" not in blamed["remedy"]
+
+
 def test_an_echo_that_stays_away_is_blamed_on_the_echo(
     doctor: Doctor, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

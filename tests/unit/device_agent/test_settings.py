@@ -7,7 +7,9 @@ import tomllib
 
 import pytest
 from device_agent.__main__ import main
+from device_agent.daemon.connection import SESSION_EXPIRY
 from device_agent.daemon.delivery import DeliveryOptions
+from device_agent.daemon.local_socket import MAX_BUFFERED
 from device_agent.messages import Limits
 from device_agent.settings import Settings, check_settings, load_settings
 from hypothesis import given
@@ -31,6 +33,18 @@ def test_without_a_file_every_default_counts_and_is_that_of_the_parts(system: Fa
     assert settings.queue.when_full == limits.when_full
     assert (settings.delivery.in_flight, settings.delivery.max_tries) == (delivery.in_flight, delivery.max_tries)
     assert settings.connection.port == 8883
+    assert settings.connection.session_expiry == SESSION_EXPIRY
+    assert settings.local.buffer_mib * 1024 * 1024 == MAX_BUFFERED
+
+
+def test_groups_of_programs_have_lists_of_topics(system: FakeSystem) -> None:
+    give(
+        system, '[local.groups.sensors]\npublish = ["telemetry/#"]\n[local.groups.doors]\nsubscribe = ["commands/#"]\n'
+    )
+    assert load_settings(system).local.groups == {
+        "sensors": {"publish": ["telemetry/#"]},
+        "doors": {"subscribe": ["commands/#"]},
+    }
 
 
 def test_a_file_changes_what_it_gives_and_nothing_else(system: FakeSystem) -> None:
@@ -50,6 +64,11 @@ WRONG = {
     "[connection]\nport = 1883\n": "connection.port is 1883; allowed is 8883 or 443",
     "[queue]\nmax_mb = 1\n": "[queue] has no 'max_mb'; it has max_mib, max_days, when_full",
     "[cue]\n": "there is no [cue]; there are [queue], [delivery], [connection]",
+    "[local.groups.a]\nread = []\n": "local.groups.a is {'read': []}; it is a table with publish, subscribe",
+    "[local.groups]\na = 1\n": "local.groups.a is 1; it is a table with publish, subscribe",
+    "[local]\ngroups = 7\n": "local.groups is 7; it is a table of groups",
+    "[local.groups.a]\npublish = [1]\n": "local.groups.a holds [1]; it is a list of topic filters",
+    "[connection]\nsession_expiry = 604801\n": "connection.session_expiry is 604801; allowed is 60 to 604800",
     "queue = 1\n": "queue is 1; it is a table, [queue]",
     "[queue\n": "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 7)",
 }
@@ -79,6 +98,9 @@ def test_no_value_of_any_kind_raises_anything_but_a_settings_error(value: object
     for key in ("max_mib", "max_days", "when_full"):
         error = message_of(lambda key=key: check_settings({"queue": {key: value}}))  # type: ignore[misc]
         assert error == "" or f"queue.{key} is " in error
+    for groups in (value, {"a": value}, {"a": {"publish": value}}):
+        error = message_of(lambda groups=groups: check_settings({"local": {"groups": groups}}))  # type: ignore[misc]
+        assert error == "" or "local.groups" in error
 
 
 def test_config_prints_toml_with_where_each_value_comes_from(

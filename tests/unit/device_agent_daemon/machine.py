@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.queue import Queue, _Change
+from device_agent.daemon.queue_file import Stored
 from device_agent.installation import Installation
 from device_agent.messages import Draft
 from device_agent.routes import Route
@@ -24,12 +25,16 @@ class Machine(System):
     clocks: dict[str, float] = field(default_factory=lambda: {"wall": 1_800_000_000.0, "monotonic": 1000.0})
     answers: dict[str, list[str]] = field(default_factory=dict)
     routes: list[Route] = field(default_factory=list)
+    ntp: list[bool] = field(default_factory=lambda: [True])
 
     def now(self) -> float:
         return self.clocks["wall"]
 
     def monotonic(self) -> float:
         return self.clocks["monotonic"]
+
+    def clock_synchronised(self) -> bool:
+        return self.ntp[-1]
 
     def pass_time(self, seconds: float) -> None:
         self.clocks["wall"] += seconds
@@ -65,24 +70,37 @@ def make_machine(root: Path) -> Machine:
 
 def put(queue: Queue, topic: str = "pi-1/test", payload: bytes = b"x", id: str = "an-id", **more: object) -> int:  # noqa: A002
     """Put a message and wait until it is durable; raises what the publisher would be told."""
-    answers: list[int | Exception] = []
-    durable = threading.Event()
+    stored = put_all(queue, [Draft(topic=topic, payload=payload, id=id, **more)])  # type: ignore[arg-type] # free-form
+    if stored.error is not None:
+        raise stored.error
+    return stored.first
 
-    def answer(result: int | Exception) -> None:
-        answers.append(result)
-        durable.set()
 
-    queue.put(Draft(topic=topic, payload=payload, id=id, **more), answer)  # type: ignore[arg-type] # free-form in tests
-    assert durable.wait(20), "the writer gave no answer"
-    if isinstance(answers[0], Exception):
-        raise answers[0]
+def put_all(queue: Queue, drafts: list[Draft]) -> Stored:
+    """Put messages together and wait until it is known what became of them."""
+    answers: list[Stored] = []
+    answered = threading.Event()
+
+    def answer(stored: Stored) -> None:
+        answers.append(stored)
+        answered.set()
+
+    queue.put(drafts, answer)
+    assert answered.wait(20), "the writer gave no answer"
     return answers[0]
+
+
+def removed(queue: Queue, sequence: int) -> None:
+    """Remove a message as the thread that delivers does."""
+    (message,) = queue.read(sequence - 1, 1)
+    assert message.sequence == sequence
+    queue.remove(message)
 
 
 def settle(queue: Queue) -> None:
     """Wait until the writer has done, or owes, all that was asked so far."""
     done = threading.Event()
-    queue._changes.put(_Change(lambda _file: 0, lambda _answer: done.set()))
+    queue._changes.put(_Change(lambda _file: Stored(0, 0), lambda _answer: done.set()))
     assert done.wait(20), "the writer gave no answer"
 
 

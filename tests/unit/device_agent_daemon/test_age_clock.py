@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import pytest
 from device_agent.daemon.age_clock import AgeClock, Reading
+from device_agent.system import System
 from hypothesis import given
 from hypothesis import strategies as st
 
 WALL = 1_800_000_000.0
 
 
-def clock(wall: float = WALL, monotonic: float = 50.0, boot_id: str = "b") -> AgeClock:
-    return AgeClock(lambda: wall, lambda: monotonic, boot_id)
+def clock(wall: float = WALL, monotonic: float = 50.0, boot_id: str = "b", *, synchronised: bool = True) -> AgeClock:
+    return AgeClock(lambda: wall, lambda: monotonic, boot_id, lambda: synchronised)
 
 
 def test_a_restart_in_the_same_boot_counts_the_monotonic_clock_and_no_jump_of_the_wall_clock() -> None:
     restarted = clock(wall=WALL + 1e9, monotonic=80.0, boot_id="a")
-    restarted.restore(Reading(100.0, "a", 50.0, 0.0))
+    restarted.restore(Reading(100.0, "a", 50.0, 0.0, True))
     assert restarted.elapsed() == pytest.approx(130.0)
 
 
-def test_a_reboot_counts_the_wall_clock_when_both_readings_are_plausible() -> None:
+def test_a_reboot_counts_the_wall_clock_when_the_kernel_called_both_readings_synchronised() -> None:
     rebooted = clock(wall=WALL + 3600, monotonic=10.0)
-    rebooted.restore(Reading(100.0, "a", 9999.0, WALL))
+    rebooted.restore(Reading(100.0, "a", 9999.0, WALL, True))
     assert rebooted.elapsed() == pytest.approx(3700.0)
 
 
-@pytest.mark.parametrize(
-    ("then", "now"), [(0.0, WALL), (WALL, 100.0), (WALL + 3600, WALL), (WALL, 5e9), (100.0, 200.0)]
-)
-def test_a_reboot_with_an_unset_or_turned_back_clock_counts_only_the_time_since_boot(then: float, now: float) -> None:
-    rebooted = clock(wall=now, monotonic=10.0)
-    rebooted.restore(Reading(100.0, "a", 9999.0, then))
+@pytest.mark.parametrize(("then", "now"), [(False, True), (True, False), (False, False)])
+def test_a_reboot_with_a_clock_that_is_not_synchronised_counts_only_the_time_since_boot(then: bool, now: bool) -> None:
+    rebooted = clock(wall=WALL + 3600, monotonic=10.0, synchronised=now)
+    rebooted.restore(Reading(100.0, "a", 9999.0, WALL, then))
     assert rebooted.elapsed() == pytest.approx(110.0)
+
+
+def test_a_clock_that_was_turned_back_counts_only_the_time_since_boot() -> None:
+    rebooted = clock(wall=WALL - 3600, monotonic=10.0)
+    rebooted.restore(Reading(100.0, "a", 9999.0, WALL, True))
+    assert rebooted.elapsed() == pytest.approx(110.0)
+
+
+def test_months_in_a_drawer_do_not_age_what_was_queued_offline_by_a_saved_clock() -> None:
+    """fake-hwclock puts the wall clock back to where it was when the device was switched off."""
+    offline = clock(wall=WALL, monotonic=20.0, boot_id="offline", synchronised=False)
+    offline.restore(Reading(0.0, "before", 9999.0, WALL - 60, True))
+    rebooted = clock(wall=WALL + 270 * 86_400, monotonic=30.0, boot_id="with NTP")
+    rebooted.restore(offline.reading())
+    assert rebooted.elapsed() - offline.elapsed() == pytest.approx(30.0)
+
+
+def test_the_kernel_says_whether_its_clock_is_synchronised() -> None:
+    assert System().clock_synchronised() in (True, False)
 
 
 def test_a_jump_of_the_wall_clock_while_running_changes_nothing() -> None:

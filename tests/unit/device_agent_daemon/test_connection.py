@@ -15,7 +15,13 @@ import pytest
 from awscrt import mqtt5
 from awscrt.exceptions import AwsCrtError
 from device_agent._exceptions import AddressError
-from device_agent.daemon.connection import ATTEMPT_TIMEOUT, HANDSHAKE_TIMEOUT, LONGEST_DELAY, Connection
+from device_agent.daemon.connection import (
+    ATTEMPT_TIMEOUT,
+    HANDSHAKE_TIMEOUT,
+    LONGEST_DELAY,
+    SESSION_EXPIRY,
+    Connection,
+)
 from device_agent.daemon.delivery import Delivery
 from device_agent.daemon.liveness import ANSWER_WITHIN, SILENCE
 from device_agent.daemon.loop import Loop
@@ -41,6 +47,7 @@ class FakeClient:
         self.subscribed: list[str] = []
         self.subacks: list[Future[mqtt5.SubackPacket]] = []
         self.pings: list[Future[mqtt5.UnsubackPacket]] = []
+        self.acknowledged: list[object] = []
 
     def start(self) -> None:
         self.started = True
@@ -61,6 +68,9 @@ class FakeClient:
     def unsubscribe(self, packet: mqtt5.UnsubscribePacket) -> Future[mqtt5.UnsubackPacket]:
         self.pings.append(Future())
         return self.pings[-1]
+
+    def invoke_publish_acknowledgement(self, handle: object) -> None:
+        self.acknowledged.append(handle)
 
     # What the service does
 
@@ -105,6 +115,7 @@ class Bench:
         self.tcp: dict[str, Any] = {}
         self.refusal: Exception | None = None
         self.messages: list[tuple[str, bytes, dict[str, str]]] = []
+        self.acknowledgements: list[Callable[[], None]] = []
         self.subscribed: list[tuple[str, str | None]] = []
         self.monitor = PathMonitor(
             self.machine, self.loop, self.installation, on_alive=lambda: None, on_dead=lambda _reason: None
@@ -117,12 +128,18 @@ class Bench:
             self.monitor,
             self.delivery,
             queue_id=lambda: "q1",
-            on_message=lambda *message: self.messages.append(message),
+            on_message=self._received,
             on_subscribed=lambda *answer: self.subscribed.append(answer),
             build=self._build,
             look=self._look,
             bind=self._bind,
         )
+
+    def _received(
+        self, topic: str, payload: bytes, properties: dict[str, str], acknowledge: Callable[[], None]
+    ) -> None:
+        self.messages.append((topic, payload, properties))
+        self.acknowledgements.append(acknowledge)
 
     def _look(self, _port: int) -> list[TcpConnection]:
         return [TcpConnection(peer, **self.tcp) for peer in self.peers]
@@ -660,6 +677,55 @@ def test_a_message_that_comes_in_is_handed_on_with_its_properties(bench: Bench) 
     client.options["on_publish_received"](mqtt5.PublishReceivedData(publish_packet=packet))
     bench.pass_time(0)
     assert bench.messages == [("pi-1/commands/a", b"\xff", {"message-id": "x"})]
+
+
+def received(client: FakeClient, handle: str) -> None:
+    """Have a message come in whose PUBACK can be taken over."""
+    packet = mqtt5.PublishPacket(topic="pi-1/commands/a", payload=b"x")
+    client.options["on_publish_received"](
+        mqtt5.PublishReceivedData(publish_packet=packet, acquire_publish_acknowledgement_control=lambda: handle)
+    )
+
+
+def test_a_persistent_session_is_asked_for_anew_and_its_messages_are_answered_when_they_are_kept(bench: Bench) -> None:
+    clean = bench.connect()
+    assert clean.options["session_expiry"] == 0
+    received(clean, "by the SDK")
+    bench.pass_time(0)
+    bench.connection.keep_session(wanted=True)
+    bench.pass_time(0)
+    assert (clean.stopped, clean.goodbye is not None) == (True, True)
+    kept = bench.clients[-1]
+    assert kept.options["session_expiry"] == SESSION_EXPIRY
+    kept.accept()
+    bench.pass_time(0)
+    received(kept, "kept")
+    received(kept, "never")
+    bench.pass_time(0)
+    assert kept.acknowledged == [], "AWS IoT is answered before the message is kept"
+    bench.acknowledgements[1]()
+    assert kept.acknowledged == ["kept"]
+    bench.acknowledgements[0]()
+    kept.disconnect("AWS_ERROR_MQTT_UNEXPECTED_HANGUP")
+    bench.pass_time(0)
+    bench.acknowledgements[2]()
+    assert (clean.acknowledged, kept.acknowledged) == ([], ["kept"]), "an answer over another connection"
+
+
+def test_a_policy_without_persistent_sessions_gets_a_clean_one(bench: Bench) -> None:
+    bench.connection.keep_session(wanted=True)
+    client = bench.start()
+    asked = [client.options["session_expiry"]]
+    for _ in range(3):
+        client.refuse()
+        bench.pass_time(30)
+        client = bench.clients[-1]
+        asked.append(client.options["session_expiry"])
+    assert asked == [SESSION_EXPIRY, 0, SESSION_EXPIRY, 0]
+    client.accept()
+    bench.pass_time(0)
+    assert not bench.connection.keeps_session
+    assert bench.connection.connected
 
 
 def test_events_of_a_client_that_was_given_up_are_passed_over(bench: Bench) -> None:

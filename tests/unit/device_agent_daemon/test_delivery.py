@@ -367,7 +367,8 @@ def test_a_message_that_was_dropped_while_it_waited_for_its_next_try_is_forgotte
     bench.service.connect()
     bench.put("bad")
     bench.service.answer("bad", Refused("no"))
-    bench.queue.remove(1)
+    (message,) = bench.queue.read(0, 1)
+    bench.queue.remove(message)
     settle(bench.queue)
     advance(bench.machine, bench.loop, 2)
     assert bench.service.ids == ["bad"]

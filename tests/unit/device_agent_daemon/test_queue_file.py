@@ -62,14 +62,13 @@ class QueueFileModel(RuleBasedStateMachine):
             draft = Draft(topic="pi-1/t", payload=bytes([self.next % 256]) * size, id=f"id-{self.next}")
             excess = sum(row.size for row in self.rows) + draft.size - MAX_BYTES
             if excess > 0 and self.limits.when_full == "refuse":
-                try:
-                    with self.file.transaction():
-                        self.file.put(draft, 0.0)
-                except QueueFullError:
-                    continue
-                raise AssertionError("a full queue took a message")
+                with self.file.transaction():
+                    stored = self.file.put([draft], 0.0)
+                assert isinstance(stored.error, QueueFullError)
+                assert stored.durable == 0
+                continue
             with self.file.transaction():
-                assert self.file.put(draft, 0.0) == self.next
+                assert self.file.put([draft], 0.0) == (self.next, 1, None)
             while excess > 0:
                 excess -= self.rows.pop(0).size
                 self.counters["dropped_by_size"] += 1
@@ -81,7 +80,7 @@ class QueueFileModel(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         sequence = data.draw(st.integers(1, self.next + 1))
         with self.file.transaction():
-            found = self.file.remove(sequence)
+            found = self.file.remove([sequence])
         kept = [row for row in self.rows if row.sequence != sequence]
         assert found == len(self.rows) - len(kept)
         self.counters["sent"] += found
@@ -96,22 +95,22 @@ class QueueFileModel(RuleBasedStateMachine):
             row.tries += row.sequence == sequence
 
     @rule(data=st.data())
-    def bury(self, data: st.DataObject) -> None:
+    def move_to_dead_letters(self, data: st.DataObject) -> None:
         sequence = data.draw(st.integers(1, self.next))
         with self.file.transaction():
-            self.file.bury(sequence, "refused", 0.0)
-        buried = [row for row in self.rows if row.sequence == sequence]
+            self.file.move_to_dead_letters(sequence, "refused", 0.0)
+        moved = [row for row in self.rows if row.sequence == sequence]
         self.rows = [row for row in self.rows if row.sequence != sequence]
-        self.dead = sorted(self.dead + buried, key=lambda row: row.sequence)
-        self.counters["refused"] += len(buried)
-        while buried and len(self.dead) > 1 and sum(row.size for row in self.dead) > MAX_BYTES // 8:
+        self.dead = sorted(self.dead + moved, key=lambda row: row.sequence)
+        self.counters["refused"] += len(moved)
+        while moved and len(self.dead) > 1 and sum(row.size for row in self.dead) > MAX_BYTES // 8:
             self.dead.pop(0)
             self.counters["dead_letters_dropped"] += 1
 
     @rule()
-    def revive(self) -> None:
+    def requeue_dead_letters(self) -> None:
         with self.file.transaction():
-            assert self.file.revive() == len(self.dead)
+            assert self.file.requeue_dead_letters() == len(self.dead)
         for row in self.dead:
             self.rows.append(Row(self.next, row.id, row.payload, row.size, self.elapsed))
             self.next += 1
@@ -132,7 +131,7 @@ class QueueFileModel(RuleBasedStateMachine):
     def abandon_a_transaction(self) -> None:
         try:
             with self.file.transaction():
-                self.file.put(Draft(topic="pi-1/t", payload=b"never", id="never"), 0.0)
+                self.file.put([Draft(topic="pi-1/t", payload=b"never", id="never")], 0.0)
                 self.file.expire()
                 raise AbandonedError
         except AbandonedError:

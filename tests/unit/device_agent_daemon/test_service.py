@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 from device_agent.__main__ import main
+from device_agent.commands.metrics import lines
 from device_agent.commands.status import screen, troubles
 from device_agent.daemon.certificate_watch import validity
 from device_agent.daemon.notify import Notifier
@@ -98,7 +100,7 @@ def test_the_writers_stall_is_seen_and_its_idleness_is_not_one(machine: Machine,
             stuck.set()
             go_on.wait(20)
 
-        queue.revive(hold)
+        queue.requeue_dead_letters(hold)
         assert stuck.wait(20)
         machine.pass_time(45)
         assert queue.stalled_for() == 45
@@ -155,6 +157,8 @@ def status_of_a_running_agent() -> dict[str, Any]:
             "deadLetters": 1,
             "droppedBySize": 5,
             "droppedByAge": 6,
+            "received": 7,
+            "receivedDropped": 8,
             "lastRefusal": "pi-1/x: not authorized",
             "error": None,
         },
@@ -177,6 +181,7 @@ def test_the_status_is_one_screen() -> None:
         "sent         40",
         "refused      1, 1 kept as dead letters",
         "dropped      5 to make room, 6 for their age",
+        "received     7 wait for a local program, 8 dropped",
         "last error   none",
         "             pi-1/x: not authorized",
         "certificate  29 days left (/etc/private-iot/certificate.pem, until 2026-12-23)",
@@ -198,6 +203,32 @@ def test_status_without_an_agent_ends_with_3_and_says_so(machine: Machine, capsy
     assert output.err.startswith("device-agent: no agent is running (")
     assert main(["status"], machine) == 3
     assert capsys.readouterr().out == "agent        not running\n"
+
+
+def test_metrics_are_in_prometheuss_text_format() -> None:
+    status = status_of_a_running_agent()
+    status["tunnel"]["alive"] = None
+    status["queue"]["error"] = "the disk is full"
+    text = list(lines(status))
+    assert 'private_iot_certificate_days_left{file="/etc/private-iot/certificate.pem"} 29' in text
+    assert "private_iot_queue_error 1" in text
+    assert "private_iot_tunnel_error 0" in text
+    assert not [line for line in text if "tunnel_alive" in line], "what is not known is not told"
+    form = r"# (HELP [a-z_]+ .+|TYPE [a-z_]+ (gauge|counter))|[a-z_]+(\{file=\".*\"\})? -?\d+"
+    assert [line for line in text if not re.fullmatch(form, line)] == []
+
+
+def test_metrics_without_an_agent_say_that_it_is_down_and_replace_the_file(
+    machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["metrics"], machine) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "private_iot_up 0"
+    file = tmp_path / "private-iot.prom"
+    file.write_text("old")
+    assert main(["metrics", "--output", str(file)], machine) == 0
+    assert file.read_text().endswith("private_iot_up 0\n")
+    assert [item.name for item in tmp_path.glob("*.prom*")] == ["private-iot.prom"]
+    assert main(["metrics", "--output", str(tmp_path / "nowhere/x.prom")], machine) == 2
 
 
 def test_run_without_an_installation_ends_with_2_and_one_line(
