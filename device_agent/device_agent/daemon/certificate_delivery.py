@@ -95,26 +95,31 @@ class CertificateDelivery:
         return not 0 <= waited < RETRY_AFTER * 2 ** min(last.attempts - 1, 5)
 
     def _started(self, done: Completed | Exception) -> None:
-        if isinstance(done, Exception) or done.returncode:
+        if self._judged():
+            self._look()
+        elif isinstance(done, Exception) or done.returncode:
             said = str(done) if isinstance(done, Exception) else (done.stderr.strip().splitlines() or ["?"])[-1]
             digest, self._pending = str(self._pending), None
             detail = f"{RENEWAL_SERVICE} cannot be started: {said}"
             self._end(Renewal(digest=digest, result="failed", detail=detail, at=self._system.now()))
-            return
-        self._wait_for(str(self._pending))
+        else:
+            self._wait_for(str(self._pending))
 
     def _wait_for(self, digest: str) -> None:
         self._pending, self._until = digest, self._system.monotonic() + JUDGED_WITHIN
         self._look()
 
-    def _look(self) -> None:
-        if self._pending is None or self._system.monotonic() > self._until:
-            self._pending = None
-            return
+    def _judged(self) -> bool:
+        """Tell whether the pending delivery has come to its end."""
         found = load_renewal(self._system)
-        if found is not None and found.digest == self._pending and found.result != "started":
+        return found is not None and found.digest == self._pending and found.result != "started"
+
+    def _look(self) -> None:
+        if self._judged():
             self._pending = None
             self._end(None)
+        elif self._pending is None or self._system.monotonic() > self._until:
+            self._pending = None
         else:
             self._loop.call_later(LOOK_EVERY, self._look)
 

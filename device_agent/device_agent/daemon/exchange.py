@@ -203,7 +203,9 @@ class Exchange:
 
     def say_online(self) -> None:
         """Publish anew that the device is there, since there is more to say."""
-        if self._status.published and not self._status_unanswered:
+        if self._status_unanswered:
+            self._say_online_again = True
+        elif self._status.published:
             self._say_online()
 
     # The opening

@@ -135,3 +135,17 @@ def test_a_unit_that_cannot_be_started_is_told(bench: Bench) -> None:
 
 def test_a_topic_that_aws_iot_would_not_take_is_not_asked_for(bench: Bench) -> None:
     assert CertificateDelivery(bench.machine, bench.loop, "a/b/c/d/e/f/g", bench._tell).topic == ""
+
+
+def test_a_unit_that_ends_with_a_refusal_before_its_start_returns_is_told_as_what_it_is(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(_machine: Machine, argv: list[str], **_more: object) -> Completed:
+        assert argv[-1] == RENEWAL_SERVICE
+        bench.end("refused", "it is for another key")
+        return Completed(1, "", "Job failed\n")
+
+    monkeypatch.setattr(Machine, "run", judge)
+    bench.delivery.received(PAYLOAD)
+    assert bench.told == 1
+    assert bench.delivery.status()["certificate"]["detail"] == "it is for another key"

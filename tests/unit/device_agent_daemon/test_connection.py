@@ -748,3 +748,18 @@ def test_a_stop_without_a_connection_ends_at_once(bench: Bench) -> None:
     assert ended == [True]
     bench.pass_time(120)
     assert len(bench.clients) == 1
+
+
+def test_the_status_says_what_came_of_a_delivered_certificate_also_when_it_changes(bench: Bench) -> None:
+    client = bench.connect()
+    bench.connection._status.more = lambda: {"certificate": {"result": "installed"}}
+    bench.connection.say_online()
+    client.acknowledge(0)
+    bench.pass_time(60)
+    client.acknowledge(1)
+    bench.pass_time(0)
+    bench.connection.say_online()
+    first, *later = [json.loads(packet.payload) for packet in client.published if packet.topic == "pi-1/status"]
+    assert "certificate" not in first
+    assert len(later) == 2
+    assert all(packet["certificate"] == {"result": "installed"} for packet in later)
