@@ -52,7 +52,7 @@ def pi(request: pytest.FixtureRequest, house: House, package: Path) -> Iterator[
         (command,) = readme_commands(r"sudo apt install \./private-iot-agent_")
         machine.shell("cd /home/pi && tar xf /dev/vdb && chown -R pi: .")
         run_as_pi(machine, command.replace("arm64", "amd64").replace("apt install", "apt install --yes"))
-        made.before = "\n".join(made.snapshot())
+        made.before = made.snapshot()
         done = made.install()
         assert done.returncode == 0, words_of(done)
         yield made

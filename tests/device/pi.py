@@ -15,14 +15,27 @@ from tests.path.agent.house import House
 
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
 README = Path(__file__).parents[2] / "README.md"
-_SNAPSHOT = r"""
-for folder in etc opt usr/local usr/lib/systemd var/lib/private-iot run/private-iot; do
-  find "/$folder" -xdev \( -type f -printf '%M %U:%G %p ' -exec md5sum -b '{}' ';' \
-    -o -type l -printf '%M %p -> %l\n' -o -printf '%M %U:%G %p\n' \) 2>/dev/null
-done | grep -v -e '/etc/resolv.conf' -e '/etc/.*-$' -e __pycache__ -e /etc/apt/ | sed 's/ [0-9a-f]*  *\*/ /2' | sort
-systemctl list-unit-files --no-legend --no-pager --plain | grep -v -e '^run-' -e '^snap' | sort
-ip route | sort
-nmcli -g name,state connection show --active
+_SNAPSHOT = """
+import hashlib, os, stat, subprocess
+for top in ("/etc", "/run/private-iot", "/var/lib/private-iot", "/usr/local"):
+    for folder, folders, names in os.walk(top):
+        folders[:] = [name for name in folders if f"{folder}/{name}" != "/etc/apt"]
+        for path in (folder, *(f"{folder}/{name}" for name in names)):
+            found = os.lstat(path)
+            what = ""
+            if stat.S_ISLNK(found.st_mode):
+                what = os.readlink(path)
+            elif stat.S_ISREG(found.st_mode):
+                what = hashlib.sha256(open(path, "rb").read()).hexdigest()
+            print(f"{found.st_mode:o} {found.st_uid}:{found.st_gid} {path} {what}")
+for words in (
+    ["systemctl", "list-units", "--all", "--type=service", "--no-legend", "--no-pager", "--plain", "*private-iot*"],
+    ["systemctl", "list-units", "--all", "--type=service", "--no-legend", "--no-pager", "--plain", "openvpn*"],
+    ["ip", "-o", "route"],
+    ["nmcli", "-g", "name,state", "connection", "show", "--active"],
+    ["resolvectl", "dns"],
+):
+    print(words, subprocess.run(words, capture_output=True, text=True).stdout)
 """
 T = TypeVar("T")
 
@@ -52,7 +65,7 @@ class Pi:
         self.house = house
         self.machine = machine
         self.name = name
-        self.before = ""
+        self.before: list[str] = []
         """What there was before the agent had its bundle."""
 
     def agent(self, *words: str, text: str | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
@@ -64,8 +77,11 @@ class Pi:
         return self.agent("install", "-", *words, text=json.dumps(self.house.bundle(self.name)), timeout=500)
 
     def snapshot(self) -> list[str]:
-        """Describe the files, units, routes and connections that the agent may touch, and the users."""
-        return self.machine.shell(_SNAPSHOT).splitlines()
+        """Describe files, units, routes, resolvers and connections: all that the agent may touch, users among them."""
+        done = self.machine.run("python3", "-c", _SNAPSHOT)
+        assert done.returncode == 0, words_of(done)
+        # Copies that the tools for users keep of what they change (passwd(5)).
+        return sorted(line for line in done.stdout.splitlines() if not re.search(r"/etc/\w+- ", line))
 
     def doctor(self) -> dict[str, dict[str, str]]:
         """Examine, and give each check's row."""
