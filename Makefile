@@ -50,10 +50,11 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system-tests ## run every tier, each in a process of its own, fastest first: unit, engine, path
+test: setup system-tests ## run every tier, each in a process of its own: unit, engine, path, device without its slow tests
 	$(UNIT)
 	$(ENGINE)
 	$(PATHS)
+	$(DEVICE) -m "not slow"
 
 test-unit: setup ## run the unit tier alone, in seconds
 	$(UNIT)

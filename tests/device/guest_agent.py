@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_POLL = (0.02, 0.3)
+_POLL = (0.05, 1.0)
 """Seconds between two looks at a command that runs: the first, and what it grows to. Each look costs the guest time."""
 
 

@@ -21,7 +21,7 @@ from lab.state import cache_home
 RELEASES = {12: "bookworm", 13: "trixie"}
 COMMANDS = {
     "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
+    "nbdkit": "nbdkit",
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
     "dnsmasq": "dnsmasq-base",

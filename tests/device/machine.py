@@ -1,4 +1,4 @@
-"""A virtual machine that boots an image of Debian: QEMU, with a disk of its own over the image's."""
+"""A virtual machine that boots an image of Debian: QEMU, with a copy of the image's disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def accelerator(kernel: Path) -> str:
     words += ["-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            ["qemu-system-x86_64", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=15
+            ["qemu-system-x86_64", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=6
         )
         if b"Unable to mount root" in done.stdout:
             return "kvm"
@@ -60,54 +60,48 @@ class Machine:
         image: What it boots.
         network: The home network that its card is in.
         files: What its second disk, a tar archive on /dev/vdb, holds: the name there, and the file or folder here.
-        disk: The disk of an earlier machine to begin with, instead of the image's own.
     """
 
-    def __init__(
-        self, image: Image, network: HomeNetwork, *, files: Mapping[str, Path] | None = None, disk: Path | None = None
-    ) -> None:
+    def __init__(self, image: Image, network: HomeNetwork, *, files: Mapping[str, Path]) -> None:
         self.image = image
         self.network = network
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
-        self.disk = self.folder / "disk.qcow2"
-        if disk is None:
-            self._qemu_img("create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(self.disk))
-        else:
-            shutil.copy(disk, self.disk)
+        self.disk = self.folder / "disk"
+        subprocess.run(["cp", "--sparse=always", image.disk, self.disk], check=True)
         with tarfile.open(self.folder / "files.tar", "w") as archive:
-            for name, path in (files or {}).items():
+            for name, path in files.items():
                 archive.add(path, name)
         self._process: subprocess.Popen[bytes] | None = None
+        self._drive: subprocess.Popen[bytes] | None = None
         self._agent: GuestAgent | None = None
         self.booted_at = 0.0
 
-    def boot(self, *, clock: str = "utc", kernel_words: str = "", drive: str | None = None) -> None:
+    def boot(self, *, clock: str = "utc", kernel_words: str = "") -> None:
         """Switch it on, and wait until it takes commands.
 
         Args:
             clock: What its clock chip says, as QEMU's ``-rtc base=`` has it.
             kernel_words: Further words for the kernel.
-            drive: What QEMU takes for its disk instead of the machine's own.
         """
-        self.switch_on(clock=clock, kernel_words=kernel_words, drive=drive)
+        self.switch_on(clock=clock, kernel_words=kernel_words)
         self.ask("guest-ping")
 
-    def switch_on(self, *, clock: str = "utc", kernel_words: str = "", drive: str | None = None) -> None:
+    def switch_on(self, *, clock: str = "utc", kernel_words: str = "") -> None:
         """Switch it on; it takes no command yet."""
         assert self._process is None, "it runs already"
-        for name in ("agent.sock", "monitor.sock"):
+        for name in ("agent.sock", "monitor.sock", "drive.sock"):
             (self.folder / name).unlink(missing_ok=True)
+        self._start_drive()
         how = accelerator(self.image.kernel)
-        drive = drive or f"file={self.disk},format=qcow2,cache=unsafe"
         argv = [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"),
             *("-accel", f"{how},thread=multi" if how == "tcg" else how, "-cpu", "max", "-smp", "2", "-m", MEMORY),
             *("-rtc", f"base={clock}", "-no-reboot"),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             "-append",
-            f"root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=-1 {kernel_words}".strip(),
+            f"root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=-1 mitigations=off {kernel_words}".strip(),
             *("-serial", f"file:{self.folder / 'console.log'}"),
-            *("-drive", f"{drive},if=virtio"),
+            *("-drive", f"file=nbd:unix:{self.folder / 'drive.sock'},format=raw,if=virtio,cache=none"),
             *("-drive", f"file={self.folder / 'files.tar'},format=raw,if=virtio,read-only=on"),
             *("-netdev", f"tap,id=lan,ifname={PORT},script=no,downscript=no"),
             *("-device", "virtio-net-pci,netdev=lan,mac=b8:27:eb:00:00:01", "-device", "virtio-rng-pci"),
@@ -120,11 +114,7 @@ class Machine:
                 self.network.inside(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self.booted_at = time.monotonic()
-        until = time.monotonic() + 20
-        while not (self.folder / "monitor.sock").exists():
-            self._check_running()
-            assert time.monotonic() < until, "QEMU has opened no monitor within 20 s"
-            time.sleep(0.02)
+        self._wait_for_file("monitor.sock", self._process)
         self._agent = GuestAgent(self.folder / "agent.sock", patience=BOOT)
 
     def ask(self, command: str, **arguments: Any) -> Any:
@@ -162,6 +152,8 @@ class Machine:
 
     def cut_power(self) -> None:
         """Take its power away: nothing of it runs a moment later."""
+        if self._drive is not None:
+            self._drive.kill()
         if self._process is not None:
             self._process.kill()
             self._off()
@@ -174,11 +166,6 @@ class Machine:
         self._process.wait(120)
         self._off()
 
-    def save(self, target: Path) -> None:
-        """Keep its disk, while it is off, for other machines to begin with."""
-        assert self._process is None, "it runs"
-        shutil.copy(self.disk, target)
-
     def close(self) -> None:
         """Take its power and all its files away."""
         self.cut_power()
@@ -188,15 +175,30 @@ class Machine:
         assert self._process is not None
         self._process.wait(20)
         self._process = None
+        if self._drive is not None:
+            self._drive.kill()
+            self._drive.wait(20)
+            self._drive = None
         if self._agent is not None:
             self._agent.close()
             self._agent = None
 
-    def _check_running(self) -> None:
-        assert self._process is not None
-        code = self._process.poll()
-        log = (self.folder / "qemu.log").read_text(errors="replace")
-        assert code is None, f"QEMU ended ({code}): {log[-2000:]}"
+    def _start_drive(self) -> None:
+        """Serve the disk as a drive does whose cache is volatile: what was not flushed is gone with the power."""
+        argv = ["nbdkit", "--foreground", "--unix", str(self.folder / "drive.sock"), "--filter=cache"]
+        with (self.folder / "drive.log").open("ab") as log:
+            self._drive = subprocess.Popen(
+                [*argv, "file", str(self.disk), "cache=writeback"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._wait_for_file("drive.sock", self._drive)
+
+    def _wait_for_file(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + 20
+        while not (self.folder / name).exists():
+            log = "".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.log")))
+            assert process.poll() is None, f"{process.args!r} ended ({process.returncode}): {log}"
+            assert time.monotonic() < until, f"{name} is not there after 20 s"
+            time.sleep(0.02)
 
     def _monitor(self, command: str, **arguments: Any) -> None:
         """Give QEMU a command (QEMU manual, "QEMU QMP Reference")."""
@@ -210,10 +212,6 @@ class Machine:
                     while not {"return", "error"} & (answer := json.loads(stream.readline())).keys():
                         pass
                     assert "return" in answer, answer
-
-    @staticmethod
-    def _qemu_img(*words: str) -> None:
-        subprocess.run(["qemu-img", *words], check=True, capture_output=True)
 
 
 def words_of(done: subprocess.CompletedProcess[str]) -> str:

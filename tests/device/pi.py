@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tests.device.machine import Machine, words_of
 from tests.path.agent.house import House
+from tests.path.agent_daemon.sandbox import Sandbox
 
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
 README = Path(__file__).parents[2] / "README.md"
@@ -105,6 +106,10 @@ class Pi:
         assert done.returncode in (0, 1), words_of(done)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+    def sandbox(self) -> Sandbox:
+        """Return the lab as the daemon's tests have it, who listen behind AWS IoT's front."""
+        return Sandbox(self.house.lab, self.house.aws, self.house.made)
 
     def is_connected(self) -> bool:
         """Tell whether the agent is connected to AWS IoT."""
