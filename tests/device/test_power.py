@@ -25,6 +25,7 @@ def acknowledged(console: str) -> list[str]:
     return [json.loads(line)["id"] for line in lines if line.startswith('{"') and line.endswith("}")]
 
 
+@pytest.mark.slow
 def test_nothing_that_publish_acknowledged_is_lost_when_the_power_is_cut(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,6 +26,7 @@ for address in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_the_kernel_drops_what_the_service_sends_outside_the_vpc(pi: Pi) -> None:
     inside = pi.addresses(pi.house.made.iot_endpoint)[0]
     done = pi.machine.run("python3", "-c", _SEND, IOT_PUBLIC, inside)
@@ -55,6 +56,7 @@ def test_the_service_sees_the_system_read_only_and_holds_no_capability(pi: Pi) -
     assert owner.split() == ["private-iot", "555", "private-iot", "700", "private-iot", "600"]
 
 
+@pytest.mark.slow
 def test_polkit_lets_the_agents_user_restart_the_tunnel_and_nothing_else(pi: Pi) -> None:
     def as_agent(*words: str) -> int:
         user = ("setpriv", "--reuid=private-iot", "--regid=private-iot", "--init-groups")

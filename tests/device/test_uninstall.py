@@ -13,6 +13,7 @@ _PACKAGES_OWN = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/v
 """Where the user is that the package made and `uninstall` removes: the next `install` makes it again."""
 
 
+@pytest.mark.slow
 def test_uninstall_leaves_the_system_as_before_and_purge_nothing(pi: Pi) -> None:
     done = pi.agent("uninstall", "--purge")
     assert done.returncode == 0, words_of(done)
