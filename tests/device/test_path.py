@@ -10,7 +10,7 @@ import pytest
 from tests.device.pi import AGENT, TUNNEL, Pi, wait_for
 from tests.path.walk_through_by_hand import inside_vpc
 
-pytestmark = [pytest.mark.device, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 def test_the_readmes_commands_lead_to_a_healthy_path(pi: Pi) -> None:

@@ -8,7 +8,7 @@ from lab.path.addresses import IOT_PUBLIC
 from tests.device.machine import words_of
 from tests.device.pi import AGENT, TUNNEL, Pi, wait_for
 
-pytestmark = [pytest.mark.device, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 _SEND = """
 import errno, socket, sys
@@ -26,7 +26,6 @@ for address in sys.argv[1:]:
 """
 
 
-@pytest.mark.slow
 def test_the_kernel_drops_what_the_service_sends_outside_the_vpc(pi: Pi) -> None:
     inside = pi.addresses(pi.house.made.iot_endpoint)[0]
     done = pi.machine.run("python3", "-c", _SEND, IOT_PUBLIC, inside)
@@ -56,7 +55,6 @@ def test_the_service_sees_the_system_read_only_and_holds_no_capability(pi: Pi) -
     assert owner.split() == ["private-iot", "555", "private-iot", "700", "private-iot", "600"]
 
 
-@pytest.mark.slow
 def test_polkit_lets_the_agents_user_restart_the_tunnel_and_nothing_else(pi: Pi) -> None:
     def as_agent(*words: str) -> int:
         user = ("setpriv", "--reuid=private-iot", "--regid=private-iot", "--init-groups")
@@ -72,7 +70,6 @@ def test_polkit_lets_the_agents_user_restart_the_tunnel_and_nothing_else(pi: Pi)
     wait_for(pi.is_connected, "the connection", 180)
 
 
-@pytest.mark.slow
 def test_an_agent_that_hangs_is_started_anew_by_the_watchdog(pi: Pi) -> None:
     number, starts = pi.show(AGENT, "MainPID"), int(pi.show(AGENT, "NRestarts"))
     pi.machine.shell(f"kill -STOP {number}")
