@@ -24,6 +24,8 @@ MEMORY = "512M"
 """A Pi Zero 2 W's."""
 BOOT = 900.0
 """Seconds until the guest agent has to answer: a boot takes a minute of a processor, of which others may have most."""
+_KERNEL = "quiet net.ifnames=0 panic=-1 mitigations=off no_timer_check"
+"""Interfaces named as on a Pi, and no check of the timer: a processor that is late fails it, and the kernel panics."""
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -99,8 +101,7 @@ class Machine:
             *("-rtc", f"base={clock}", "-no-reboot"),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             "-append",
-            # Without the check of the timer, which a processor that is late fails (and the kernel panics).
-            f"root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 panic=-1 mitigations=off no_timer_check {kernel_words}".strip(),
+            f"root=/dev/vda rw console=ttyS0 {_KERNEL} {kernel_words}".strip(),
             *("-serial", f"file:{self.folder / 'console.log'}"),
             *("-drive", f"file=nbd:unix:{self.folder / 'drive.sock'},format=raw,if=virtio,cache=none"),
             *("-drive", f"file={self.folder / 'files.tar'},format=raw,if=virtio,read-only=on"),
