@@ -15,7 +15,20 @@ pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 def test_the_readmes_commands_lead_to_a_healthy_path(pi: Pi) -> None:
     rows = pi.wait_until_healthy()
-    assert len(rows) == 11
+    hops = {
+        "files",
+        "certificates",
+        "tunnel",
+        "home",
+        "interface",
+        "resolver",
+        "tcp",
+        "tls",
+        "mqtt",
+        "echo",
+        "public-way",
+    }
+    assert hops <= rows.keys()
     assert "outside the tunnel: refused (CONNACK 0x87)" in rows["public-way"]["seen"]
 
 
