@@ -8,7 +8,6 @@ has for the device, as a home router does. The router itself is the lab's.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -77,7 +76,7 @@ class HomeNetwork:
                 [
                     *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root"),
                     *(f"--interface={BRIDGE}", "--bind-interfaces", "--dhcp-authoritative", "--no-ping"),
-                    *(f"--dhcp-range={address},{address},{self.device.netmask},2m", f"--pid-file={os.devnull}"),
+                    *(f"--dhcp-range={address},{address},{self.device.netmask},2m", "--pid-file="),
                     *(f"--dhcp-option=option:router,{self.gateway}", f"--dhcp-option=option:dns-server,{self.gateway}"),
                     f"--dhcp-leasefile={Path(self._folder.name, 'leases')}",
                 ]
