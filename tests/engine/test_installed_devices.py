@@ -71,6 +71,7 @@ ONE_BY_ONE: dict[str, Any] = {
     "dnsServers": ["10.0.1.53", "10.0.0.2"],
     "topicPrefix": "plant",
     "vpnPort": 1194,
+    "mssfix": 1300,
     "splitTunnel": False,
     "serverName": "vpn.plant.example",
     "certificateValidityDays": 400,
