@@ -61,7 +61,11 @@ def test_an_upgrade_replaces_nothing_and_changes_no_bundle(
         "aws:route53/zone:Zone",
     }
     assert {each["id"] for each in stack.resources()} == ids | {"register"}
-    assert stack.outputs(show_secrets=True)["devices"] == bundles
+    for name, bundle in stack.outputs(show_secrets=True)["devices"].items():
+        assert {**bundle, "vpn": None} == {**bundles[name], "vpn": None}
+        # Who it connects to and as whom; what follows is how the agent's own release reconnects.
+        old, new = (each["vpn"]["config"].partition("</key>")[0] for each in (bundles[name], bundle))
+        assert new == old
     assert {bundle["topicPrefix"] for bundle in bundles.values()} == {"private-iot/pi-1", "private-iot/pi-2"}
     names = {each["urn"].split("::")[-1] for each in stack.resources()}
     for zone in zones:
