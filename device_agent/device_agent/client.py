@@ -172,15 +172,16 @@ class Channel:
 class Publisher:
     """Publishes over one connection, which is made when it is first needed and made again after the agent's restart."""
 
-    def __init__(self, path: str = SOCKET_FILE, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, path: str = SOCKET_FILE, *, timeout: float = TIMEOUT, patience: float | None = None) -> None:
         """Prepare.
 
         Args:
             path: The agent's socket.
             timeout: Seconds to keep trying while the agent is away, and to wait for an answer.
+            patience: The name that the release before gave `timeout`; programs on devices pass it.
         """
         self._path = path
-        self._timeout = timeout
+        self._timeout = timeout if patience is None else patience
         self._channel: Channel | None = None
 
     def publish(

@@ -38,7 +38,7 @@ _ASK_AGAIN = "give the stack what `device-agent request` prints on this device, 
 # Thing names: https://docs.aws.amazon.com/iot/latest/apireference/API_CreateThing.html
 _NAME = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
-_ENDPOINT = re.compile(r"[a-z0-9]{1,63}-ats\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+_ENDPOINT = re.compile(r"[a-z0-9]{1,63}-ats\.iot\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 _VPC_ENDPOINT = re.compile(r"vpce-[0-9a-f]{8,17}")
 
 

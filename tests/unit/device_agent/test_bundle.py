@@ -174,6 +174,8 @@ def test_a_field_that_the_agent_does_not_know_is_named(path: str) -> None:
         ("region", "Tokyo", "region is 'Tokyo'"),
         ("iot__endpoint", "abc-ats.iot.eu-west-1.amazonaws.com", "it is not in the bundle's region, ap-northeast-1"),
         ("iot__endpoint", "evil.example", "allowed is an ATS endpoint"),
+        ("iot__endpoint", "abc.ats.iot.cn-north-1.amazonaws.com.cn", "allowed is an ATS endpoint"),
+        ("iot__endpoint", "abc-ats.iot.ap-northeast-1.amazonaws.com.cn", "allowed is an ATS endpoint"),
         ("iot__clientId", "pi\n1", "iot.clientId is"),
         ("network__vpcCidr", "10.0.0.0", "a VPC has a block of /16 to /28"),
         ("network__vpcCidr", "10.0.1.0/16", "an IPv4 CIDR block such as"),

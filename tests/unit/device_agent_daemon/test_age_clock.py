@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import struct
+from typing import Any
+
 import pytest
 from device_agent.daemon.age_clock import AgeClock, Reading
 from device_agent.system import System
@@ -50,7 +54,23 @@ def test_months_in_a_drawer_do_not_age_what_was_queued_offline_by_a_saved_clock(
 
 
 def test_the_kernel_says_whether_its_clock_is_synchronised() -> None:
-    assert System().clock_synchronised() in (True, False)
+    """Read once more by hand: `status` comes after five longs, the first of them padded (adjtimex(2))."""
+    found = ctypes.create_string_buffer(512)
+    assert ctypes.CDLL(None).adjtimex(found) != -1
+    (status,) = struct.unpack_from("i", found.raw, 5 * ctypes.sizeof(ctypes.c_long))
+    assert System().clock_synchronised() is not bool(status & 0x0040)
+
+
+@pytest.mark.parametrize(("answer", "status", "trusted"), [(0, 0x2001, True), (5, 0x0040, False), (-1, 0, False)])
+def test_only_a_kernel_that_calls_its_clock_synchronised_is_believed(
+    monkeypatch: pytest.MonkeyPatch, answer: int, status: int, trusted: bool
+) -> None:
+    def adjtimex(pointer: Any) -> int:
+        pointer._obj.status = status
+        return answer
+
+    monkeypatch.setattr("device_agent.system._adjtimex", adjtimex)
+    assert System().clock_synchronised() is trusted
 
 
 def test_a_jump_of_the_wall_clock_while_running_changes_nothing() -> None:

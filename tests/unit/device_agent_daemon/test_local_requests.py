@@ -392,6 +392,13 @@ def test_when_the_agent_ends_in_between_the_caller_knows_which_are_durable(agent
     assert [receipt.sequence for receipt in ended.value.receipts] == list(range(1, 1001))
 
 
+def test_a_program_of_the_release_before_may_say_patience_for_the_timeout(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with Publisher(str(tmp_path / "nobody.sock"), patience=0.05) as publisher, pytest.raises(AgentNotRunningError):
+        publisher.publish("t", b"x")
+    assert time.monotonic() - started < 5
+
+
 def test_a_program_of_this_release_publishes_to_an_agent_of_the_one_before(agent: Agent) -> None:
     handle = agent.socket.handle
 
