@@ -10,22 +10,13 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class FirewallRule:
-    """A rule of Resolver DNS Firewall: what happens to a question for one of its names (`ListFirewallRules`)."""
-
-    action: str
-    domains: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Vpc:
-    """A VPC: its CIDR blocks, its two DNS attributes, and its DNS Firewall's rules in the order of their priorities."""
+    """A VPC: its CIDR blocks and its two DNS attributes (`DescribeVpcs`, `DescribeVpcAttribute`)."""
 
     vpc_id: str
     cidr_blocks: tuple[str, ...]
     dns_support: bool
     dns_hostnames: bool
-    firewall_rules: tuple[FirewallRule, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -265,7 +265,6 @@ class _Planner:
         zones = [zone for zone in self.cloud.hosted_zones if vpc.vpc_id in zone.vpc_ids and vpc.dns_hostnames]
         zone = resolver.vpc_zone(self.internet_zone, zones, self.endpoint_names)
         self.notes += [f"not answered: {name}" for name in zone.unsupported]
-        zone = resolver.behind_firewall(zone, vpc.firewall_rules)
         yield self._resolver(f"{host}-dns", host, zone, (resolver_address(vpc),))
 
     def _resolver(self, name: str, host: str, zone: resolver.Zone, listen: Sequence[str]) -> Service:

@@ -23,7 +23,6 @@ from lab.path.model import (
     ClientVpnRoute,
     Cloud,
     ConnectionLog,
-    FirewallRule,
     Iot,
     IotCertificate,
     NetworkInterface,
@@ -122,24 +121,7 @@ def _vpcs(aws: Aws) -> Iterator[Vpc]:
             tuple(sorted(set(blocks) | {vpc["CidrBlock"]}, key=lambda block: (block != vpc["CidrBlock"], block))),
             attribute["enableDnsSupport"],
             attribute["enableDnsHostnames"],
-            tuple(_firewall_rules(aws, vpc["VpcId"])),
         )
-
-
-def _firewall_rules(aws: Aws, vpc_id: str) -> Iterator[FirewallRule]:
-    """Yield the rules that a question meets, in its order: the group of the lowest number, its rule of the lowest."""
-    service = "route53resolver"
-    associations = aws.pages(
-        service, "list_firewall_rule_group_associations", "FirewallRuleGroupAssociations", VpcId=vpc_id
-    )
-    for association in sorted(associations, key=lambda found: int(found["Priority"])):
-        group = association["FirewallRuleGroupId"]
-        rules = aws.pages(service, "list_firewall_rules", "FirewallRules", FirewallRuleGroupId=group)
-        for rule in sorted(rules, key=lambda found: int(found["Priority"])):
-            domains = aws.pages(
-                service, "list_firewall_domains", "Domains", FirewallDomainListId=rule["FirewallDomainListId"]
-            )
-            yield FirewallRule(rule["Action"], tuple(domain.rstrip(".").lower() for domain in domains))
 
 
 def _subnets(aws: Aws) -> Iterator[Subnet]:

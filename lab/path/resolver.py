@@ -1,9 +1,9 @@
 """What the resolvers answer, as dnsmasq's configuration and hosts file."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from lab.path.model import FirewallRule, PrivateHostedZone
+from lab.path.model import PrivateHostedZone
 
 
 @dataclass
@@ -63,33 +63,6 @@ def vpc_zone(internet: Zone, zones: Sequence[PrivateHostedZone], endpoint_names:
             else:
                 result.unsupported.append(f"{record.type} {record.name} of zone {zone.name}")
     return result
-
-
-def behind_firewall(zone: Zone, rules: Sequence[FirewallRule]) -> Zone:
-    """Return what is left of a resolver's answers when DNS Firewall looks at each question first.
-
-    The first rule that names the question decides; a blocked name does not exist here, whatever the rule's block
-    response says (Route 53 developer guide, "How Route 53 Resolver DNS Firewall works").
-    """
-
-    def passes(name: str) -> bool:
-        for rule in rules:
-            if any(_names(domain, name) for domain in rule.domains):
-                return rule.action != "BLOCK"
-        return True
-
-    return replace(
-        zone,
-        addresses={name: value for name, value in zone.addresses.items() if passes(name)},
-        wildcards={name: value for name, value in zone.wildcards.items() if passes(f"any.{name}")},
-        aliases={name: value for name, value in zone.aliases.items() if passes(name)},
-        texts={name: value for name, value in zone.texts.items() if passes(name)},
-    )
-
-
-def _names(domain: str, name: str) -> bool:
-    """Whether an entry of a domain list, a name or `*` before one, is meant by a name."""
-    return name.endswith(domain[1:]) if domain.startswith("*") else name == domain
 
 
 def _owner(name: str, zones: Iterable[str]) -> str | None:
