@@ -177,16 +177,6 @@ def _log_group(inputs: Inputs) -> Iterable[str]:
     return [each["logGroupName"] for each in found if each["logGroupName"] == inputs["name"]]
 
 
-def _iot_policy(inputs: Inputs) -> Iterable[str]:
-    pages = _client("iot").get_paginator("list_policies").paginate()
-    return [each["policyName"] for page in pages for each in page["policies"] if each["policyName"] == inputs["name"]]
-
-
-def _iot_thing(inputs: Inputs) -> Iterable[str]:
-    pages = _client("iot").get_paginator("list_things").paginate()
-    return [each["thingName"] for page in pages for each in page["things"] if each["thingName"] == inputs["name"]]
-
-
 def _iot_certificate(inputs: Inputs) -> Iterable[str]:
     """Find the certificate of the request's key."""
     wanted = x509.load_pem_x509_csr(inputs["csr"].encode()).public_key()
@@ -196,6 +186,63 @@ def _iot_certificate(inputs: Inputs) -> Iterable[str]:
             pem = described["certificateDescription"]["certificatePem"]
             if x509.load_pem_x509_certificate(pem.encode()).public_key() == wanted:
                 yield each["certificateId"]
+
+
+def _listed(service: str, operation: str, kind: str, name: str, *, at: str = "name", identifier: str = "") -> Finder:
+    """Return the finder of what is the account's only one of its name.
+
+    Args:
+        service: boto3's name of the service.
+        operation: boto3's operation that lists them.
+        kind: The key of its answer.
+        name: The key of the name in it; empty where the answer lists the names alone.
+        at: The input that holds the name.
+        identifier: The key of the identifier, where that is not the name.
+    """
+
+    def find(inputs: Inputs) -> Iterable[str]:
+        client = _client(service)
+        pages = (
+            client.get_paginator(operation).paginate()
+            if client.can_paginate(operation)
+            else [getattr(client, operation)()]
+        )
+        for each in (each for page in pages for each in page[kind]):
+            if (each[name] if name else each) == inputs[at]:
+                yield each[identifier or name] if name else each
+
+    return find
+
+
+def _flow_log(inputs: Inputs) -> Iterable[str]:
+    of = next(inputs[key] for key in ("vpcId", "subnetId", "eniId", "transitGatewayId") if inputs.get(key))
+    filters = [{"Name": "resource-id", "Values": [of]}, *_filters({"tags": inputs.get("tags") or {}})]
+    for page in _client("ec2").get_paginator("describe_flow_logs").paginate(Filters=filters):
+        for each in page["FlowLogs"]:
+            if each.get("LogDestination") == inputs.get("logDestination", each.get("LogDestination")):
+                yield each["FlowLogId"]
+
+
+def _firewall_rule(inputs: Inputs) -> Iterable[str]:
+    group, domains = inputs["firewallRuleGroupId"], inputs["firewallDomainListId"]
+    pages = _client("route53resolver").get_paginator("list_firewall_rules").paginate(FirewallRuleGroupId=group)
+    return [
+        f"{group}:{domains}"
+        for page in pages
+        for rule in page["FirewallRules"]
+        if rule["FirewallDomainListId"] == domains
+    ]
+
+
+def _firewall_association(inputs: Inputs) -> Iterable[str]:
+    pages = _client("route53resolver").get_paginator("list_firewall_rule_group_associations")
+    for page in pages.paginate(FirewallRuleGroupId=inputs["firewallRuleGroupId"], VpcId=inputs["vpcId"]):
+        yield from (each["Id"] for each in page["FirewallRuleGroupAssociations"])
+
+
+def _role_policy(inputs: Inputs) -> Iterable[str]:
+    pages = _client("iam").get_paginator("list_role_policies").paginate(RoleName=inputs["role"])
+    return [f"{inputs['role']}:{name}" for page in pages for name in page["PolicyNames"] if name == inputs["name"]]
 
 
 FINDERS: dict[str, Finder] = {
@@ -225,9 +272,21 @@ FINDERS: dict[str, Finder] = {
     ),
     "aws:ec2clientvpn/networkAssociation:NetworkAssociation": _network_association,
     "aws:ec2clientvpn/authorizationRule:AuthorizationRule": _authorization_rule,
-    "aws:iot/policy:Policy": _iot_policy,
-    "aws:iot/thing:Thing": _iot_thing,
+    "aws:iot/policy:Policy": _listed("iot", "list_policies", "policies", "policyName"),
+    "aws:iot/thing:Thing": _listed("iot", "list_things", "things", "thingName"),
     "aws:iot/certificate:Certificate": _iot_certificate,
+    "aws:iot/roleAlias:RoleAlias": _listed("iot", "list_role_aliases", "roleAliases", "", at="alias"),
+    "aws:iam/role:Role": _listed("iam", "list_roles", "Roles", "RoleName"),
+    "aws:iam/rolePolicy:RolePolicy": _role_policy,
+    "aws:ec2/flowLog:FlowLog": _flow_log,
+    "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList": _listed(
+        "route53resolver", "list_firewall_domain_lists", "FirewallDomainLists", "Name", identifier="Id"
+    ),
+    "aws:route53/resolverFirewallRuleGroup:ResolverFirewallRuleGroup": _listed(
+        "route53resolver", "list_firewall_rule_groups", "FirewallRuleGroups", "Name", identifier="Id"
+    ),
+    "aws:route53/resolverFirewallRule:ResolverFirewallRule": _firewall_rule,
+    "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation": _firewall_association,
 }
 # Made once more without harm: nothing outside the state, or a call that AWS takes twice.
 REPEATABLE = (
@@ -239,6 +298,7 @@ REPEATABLE = (
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
     "aws:iot/policyAttachment:PolicyAttachment",
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment",
+    "aws:route53/resolverFirewallConfig:ResolverFirewallConfig",
 )
 
 
@@ -267,8 +327,9 @@ def repair(deployment: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], li
         elif len(found) > 1:
             by_hand.append(f"{urn}: several fit, {', '.join(found)}; delete those that are nobody's")
         elif found:
-            # The inputs stand for the outputs until the refresh: what AWS never gives back has to be among them.
-            resources.append({**resource, "id": found[0], "outputs": inputs})
+            # The inputs stand for the outputs until the refresh: what AWS never gives back has to be among them. With
+            # the id: types of Terraform's plugin framework (security group rules) are refreshed by that of the outputs.
+            resources.append({**resource, "id": found[0], "outputs": {**inputs, "id": found[0]}})
             said.append(f"{urn}: found as {found[0]}")
         else:
             said.append(f"{urn}: not made, or made again without harm")

@@ -81,8 +81,8 @@ class ClientVpnAccessArgs(TypedDict):
     session_timeout_hours: NotRequired[int]
     """Length of a VPN session, 8, 10, 12 or 24 hours. Default: 24."""
     disconnect_on_session_timeout: NotRequired[bool]
-    """Whether AWS ends a client's session after that time. The provider leaves `false` out of a creation, where AWS's
-    own default is true: the second `pulumi up` sends it, and one after each replacement. Default: false."""
+    """Whether AWS ends a client's session after that time; OpenVPN is back within seconds. The provider leaves `false`
+    out of a creation: the second `pulumi up` sends it, and one after each replacement. Default: true, AWS's own."""
     connection_log: NotRequired[bool]
     """Whether connections are logged to CloudWatch Logs. Default: true."""
     log_retention_days: NotRequired[int]
@@ -159,7 +159,7 @@ SETTINGS: dict[str, Setting] = {
     "split_tunnel": Setting(read=boolean, default=True, installed_devices=InstalledDevices.NEED_BUNDLE),
     "mssfix": Setting(read=_mssfix, default=ovpn_profile.MSSFIX, installed_devices=InstalledDevices.WORK_AS_BEFORE),
     "session_timeout_hours": Setting(read=one_of(8, 10, 12, 24, source=_API), default=24),
-    "disconnect_on_session_timeout": Setting(read=boolean, default=False),
+    "disconnect_on_session_timeout": Setting(read=boolean, default=True),
     "connection_log": Setting(read=boolean, default=True),
     "log_retention_days": LOG_RETENTION_DAYS,
     "login_banner": Setting(read=_banner, default_text="none"),

@@ -10,5 +10,5 @@ unchanged.
 | `faults` | calls to throttle or fail, and the journal of calls |
 | `authority` | the root that IoT certificates chain to |
 | `extensions` | puts the lab's backends in the place of moto's |
-| `ec2`, `acm`, `iot`, `route53`, `route53resolver` | what moto lacks of a service, in moto's split |
+| `ec2`, `acm`, `iot`, `logs`, `route53`, `route53resolver` | what moto lacks of a service, in moto's split |
 """

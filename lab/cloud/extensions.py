@@ -12,6 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 from moto.iot.models import iot_backends
 from moto.iotdata.models import iotdata_backends
+from moto.logs.models import logs_backends
 from moto.route53.models import route53_backends
 from moto.route53resolver.models import route53resolver_backends
 
@@ -21,6 +22,7 @@ from lab.cloud.authority import Authority
 from lab.cloud.ec2.models import EC2Backend
 from lab.cloud.iot.models import IoTBackend
 from lab.cloud.iotdata.models import IoTDataPlaneBackend
+from lab.cloud.logs.models import LogsBackend
 from lab.cloud.route53.models import Route53Backend
 from lab.cloud.route53resolver.models import Route53ResolverBackend
 
@@ -36,6 +38,7 @@ def register(authority: Authority) -> None:
     # AWS: "The certificate ID is the SHA-256 of the DER"; moto hashes the PEM unless it is told not to.
     default_user_config["iot"]["use_valid_cert"] = True
 
+    logs_backends.backend = LogsBackend
     route53_backends.backend = Route53Backend
     route53resolver_backends.backend = Route53ResolverBackend
     acm_backends.backend = CertificateManagerBackend

@@ -94,22 +94,18 @@ class Engine:
         merged: dict[str, str | None] = {**self.inherited, **self.settings()}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def prepare(self, source: PluginSource, report: Report) -> PluginSource:
+    def prepare(self, source: PluginSource, report: Report) -> None:
         """Provide the plugins and the stack, so that plain ``pulumi up --stack lab`` works afterwards.
-
-        Returns:
-            The plugins that the lab has now.
 
         Raises:
             LabError: The plugins cannot be had, or the stack cannot be made.
         """
         (self.lab.engine_directory / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.mkdir(mode=0o700, exist_ok=True)
-        chosen = provide_plugins(self.pulumi, self.home, source, report, environment=self.environment())
+        provide_plugins(self.pulumi, self.home, source, report, environment=self.environment())
         listed = self.run("stack", "select", self.program.stack, "--create", cwd=self.program.directory)
         if listed.returncode != 0:
             raise LabError(f"the stack {self.program.stack!r} cannot be made: {listed.stderr.strip()}")
-        return chosen
 
     def run(
         self,

@@ -1,10 +1,9 @@
-"""The `aws` and `tls` plugins of a lab: the vendor's where they can be had, else the lab's stand-ins."""
+"""The `aws` and `tls` plugins of a lab: its stand-ins or, on request, the vendor's."""
 
 import importlib.metadata
 import os
 import shutil
 import subprocess
-import time
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,12 +11,8 @@ from lab.errors import LabError
 from lab.report import Report
 from lab.state import cache_home, write_file
 
-# The vendor's plugin for AWS is some hundred megabytes; a site that cannot be reached often hangs instead of refusing.
+# The vendor's plugin for AWS is some hundred megabytes.
 _DOWNLOAD_TIMEOUT = 900.0
-_PROBE_TIMEOUT = 20.0
-# After a failed download `auto` takes the stand-ins for a day without trying again.
-_RETRY_AFTER = 86_400.0
-_FAILED = "unreachable"
 _CHOICE = "source"
 
 
@@ -26,49 +21,37 @@ class PluginSource(StrEnum):
 
     VENDOR = "vendor"
     STANDIN = "standin"
-    AUTO = "auto"
 
 
 def provide_plugins(
     pulumi: Path, home: Path, source: PluginSource, report: Report, *, environment: dict[str, str]
-) -> PluginSource:
+) -> None:
     """Put the plugins into a plugin home.
 
     The vendor's plugins are downloaded once, into the cache, and linked; the stand-ins are written into the home.
 
     Args:
         home: The ``PULUMI_HOME`` to fill.
-        source: ``VENDOR`` fails where the vendor's site cannot be reached, ``AUTO`` falls back to the stand-ins.
-
-    Returns:
-        ``VENDOR`` or ``STANDIN``, whichever the home now has.
+        source: Whose plugins.
 
     Raises:
         LabError: The vendor's plugins were asked for and cannot be downloaded.
     """
     plugins = home / "plugins"
-    chosen = PluginSource.STANDIN
-    if source is not PluginSource.STANDIN:
-        problem = _download(pulumi, report, environment, patient=source is PluginSource.VENDOR)
-        if problem is None:
-            chosen = PluginSource.VENDOR
-        elif source is PluginSource.VENDOR:
-            raise LabError(
-                f"the vendor's plugins cannot be downloaded: {problem}; `--plugins standin` needs no download"
-            )
+    if source is PluginSource.VENDOR:
+        _download(pulumi, report, environment)
     home.mkdir(parents=True, exist_ok=True)
     if plugins.is_symlink():
         plugins.unlink()
     elif plugins.exists():
         shutil.rmtree(plugins)
-    if chosen is PluginSource.VENDOR:
+    if source is PluginSource.VENDOR:
         plugins.symlink_to(_vendor_home() / "plugins", target_is_directory=True)
     else:
         from lab import providers  # noqa: PLC0415  # imports gRPC, which the other commands do not wait for
 
         providers.install(home)
-    write_file(home / _CHOICE, chosen.value + "\n")
-    return chosen
+    write_file(home / _CHOICE, source.value + "\n")
 
 
 def source_of(home: Path) -> PluginSource | None:
@@ -87,36 +70,24 @@ def _wanted() -> list[tuple[str, str]]:
     return [(name, importlib.metadata.version(f"pulumi-{name}")) for name in ("aws", "tls")]
 
 
-def _download(pulumi: Path, report: Report, environment: dict[str, str], *, patient: bool) -> str | None:
-    """Download what is missing; return why that failed, or ``None``."""
+def _download(pulumi: Path, report: Report, environment: dict[str, str]) -> None:
+    """Download what the cache lacks, the small plugin first: it tells whether the site can be reached."""
     home = _vendor_home()
-    missing = [
-        (name, version)
-        for name, version in _wanted()
-        if not (home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}").exists()
-    ]
-    if not missing:
-        return None
-    failed = home / _FAILED
-    if not patient and failed.exists() and time.time() - failed.stat().st_mtime < _RETRY_AFTER:
-        return f"an earlier attempt failed ({failed.read_text(encoding='utf-8').strip()})"
     home.mkdir(parents=True, exist_ok=True)
     own = {**environment, "PULUMI_HOME": str(home)}
-    # The small plugin tells within seconds whether the site can be reached; the large one then gets its time.
-    for name, version in sorted(missing, key=lambda item: item[0] != "tls"):
-        timeout = _PROBE_TIMEOUT if name == "tls" and not patient else _DOWNLOAD_TIMEOUT
-        problem = None
+    for name, version in sorted(_wanted(), key=lambda item: item[0] != "tls"):
+        if (home / "plugins" / f"resource-{name}-v{version}" / f"pulumi-resource-{name}").exists():
+            continue
         with report.step(f"looking for the vendor's {name} plugin {version}"):
-            problem = _install(pulumi, name, version, own, timeout)
+            problem = _install(pulumi, name, version, own)
         if problem is not None:
-            write_file(failed, problem + "\n")
-            report.say(f"  not to be had: {problem}")
-            return problem
-    failed.unlink(missing_ok=True)
-    return None
+            raise LabError(
+                f"the vendor's {name} plugin {version} cannot be downloaded: {problem}; without `--plugins vendor` "
+                "the lab takes its stand-ins, which need no download"
+            )
 
 
-def _install(pulumi: Path, name: str, version: str, environment: dict[str, str], timeout: float) -> str | None:
+def _install(pulumi: Path, name: str, version: str, environment: dict[str, str]) -> str | None:
     command = [
         str(pulumi),
         "plugin",
@@ -139,11 +110,11 @@ def _install(pulumi: Path, name: str, version: str, environment: dict[str, str],
         start_new_session=True,
     )
     try:
-        _, errors = process.communicate(timeout=timeout)
+        _, errors = process.communicate(timeout=_DOWNLOAD_TIMEOUT)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.communicate()
-        return f"no answer within {timeout:.0f} s"
+        return f"no answer within {_DOWNLOAD_TIMEOUT:.0f} s"
     if process.returncode == 0:
         return None
     lines = [line.strip().removeprefix("error: ") for line in errors.splitlines() if line.strip()]

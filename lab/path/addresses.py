@@ -13,6 +13,8 @@ INTERNET = ipaddress.IPv4Network("203.0.113.0/24")
 ROUTER = "203.0.113.1"
 INTERNET_DNS = "203.0.113.53"
 IOT_PUBLIC = "203.0.113.80"
+NAMES_OF_ANYBODY = "attacker.example"
+"""Every name below it is answered on the internet, as those of whoever wants to be told something by being asked."""
 _CLIENT_VPN = range(100, 250)
 
 _HOME_CANDIDATES = ("192.168.0.0/16", "10.192.0.0/16", "172.16.0.0/16", "100.64.0.0/16")

@@ -228,6 +228,21 @@ class Iot:
 
 
 @dataclass(frozen=True)
+class FirewallRule:
+    """A rule of DNS Firewall.
+
+    Attributes:
+        vpc_id: The VPC whose queries pass it.
+        action: ``ALLOW``, ``BLOCK`` or ``ALERT``.
+        domains: Names without the final dot; ``*`` is every name, ``*.example.com`` every one below example.com.
+    """
+
+    vpc_id: str
+    action: str
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Cloud:
     """Everything that the path is made from, of one account and Region."""
 
@@ -241,6 +256,7 @@ class Cloud:
     hosted_zones: tuple[PrivateHostedZone, ...]
     client_vpn_endpoints: tuple[ClientVpnEndpoint, ...]
     iot: Iot
+    firewall_rules: tuple[FirewallRule, ...] = ()
 
     def subnet(self, subnet_id: str) -> Subnet:
         return next(subnet for subnet in self.subnets if subnet.subnet_id == subnet_id)

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-from lab.path import addresses, nftables, openvpn, resolver
+from lab.path import addresses, firewall, nftables, openvpn, resolver
 from lab.path.addresses import AddressError
 from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
 from lab.path.nftables import GroupedInterface
@@ -72,8 +72,11 @@ class _Planner:
         self.internet_zone = resolver.Zone(
             addresses={cloud.iot.endpoint: (addresses.IOT_PUBLIC,), **self.endpoint_names},
             wildcards={
-                endpoint.dns_name: (self.public[endpoint.client_vpn_endpoint_id],)
-                for endpoint in cloud.client_vpn_endpoints
+                addresses.NAMES_OF_ANYBODY: (addresses.INTERNET_DNS,),
+                **{
+                    endpoint.dns_name: (self.public[endpoint.client_vpn_endpoint_id],)
+                    for endpoint in cloud.client_vpn_endpoints
+                },
             },
         )
         self.notes: list[str] = []
@@ -264,6 +267,8 @@ class _Planner:
         # Both attributes are needed for private zones (Route 53 developer guide, "VPC settings").
         zones = [zone for zone in self.cloud.hosted_zones if vpc.vpc_id in zone.vpc_ids and vpc.dns_hostnames]
         zone = resolver.vpc_zone(self.internet_zone, zones, self.endpoint_names)
+        rules = [rule for rule in self.cloud.firewall_rules if rule.vpc_id == vpc.vpc_id]
+        zone = firewall.filtered(zone, rules)
         self.notes += [f"not answered: {name}" for name in zone.unsupported]
         yield self._resolver(f"{host}-dns", host, zone, (resolver_address(vpc),))
 

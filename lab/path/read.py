@@ -23,6 +23,7 @@ from lab.path.model import (
     ClientVpnRoute,
     Cloud,
     ConnectionLog,
+    FirewallRule,
     Iot,
     IotCertificate,
     NetworkInterface,
@@ -100,6 +101,7 @@ def read(aws: Aws) -> Cloud:
         hosted_zones=tuple(_hosted_zones(aws)),
         client_vpn_endpoints=tuple(_client_vpn_endpoints(aws)),
         iot=_iot(aws),
+        firewall_rules=tuple(_firewall_rules(aws)),
     )
 
 
@@ -212,6 +214,19 @@ def _hosted_zones(aws: Aws) -> Iterator[PrivateHostedZone]:
             )
         ]
         yield PrivateHostedZone(zone["Id"].rpartition("/")[2], _name(zone["Name"]), tuple(vpc_ids), tuple(records))
+
+
+def _firewall_rules(aws: Aws) -> Iterator[FirewallRule]:
+    """Yield each VPC's rules in the order in which they are asked: by the groups' priority, then by their own."""
+    service = "route53resolver"
+    associations = aws.pages(service, "list_firewall_rule_group_associations", "FirewallRuleGroupAssociations")
+    for association in sorted(associations, key=lambda each: int(each["Priority"])):
+        group = {"FirewallRuleGroupId": association["FirewallRuleGroupId"]}
+        rules = aws.pages(service, "list_firewall_rules", "FirewallRules", **group)
+        for rule in sorted(rules, key=lambda each: int(each["Priority"])):
+            named = {"FirewallDomainListId": rule["FirewallDomainListId"]}
+            domains = aws.pages(service, "list_firewall_domains", "Domains", **named)
+            yield FirewallRule(association["VpcId"], rule["Action"], tuple(_name(domain) for domain in domains))
 
 
 def _name(name: str) -> str:

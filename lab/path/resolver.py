@@ -15,6 +15,7 @@ class Zone:
         wildcards: Address of every name below a name.
         aliases: Canonical name of each name (CNAME).
         texts: Text records of each name.
+        refused: Names that are not answered though a wildcard would.
         unsupported: Records that the lab leaves out, for people to read.
     """
 
@@ -22,6 +23,7 @@ class Zone:
     wildcards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     texts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     unsupported: list[str] = field(default_factory=list)
 
 
@@ -85,6 +87,7 @@ def dnsmasq_configuration(zone: Zone, *, addresses: Sequence[str], hosts_file: s
     if addresses:
         lines += ["bind-interfaces", "except-interface=lo", *(f"listen-address={address}" for address in addresses)]
     lines += [f"address=/{name}/{address}" for name, values in sorted(zone.wildcards.items()) for address in values]
+    lines += [f"local=/{name}/" for name in sorted(zone.refused)]
     lines += [f"cname={name},{target}" for name, target in sorted(zone.aliases.items())]
     lines += [f"txt-record={name},{','.join(values)}" for name, values in sorted(zone.texts.items())]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """Check: what a program's inputs must be, and what is filled in where it is silent.
 
 Source of the rules: Terraform's configuration validation (terraform-plugin-sdk ``helper/schema``) and the bridge's
-``pkg/tfbridge/schema.go`` (coercion, defaults listed in ``__defaults``, auto-naming).
+``pkg/tfbridge/schema.go`` (coercion, auto-naming, defaults: pulumi-aws's own, and of Terraform's those that are neither
+false nor 0 nor empty; they are listed in ``__defaults``).
 """
 
 import hashlib
@@ -83,9 +84,10 @@ def _check_object(
                 Failure(
                     f"{path}{name}",
                     f'Missing required argument. The argument "{name}" is required, but no definition was found.',
+                    missing=True,
                 )
             )
-        elif path and rule.default is not None and name not in checked:
+        elif path and rule.default and name not in checked:
             checked[name] = rule.default
 
 
@@ -168,6 +170,8 @@ def fill_defaults(
 ) -> Properties:
     """Fills in a name and the defaults, and lists what it filled in under `__defaults`.
 
+    A type of the plugin framework gets a name alone, and no list.
+
     Args:
         resource: The type.
         checked: Its inputs, without what the program left out.
@@ -185,8 +189,10 @@ def fill_defaults(
         else:
             checked[auto.property] = proposed_name or make_name(auto, resource_name, seed)
         defaulted.append(auto.property)
+    if resource.framework:
+        return checked
     for name, rule in resource.inputs.items():
-        if rule.default is not None and checked.get(name) is None and not any(o in checked for o in rule.conflicts):
+        if rule.default and checked.get(name) is None and not any(o in checked for o in rule.conflicts):
             checked[name] = rule.default
             defaulted.append(name)
     checked[DEFAULTS] = sorted(defaulted)

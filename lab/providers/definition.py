@@ -36,6 +36,9 @@ class Provider(Protocol):
     def before_check(self, resource: Resource, given: Properties) -> Properties:
         """Inputs with what the provider's configuration adds to each resource."""
 
+    def complete(self, resource: Resource, inputs: Properties) -> Properties:
+        """Checked inputs with what the provider works out only when it plans: all tags of a framework type."""
+
     def after_read(self, resource: Resource, state: Properties, inputs: Properties) -> Properties:
         """A state as read, made to agree with the provider's configuration."""
 

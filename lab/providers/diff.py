@@ -63,13 +63,11 @@ def replacing(
 def must_delete_first(resource: Resource, olds: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
     """Whether a replacement must delete the old one first.
 
-    True where the type says so, or where the program itself chose the name that a second one cannot share (the bridge's
-    ``nameRequiresDeleteBeforeReplace``).
+    True where the program itself chose the name that a second one cannot share (``nameRequiresDeleteBeforeReplace`` of
+    the bridge for the plugin SDK; its framework side has none). No type is marked so in pulumi-aws's overrides.
     """
-    if resource.delete_before_replace:
-        return True
     auto = resource.autoname
-    if auto is None or inputs.get(auto.property) is None:
+    if auto is None or resource.framework or inputs.get(auto.property) is None:
         return False
     made = auto.property in (inputs.get(DEFAULTS) or [])
     return not made and olds.get(auto.property) == inputs.get(auto.property)
@@ -102,7 +100,7 @@ class _Comparison:
         elif rule.kind == "list":
             self._lists(rule.items, old, new, path, replaces=replaces)
         elif rule.kind == "set":
-            self._sets(rule.items, old, new, path, replaces=replaces)
+            self._sets(rule, old, new, path, replaces=replaces)
         elif old != new:
             self.found[path] = ("update", replaces)
 
@@ -118,14 +116,25 @@ class _Comparison:
             after = new[index] if index < len(new) else None
             self.compare(items, before, after, f"{path}[{index}]", replaces=replaces)
 
-    def _sets(self, items: Property, old: list[Any], new: list[Any], path: str, *, replaces: bool) -> None:
-        unmatched = list(range(len(old)))
+    def _sets(self, rule: Property, old: list[Any], new: list[Any], path: str, *, replaces: bool) -> None:
+        """A computed set of plain values as a whole; else by element, and objects at one place field by field."""
+        items, unmatched, missing = rule.items, list(range(len(old))), []
         for index, item in enumerate(new):
             match = next((at for at in unmatched if equal(items, old[at], item)), None)
             if match is None:
-                self.found[f"{path}[{index}]"] = ("update" if index < len(old) else "add", replaces)
+                missing.append(index)
             else:
                 unmatched.remove(match)
+        if rule.computed and items.kind != "object":
+            if missing or unmatched:
+                self.found[path] = ("update", replaces)
+            return
+        for index in missing:
+            if index in unmatched and items.kind == "object":
+                unmatched.remove(index)
+                self.compare(items, old[index], new[index], f"{path}[{index}]", replaces=replaces)
+            else:
+                self.found[f"{path}[{index}]"] = ("update" if index < len(old) else "add", replaces)
         for at in unmatched:
             self.found.setdefault(f"{path}[{at}]", ("delete", replaces))
 

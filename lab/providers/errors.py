@@ -27,7 +27,15 @@ class Failure:
     Attributes:
         property: The property's name, in the SDK's camelCase (for a nested one its path, `subject.country`).
         reason: What is wrong and what would be right. Never holds a secret value.
+        missing: Whether the property is required and absent.
     """
 
     property: str
     reason: str
+    missing: bool = False
+
+    def told(self, resource_name: str) -> str:
+        """The refusal as the bridge words it (``pkg/tfbridge/check_failures.go``), naming the place in the text."""
+        if self.missing:
+            return f"Missing required property '{self.property}'"
+        return f"{self.reason}. Examine values at '{resource_name}.{self.property}'."

@@ -123,7 +123,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 failures = resource.check(checked)
             autonaming = request.autonaming if request.HasField("autonaming") else None
             disabled = autonaming is not None and autonaming.mode == provider_pb2.CheckRequest.AutonamingOptions.DISABLE
-            auto = resource.autoname
+            auto, name = resource.autoname, _name_of(request.urn)
             if auto is not None and disabled and checked.get(auto.property) is None:
                 reason = "automatic naming is disabled: a name has to be given"
                 failures = [*failures, Failure(auto.property, reason)]
@@ -131,12 +131,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 resource,
                 checked,
                 values.reveal(values.decode(request.olds)),
-                resource_name=_name_of(request.urn),
+                resource_name=name,
                 seed=request.randomSeed,
                 proposed_name=autonaming.proposed_name if autonaming is not None else None,
             )
             inputs = values.mark_secrets(checked, values.secret_names(given))
-            return provider_pb2.CheckResponse(inputs=values.encode(inputs), failures=_failures(failures))
+            # Without the property, as the bridge does: the engine would show it twice.
+            told = [provider_pb2.CheckFailure(reason=failure.told(name)) for failure in failures]
+            return provider_pb2.CheckResponse(inputs=values.encode(inputs), failures=told)
 
     def Diff(  # noqa: N802
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
@@ -145,19 +147,23 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._errors(context):
             resource = self._resource(request.urn)
             state = values.reveal(values.decode(request.olds))
-            inputs = values.reveal(values.decode(request.news))
+            given = values.reveal(values.decode(request.news))
+            inputs = self._wanted(resource, given)
             changes = diff.differences(resource, state, inputs, request.ignoreChanges)
-            replaces = diff.replacing(resource, state, inputs, changes)
+            due = resource.due(state, inputs)
+            replaces = diff.replacing(resource, state, inputs, changes) | due
+            changed = {change.property for change in changes.values()} | due
+            detailed = {
+                path: provider_pb2.PropertyDiff(kind=_KINDS[change.kind, change.property in replaces])
+                for path, change in changes.items()
+            }
             return provider_pb2.DiffResponse(
-                changes=provider_pb2.DiffResponse.DIFF_SOME if changes else provider_pb2.DiffResponse.DIFF_NONE,
-                diffs=sorted({change.property for change in changes.values()}),
+                changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+                diffs=sorted(changed),
                 replaces=sorted(replaces),
-                deleteBeforeReplace=bool(replaces) and diff.must_delete_first(resource, state, inputs),
-                hasDetailedDiff=True,
-                detailedDiff={
-                    path: provider_pb2.PropertyDiff(kind=_KINDS[change.kind, change.property in replaces])
-                    for path, change in changes.items()
-                },
+                deleteBeforeReplace=bool(replaces) and diff.must_delete_first(resource, state, given),
+                hasDetailedDiff=not resource.framework,
+                detailedDiff={} if resource.framework else detailed,
             )
 
     def Create(  # noqa: N802
@@ -167,10 +173,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._errors(context):
             resource = self._resource(request.urn)
             given = values.decode(request.properties)
-            inputs = _known_inputs(given)
+            inputs = self._wanted(resource, values.reveal(given))
             secrets = resource.secrets | values.secret_names(given)
             if request.preview:
                 planned = _plan({}, inputs, resource, frozenset(resource.inputs) | frozenset(resource.outputs))
+                planned["id"] = UNKNOWN
                 return provider_pb2.CreateResponse(properties=values.encode(values.mark_secrets(planned, secrets)))
             call = self._call(request.timeout or resource.timeouts.create, inputs)
             made = resource.create(call, inputs)
@@ -182,7 +189,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 if state is None:
                     raise ProviderError(f"reading {resource.title} ({identifier}): not found right after its creation")
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine has to learn the id
-                self._abort_half_made(context, error, identifier, given, values.mark_secrets(known, secrets))
+                half = values.mark_secrets({**known, "id": identifier}, secrets)
+                self._abort_half_done(context, error, identifier, given, half)
             properties = values.encode(values.mark_secrets(state, secrets))
             return provider_pb2.CreateResponse(id=identifier, properties=properties)
 
@@ -196,7 +204,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             old_inputs = values.decode(request.inputs)
             known = values.reveal(olds)
             call = self._call(request.timeout or resource.timeouts.create, known)
-            seen = self._read(call, resource, request.id, known)
+            identifier = str(known.get("id", "")) if known and resource.framework else request.id
+            seen = self._read(call, resource, identifier, known)
             if seen is None:
                 return provider_pb2.ReadResponse()
             identifier, state = seen
@@ -215,7 +224,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         with self._errors(context):
             resource = self._resource(request.urn)
             given = values.decode(request.news)
-            inputs = _known_inputs(given)
+            inputs = self._wanted(resource, values.reveal(given))
             state = values.reveal(values.decode(request.olds))
             secrets = resource.secrets | values.secret_names(given)
             changes = diff.differences(resource, state, inputs, request.ignoreChanges)
@@ -226,7 +235,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 return provider_pb2.UpdateResponse(properties=values.encode(values.mark_secrets(planned, secrets)))
             call = self._call(request.timeout or resource.timeouts.update, inputs)
             if changed and resource.update is not None:
-                resource.update(call, request.id, state, inputs, changed)
+                try:
+                    resource.update(call, request.id, state, inputs, changed)
+                except Exception as error:
+                    if resource.framework:
+                        raise
+                    # The plugin SDK keeps what was planned: the state has the new value, whatever AWS has.
+                    planned = values.mark_secrets(_plan(state, inputs, resource, frozenset()), secrets)
+                    self._abort_half_done(context, error, request.id, given, planned)
             _, fresh = self._read(call, resource, request.id, {**state, **_given(inputs)}, inputs) or (request.id, None)
             if fresh is None:
                 raise ProviderError(f"reading {resource.title} ({request.id}): not found after its update")
@@ -290,8 +306,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         state = resource.read(call, identifier, known)
         if state is None:
             return None
-        identifier = str(state.pop("id", identifier))
-        return identifier, self._provider.after_read(resource, state, known if inputs is None else inputs)
+        identifier = str(state.get("id", identifier))
+        for name, rule in resource.inputs.items():
+            if rule.normal is not None and state.get(name) is not None:
+                state[name] = rule.normal(state[name])
+        state = self._provider.after_read(resource, state, known if inputs is None else inputs)
+        return identifier, {**state, "id": identifier}
 
     @contextmanager
     def _errors(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -303,10 +323,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 raise
             context.abort(grpc.StatusCode.UNKNOWN, self._provider.explain(error))
 
-    def _abort_half_made(
+    def _wanted(self, resource: Resource, given: Properties) -> Properties:
+        """What the program asks for with what it leaves to the provider: defaults, and a framework type's tags."""
+        return self._provider.complete(resource, resource.completed(given))
+
+    def _abort_half_done(
         self, context: grpc.ServicerContext, error: Exception, identifier: str, given: Properties, known: Properties
     ) -> NoReturn:
-        """Reports a failure after the thing exists, so that the engine records the id and the next up mends it."""
+        """Reports a failure of what exists, so that the engine records the id and the state that is said to be."""
         reason = self._provider.explain(error)
         detail = any_pb2.Any()
         detail.Pack(
@@ -331,10 +355,6 @@ def _failures(failures: list[Failure]) -> list[provider_pb2.CheckFailure]:
     return [provider_pb2.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
 
 
-def _known_inputs(given: Properties) -> Properties:
-    return {name: value for name, value in values.reveal(given).items() if value is not None}
-
-
 def _given(inputs: Mapping[str, Any]) -> Properties:
     """The inputs without the bridge's own bookkeeping."""
     return {name: value for name, value in inputs.items() if not name.startswith("__")}
@@ -342,7 +362,7 @@ def _given(inputs: Mapping[str, Any]) -> Properties:
 
 def _plan(state: Properties, inputs: Properties, resource: Resource, unknown: frozenset[str]) -> Properties:
     """The state that a preview promises: what is given, what stays, and unknown for what only the service can say."""
-    planned = _given(inputs)
+    planned = _given(inputs) | ({"id": state["id"]} if "id" in state else {})
     for name, rule in {**resource.inputs, **resource.outputs}.items():
         if name in planned:
             continue
@@ -362,6 +382,8 @@ def _inputs_seen(resource: Resource, state: Properties, old_inputs: Properties) 
     """
     seen: Properties = {}
     for name, rule in resource.inputs.items():
+        if name == "tagsAll" and resource.framework:
+            continue
         old, now = old_inputs.get(name), state.get(name)
         if old is not None and diff.equal(rule, now, old):
             seen[name] = old
@@ -369,5 +391,4 @@ def _inputs_seen(resource: Resource, state: Properties, old_inputs: Properties) 
             now is not None and not diff.empty(now) and now != rule.default and not (rule.computed and old_inputs)
         ):
             seen[name] = now
-    seen[check.DEFAULTS] = old_inputs.get(check.DEFAULTS) or []
-    return seen
+    return seen if resource.framework else {**seen, check.DEFAULTS: old_inputs.get(check.DEFAULTS) or []}

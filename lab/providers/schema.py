@@ -25,7 +25,7 @@ class Property:
         fields: For an object, its properties.
         required: Absent is refused.
         computed: The service fills it in where the program leaves it out, so absent is never a difference.
-        default: What Check fills in.
+        default: What holds where the program is silent.
         allowed: The values that are accepted; empty means any.
         conflicts: Properties that cannot be given together with it.
         requires: Properties that must be given together with it.
@@ -127,6 +127,11 @@ def _nothing_more(state: Properties, inputs: Properties, changed: frozenset[str]
     return frozenset()
 
 
+def _nothing_due(state: Properties, inputs: Properties) -> frozenset[str]:
+    del state, inputs
+    return frozenset()
+
+
 @dataclass(frozen=True)
 class Created:
     """What only the answer to a creation holds: a key that the service never gives again, a certificate made here."""
@@ -155,12 +160,15 @@ class Resource:
         check: Rules that span several properties.
         autoname: How a missing name is made.
         exactly_one_of: Groups of which exactly one property must be given.
-        delete_before_replace: The old one must go first.
+        framework: Whether the type is one of Terraform's plugin framework, which the bridge serves otherwise than those
+            of the plugin SDK: no defaults among the inputs, no detailed diff, the old state after a failed update, and
+            a refresh by the `id` of the outputs.
         timeouts: How long each operation may take.
         also_replaces: Properties whose change replaces only in some cases (Terraform's CustomizeDiff): takes the
             state, the inputs and the names that change, returns those that replace.
+        due: Outputs that change, and replace the resource, though no input did (the framework's ModifyPlan): takes the
+            state and the inputs.
         recomputed: Property → outputs that its change makes unknown in a preview (Terraform's SetNewComputed).
-        import_id: What an import id looks like, for the message when it does not.
     """
 
     type: str
@@ -175,11 +183,20 @@ class Resource:
     check: Callable[[Properties], list[Failure]] = _nothing_to_check
     autoname: AutoName | None = None
     exactly_one_of: Sequence[Sequence[str]] = ()
-    delete_before_replace: bool = False
+    framework: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
     also_replaces: Callable[[Properties, Properties, frozenset[str]], frozenset[str]] = _nothing_more
+    due: Callable[[Properties, Properties], frozenset[str]] = _nothing_due
     recomputed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    import_id: str = "ID"
+
+    def completed(self, inputs: Properties) -> Properties:
+        """Inputs with the defaults of what the program left out."""
+        unsaid = {
+            name: rule.default
+            for name, rule in self.inputs.items()
+            if rule.default is not None and inputs.get(name) is None and not any(inputs.get(o) for o in rule.conflicts)
+        }
+        return {**unsaid, **present(inputs)}
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -176,7 +176,7 @@ def test_the_cloud_has_the_client_vpn_endpoint(stack: Stack, cloud: Cloud) -> No
     assert vpn["DnsServers"] == ["10.0.0.2"]
     assert vpn["SplitTunnel"] is True
     assert (vpn["TransportProtocol"], vpn["VpnPort"]) == ("udp", 443)
-    assert vpn["DisconnectOnSessionTimeout"] is False
+    assert vpn["DisconnectOnSessionTimeout"] is True
     assert vpn["ConnectionLogOptions"]["Enabled"]
     group = only(cloud.client("logs").describe_log_groups()["logGroups"])
     assert vpn["ConnectionLogOptions"]["CloudwatchLogGroup"] == group["logGroupName"]

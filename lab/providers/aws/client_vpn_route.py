@@ -20,7 +20,7 @@ def _identifier(answer: Answer, inputs: Properties) -> str:
     return ",".join(str(inputs[name]) for name in ("clientVpnEndpointId", "targetVpcSubnetId", "destinationCidrBlock"))
 
 
-def _find(call: Call, identifier: str) -> Answer | None:
+def _find(call: Call, identifier: str, _known: Properties) -> Answer | None:
     endpoint, subnet, network = split_id(identifier, ",", 3, _FORM)
     filters = [{"Name": "destination-cidr", "Values": [network]}, {"Name": "target-subnet", "Values": [subnet]}]
     routes = call.client("ec2").describe_client_vpn_routes(ClientVpnEndpointId=endpoint, Filters=filters)["Routes"]
@@ -44,10 +44,10 @@ _ROUTE = Description(
             "clientVpnEndpointId": string(required=True),
             "description": string(),
             "destinationCidrBlock": string(required=True, validate=cidr_block()),
-            "targetVpcSubnetId": string(required=True),
+            "targetVpcSubnetId": string(computed=True),
         }
     ),
-    outputs={"origin": string(), "type": string()},
+    outputs={"origin": string(), "transitGatewayAttachmentId": string(), "type": string()},
     find=_find,
     gone=("InvalidClientVpnEndpointId.NotFound", "InvalidClientVpnRouteNotFound"),
     create=("create_client_vpn_route", _identifier),
@@ -59,4 +59,4 @@ _ROUTE = Description(
     state=State("Status.Code", wanted=("active",), failed=("failed",), reason="Status.Message"),
     delete=_delete,
 )
-RESOURCES = settled([_ROUTE.resource(timeouts=Timeouts(create=240, delete=240), import_id=_FORM)])
+RESOURCES = settled([_ROUTE.resource(timeouts=Timeouts(create=240, delete=240))])

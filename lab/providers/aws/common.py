@@ -8,36 +8,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.providers.aws.clients import attempt, has_code, unless_gone
-from lab.providers.aws.tags import changes, to_list
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Property, map_of_strings, string
 from lab.providers.values import Properties
-from lab.providers.waiting import Call
-
-__all__ = ["attempt", "has_code", "unless_gone"]
 
 # Every regional type has it since version 6 of the provider; another one is another resource.
 REGION: Mapping[str, Property] = {"region": string(computed=True, force_new=True)}
 TAGS: Mapping[str, Property] = {"tags": map_of_strings(), "tagsAll": map_of_strings(computed=True)}
-
-
-def tag_specifications(kind: str, inputs: Properties) -> dict[str, Any]:
-    """The argument of EC2's create calls that tags the new thing; empty without tags."""
-    tags = to_list(inputs.get("tagsAll"))
-    return {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]} if tags else {}
-
-
-def update_ec2_tags(call: Call, identifier: str, title: str, state: Properties, inputs: Properties) -> None:
-    """Brings the tags of an EC2 resource from the state's to the inputs'."""
-    ec2 = call.client("ec2")
-    put, removed = changes(state, inputs)
-    what = f"updating tags of {title} ({identifier})"
-    if removed:
-        gone = [{"Key": key} for key in removed]
-        attempt(what, lambda: ec2.delete_tags(Resources=[identifier], Tags=gone))
-    if put:
-        attempt(what, lambda: ec2.create_tags(Resources=[identifier], Tags=to_list(put)))
 
 
 def picked(inputs: Properties, names: Mapping[str, str]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.providers.aws.common import REGION, TAGS, attempt, has_code, unless_gone
+from lab.providers.aws.clients import attempt, has_code, unless_gone
+from lab.providers.aws.common import REGION, TAGS
 from lab.providers.aws.tags import TAG_CALLS, changes
 from lab.providers.errors import ProviderError
-from lab.providers.schema import Created, Property, Resource, present
+from lab.providers.schema import Created, Property, Resource
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -44,10 +45,11 @@ class Description:
     Attributes:
         service: boto3's name of the service.
         find: The call that describes one, its parameter for the id and where in the answer the thing is; `[]` after a
-            name says that it is a list. An empty place is the whole answer. Or a function of the call and the id.
+            name says that it is a list. An empty place is the whole answer. Or a function of the call, the id and what
+            is known (state or inputs).
         gone: Error codes that say that there is none.
         create: The call that makes one, and where in its answer the id is. A function of the answer and the inputs
-            stands for an id that is put together, or for what only this answer holds.
+            stands for an id that is put together, a function of the call and the inputs for the whole.
         sent: The inputs that the creation sends; the provider's GetOk leaves empty values, `false` and 0 out.
         always: The inputs that it sends even so.
         modify: The call that changes one and its parameter for the id; None where tags are all that changes.
@@ -77,9 +79,9 @@ class Description:
     service: str
     inputs: Mapping[str, Property]
     outputs: Mapping[str, Property] = field(default_factory=dict)
-    find: tuple[str, str, str] | Callable[[Call, str], Answer | None]
+    find: tuple[str, str, str] | Callable[[Call, str, Properties], Answer | None]
     gone: Sequence[str]
-    create: tuple[str, str | Callable[[Answer, Properties], str | Created]]
+    create: tuple[str, str | Callable[[Answer, Properties], str]] | Callable[[Call, Properties], str | Created]
     sent: Sequence[str] = ()
     always: Sequence[str] = ()
     modify: tuple[str, str] | None = None
@@ -118,23 +120,25 @@ class Description:
             **rules,
         )
 
-    def found(self, call: Call, identifier: str) -> Answer | None:
+    def found(self, call: Call, identifier: str, known: Properties) -> Answer | None:
         """The thing as AWS describes it, or None when it is gone."""
-        thing = unless_gone(f"reading {self.title} ({identifier})", self.gone, lambda: self._find(call, identifier))
+        thing = unless_gone(
+            f"reading {self.title} ({identifier})", self.gone, lambda: self._find(call, identifier, known)
+        )
         if self.state is not None and thing and str(at(thing, self.state.path)) in self.state.gone:
             return None
         return dict(thing) if thing else None
 
-    def _find(self, call: Call, identifier: str) -> Answer | None:
+    def _find(self, call: Call, identifier: str, known: Properties) -> Answer | None:
         if callable(self.find):
-            return self.find(call, identifier)
+            return self.find(call, identifier, known)
         operation, parameter, place = self.find
         answer: Answer | None = at(
             getattr(call.client(self.service), operation)(**_argument(parameter, identifier)), place
         )
         return answer
 
-    def wait(self, call: Call, identifier: str, purpose: str) -> None:
+    def wait(self, call: Call, identifier: str, known: Properties, purpose: str) -> None:
         """Waits for the wanted state.
 
         Raises:
@@ -145,7 +149,7 @@ class Description:
             return
 
         def reached() -> Answer | None:
-            thing = self.found(call, identifier)
+            thing = self.found(call, identifier, known)
             now = str(at(thing or {}, state.path) or "")
             if now.lower() in state.failed:
                 why = at(thing or {}, state.reason) if state.reason else None
@@ -171,6 +175,19 @@ class Description:
         return name if self.service in ("iot", "logs") else name[0].upper() + name[1:]
 
     def _create(self, call: Call, inputs: Properties) -> str | Created:
+        if callable(self.create):
+            return self.create(call, inputs)
+        arguments = self.creation(call, inputs)
+        operation, place = self.create
+        label = inputs.get("name") or inputs.get(self.key) or ""
+        answer = attempt(
+            f"creating {self.title}{f' ({label})' if label else ''}",
+            lambda: getattr(call.client(self.service), operation)(**arguments),
+        )
+        return place(answer, inputs) if callable(place) else str(at(answer, place))
+
+    def creation(self, call: Call, inputs: Properties) -> Answer:
+        """The arguments of the creation."""
         arguments: Answer = {}
         for name in self.sent:
             if inputs.get(name):
@@ -182,23 +199,17 @@ class Description:
             arguments.update(self.arguments(call, inputs))
         if self.tags and inputs.get("tagsAll"):
             arguments.update(TAG_CALLS[self.tags.partition(":")[0]].at_creation(self.tags, inputs["tagsAll"]))
-        operation, place = self.create
-        label = inputs.get("name") or inputs.get(self.key) or ""
-        answer = attempt(
-            f"creating {self.title}{f' ({label})' if label else ''}",
-            lambda: getattr(call.client(self.service), operation)(**arguments),
-        )
-        return place(answer, inputs) if callable(place) else str(at(answer, place))
+        return arguments
 
     def _settle(self, call: Call, identifier: str, inputs: Properties) -> None:
-        self.wait(call, identifier, "create")
+        self.wait(call, identifier, inputs, "create")
         if self.settle is not None:
             self.settle(call, identifier, inputs)
 
     def _read(self, call: Call, identifier: str, state: Properties) -> Properties | None:
         if self.identify is not None:
             identifier = self.identify(call, identifier, state)
-        thing = self.found(call, identifier)
+        thing = self.found(call, identifier, state)
         if thing is None:
             return None
         read: Properties = {"id": identifier}
@@ -238,7 +249,7 @@ class Description:
                 f"updating {self.title} ({identifier})",
                 lambda: getattr(call.client(self.service), operation)(**_argument(parameter, identifier), **arguments),
             )
-            self.wait(call, identifier, "update")
+            self.wait(call, identifier, inputs, "update")
         if self.more is not None:
             self.more(call, identifier, state, inputs, changed)
         if "tagsAll" in changed:
@@ -271,7 +282,7 @@ class Description:
         unless_gone(what, self.gone, lambda: call.retry(what, remove, while_error=has_code(*self.busy)))
         if not self.stays:
             found = f"{self.title} ({identifier}) delete"
-            call.wait_until(found, lambda: None if self.found(call, identifier) else True)
+            call.wait_until(found, lambda: None if self.found(call, identifier, state) else True)
 
 
 def settled(resources: Iterable[Resource]) -> dict[str, Resource]:
@@ -320,13 +331,19 @@ def to_api(rule: Property, value: Any, style: Callable[[str], str]) -> Any:
 
 
 def from_api(rule: Property, value: Any, style: Callable[[str], str]) -> Any:
-    """A value as the state has it: what AWS leaves out is None, a list empty; a set is in order."""
+    """A value as the state has it: what AWS leaves out is None, but a list or a text in an object empty."""
     if rule.kind == "object":
         fields = {name: from_api(inner, (value or {}).get(style(name)), style) for name, inner in rule.fields.items()}
-        return present(fields) if value else None
+        return (
+            {n: "" if v is None and rule.fields[n].kind == "string" else v for n, v in fields.items()}
+            if value
+            else None
+        )
     if rule.kind in ("list", "set"):
         items = [from_api(rule.items, item, style) for item in value or []]
         return sorted(items, key=str) if rule.kind == "set" else items
+    if rule.kind == "map":
+        return value or None
     if rule.kind == "boolean" and value is None and not rule.computed:
         return False
     return value

@@ -5,7 +5,7 @@ Source: terraform-provider-aws ``internal/service/{meta,sts,ec2,iot}/*_data_sour
 
 from typing import Any
 
-from lab.providers.aws.common import attempt
+from lab.providers.aws.clients import attempt
 from lab.providers.aws.tags import from_list
 from lab.providers.errors import Failure, ProviderError
 from lab.providers.schema import Function, boolean, list_of, map_of_strings, object_of, set_of, string

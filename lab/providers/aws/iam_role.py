@@ -138,7 +138,7 @@ _ROLE = Description(
 )
 
 
-def _named(call: Call, identifier: str) -> Answer | None:
+def _named(call: Call, identifier: str, _known: Properties) -> Answer | None:
     role, name = split_id(identifier, ":", 2, "ROLE:POLICY")
     return dict(call.client("iam").get_role_policy(RoleName=role, PolicyName=name))
 
@@ -188,7 +188,7 @@ _ROLE_POLICY = Description(
 
 RESOURCES = settled(
     (
-        _ROLE.resource(autoname=AutoName(maximum=64), import_id="name"),
-        _ROLE_POLICY.resource(autoname=AutoName(maximum=128), import_id="ROLE:POLICY"),
+        _ROLE.resource(autoname=AutoName(maximum=64)),
+        _ROLE_POLICY.resource(autoname=AutoName(maximum=128)),
     )
 )

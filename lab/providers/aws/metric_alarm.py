@@ -4,7 +4,8 @@ Source: terraform-provider-aws ``internal/service/cloudwatch/metric_alarm.go``. 
 statistics and units.
 """
 
-from lab.providers.aws.common import REGION, TAGS, arn, attempt, picked
+from lab.providers.aws.clients import attempt
+from lab.providers.aws.common import REGION, TAGS, arn, picked
 from lab.providers.aws.tags import changes, from_list, to_list
 from lab.providers.schema import AutoName, Resource, boolean, integer, map_of_strings, set_of, string
 from lab.providers.values import Properties
@@ -141,6 +142,5 @@ RESOURCES = {
         read=_read,
         update=_update,
         delete=_delete,
-        import_id="name",
     )
 }

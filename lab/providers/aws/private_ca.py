@@ -9,7 +9,8 @@ from typing import Any
 
 from cryptography import x509
 
-from lab.providers.aws.common import REGION, TAGS, arn, attempt, unless_gone
+from lab.providers.aws.clients import attempt, unless_gone
+from lab.providers.aws.common import REGION, TAGS, arn
 from lab.providers.aws.tags import changes, from_list, to_list
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Resource, boolean, integer, object_of, set_of, string
@@ -288,7 +289,6 @@ RESOURCES = {
             read=_read_authority,
             update=_update_authority,
             delete=_delete_authority,
-            import_id="ARN",
         ),
         Resource(
             type="aws:acmpca/certificate:Certificate",
@@ -317,7 +317,6 @@ RESOURCES = {
             create=_issue,
             read=_read_issued,
             delete=_revoke,
-            import_id="ARN",
         ),
         Resource(
             type="aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate",
@@ -332,7 +331,6 @@ RESOURCES = {
             create=_import,
             read=_read_imported,
             delete=_nothing,
-            import_id="ARN",
         ),
         Resource(
             type="aws:acmpca/permission:Permission",
@@ -348,7 +346,6 @@ RESOURCES = {
             create=_permit,
             read=_read_permission,
             delete=_revoke_permission,
-            import_id="ARN,PRINCIPAL,ACCOUNT",
         ),
     )
 }

@@ -17,15 +17,15 @@ _RESOURCES: Final = {
     "aws:ec2/vpc:Vpc": "vpc",
     "aws:ec2/subnet:Subnet": "subnet",
     "aws:ec2/routeTable:RouteTable": "route_table",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": "route_table_association",
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": "default_security_group",
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": "route_table",
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": "security_group",
     "aws:ec2/securityGroup:SecurityGroup": "security_group",
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": "security_group_rule",
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": "security_group_rule",
     "aws:ec2/vpcEndpoint:VpcEndpoint": "vpc_endpoint",
     "aws:ec2clientvpn/endpoint:Endpoint": "client_vpn_endpoint",
-    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": "client_vpn_association",
-    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": "client_vpn_authorization",
+    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": "client_vpn_networks",
+    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": "client_vpn_networks",
     "aws:ec2clientvpn/route:Route": "client_vpn_route",
     "aws:route53/zone:Zone": "route53_zone",
     "aws:route53/record:Record": "route53_record",
@@ -36,10 +36,10 @@ _RESOURCES: Final = {
     "aws:acmpca/permission:Permission": "private_ca",
     "aws:cloudwatch/metricAlarm:MetricAlarm": "metric_alarm",
     "aws:cloudwatch/logGroup:LogGroup": "log_group",
-    "aws:iot/policy:Policy": "iot_policy",
-    "aws:iot/thing:Thing": "iot_thing",
-    "aws:iot/certificate:Certificate": "iot_certificate",
-    "aws:iot/roleAlias:RoleAlias": "iot_role_alias",
+    "aws:iot/policy:Policy": "iot_things",
+    "aws:iot/thing:Thing": "iot_things",
+    "aws:iot/certificate:Certificate": "iot_things",
+    "aws:iot/roleAlias:RoleAlias": "iot_things",
     "aws:iam/role:Role": "iam_role",
     "aws:iam/rolePolicy:RolePolicy": "iam_role",
     "aws:ec2/flowLog:FlowLog": "flow_log",
@@ -48,8 +48,8 @@ _RESOURCES: Final = {
     "aws:route53/resolverFirewallRule:ResolverFirewallRule": "resolver_firewall",
     "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation": "resolver_firewall",
     "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": "resolver_firewall",
-    "aws:iot/policyAttachment:PolicyAttachment": "iot_attachment",
-    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": "iot_attachment",
+    "aws:iot/policyAttachment:PolicyAttachment": "iot_things",
+    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": "iot_things",
 }
 _FUNCTIONS: Final = (
     "aws:index/getRegion:getRegion",
@@ -172,9 +172,16 @@ class AwsProvider:
         inputs = dict(given)
         if "region" in resource.inputs and inputs.get("region") is None:
             inputs["region"] = self._configuration.get("region")
-        if "tagsAll" in resource.inputs:
-            inputs["tagsAll"] = tags.merged(self._configuration, inputs.get("tags"))
-        return inputs
+        return inputs if resource.framework else self._all_tags(resource, inputs)
+
+    def complete(self, resource: Resource, inputs: Properties) -> Properties:
+        """The tags of a framework type, which has no `tagsAll` among its inputs (terraform-provider-aws plans it)."""
+        return self._all_tags(resource, inputs) if resource.framework else inputs
+
+    def _all_tags(self, resource: Resource, inputs: Properties) -> Properties:
+        if "tagsAll" not in resource.inputs:
+            return inputs
+        return {**inputs, "tagsAll": tags.merged(self._configuration, inputs.get("tags"))}
 
     def after_read(self, resource: Resource, state: Properties, inputs: Properties) -> Properties:
         """Splits the tags that AWS has into all and own, and adds the Region."""

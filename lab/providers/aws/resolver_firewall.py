@@ -42,7 +42,7 @@ def _change_domains(
                 FirewallDomainListId=identifier, Domains=domains, Operation=operation
             ),
         )
-        _DOMAIN_LIST.wait(call, identifier, "update")
+        _DOMAIN_LIST.wait(call, identifier, inputs, "update")
 
 
 def _domains(call: Call, found: Answer, state: Properties) -> Properties:
@@ -117,7 +117,7 @@ def _of_rule(identifier: str) -> Answer:
     return {"FirewallRuleGroupId": group, "FirewallDomainListId": domains}
 
 
-def _find_rule(call: Call, identifier: str) -> Answer | None:
+def _find_rule(call: Call, identifier: str, _known: Properties) -> Answer | None:
     named = _of_rule(identifier)
     pages = call.client(_SERVICE).get_paginator("list_firewall_rules")
     for page in pages.paginate(FirewallRuleGroupId=named["FirewallRuleGroupId"]):
@@ -186,7 +186,7 @@ _RULE = Description(
 )
 
 
-def _find_configuration(call: Call, identifier: str) -> Answer | None:
+def _find_configuration(call: Call, identifier: str, _known: Properties) -> Answer | None:
     pages = call.client(_SERVICE).get_paginator("list_firewall_configs").paginate()
     return next((one for page in pages for one in page["FirewallConfigs"] if one["Id"] == identifier), None)
 
@@ -229,7 +229,7 @@ RESOURCES = settled(
     (
         _DOMAIN_LIST.resource(autoname=AutoName(maximum=64)),
         _RULE_GROUP.resource(autoname=AutoName(maximum=64)),
-        _RULE.resource(autoname=AutoName(maximum=64), import_id="RULEGROUP:DOMAINLIST"),
+        _RULE.resource(autoname=AutoName(maximum=64)),
         _ASSOCIATION.resource(autoname=AutoName(maximum=64)),
         _CONFIGURATION.resource(),
     )

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from lab.providers.aws.common import TAGS, attempt, unless_gone
-from lab.providers.aws.tags import changes, from_list, to_list
-from lab.providers.schema import AutoName, Resource, Timeouts, boolean, object_of, set_of, string
+from lab.providers.aws.clients import attempt, unless_gone
+from lab.providers.aws.description import Answer, Description, settled
+from lab.providers.schema import AutoName, Timeouts, boolean, object_of, set_of, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -32,14 +32,12 @@ def wait_in_sync(call: Call, change: dict[str, Any]) -> None:
 
 
 def _create(call: Call, inputs: Properties) -> str:
-    route53 = call.client("route53")
-    vpcs = inputs.get("vpcs") or []
+    route53, vpcs, name = call.client("route53"), inputs.get("vpcs") or [], inputs["name"]
     arguments: dict[str, Any] = {"HostedZoneConfig": {"Comment": inputs.get("comment", ""), "PrivateZone": bool(vpcs)}}
     if vpcs:
         arguments["VPC"] = _vpc(call, vpcs[0])
     if inputs.get("delegationSetId"):
         arguments["DelegationSetId"] = inputs["delegationSetId"]
-    name = inputs["name"]
     answer = attempt(
         f"creating Route53 Hosted Zone ({name})",
         lambda: route53.create_hosted_zone(Name=name, CallerReference=f"private-iot-{time.time_ns()}", **arguments),
@@ -54,139 +52,86 @@ def _vpc(call: Call, entry: Properties) -> dict[str, str]:
 
 def _settle(call: Call, identifier: str, inputs: Properties) -> None:
     for entry in (inputs.get("vpcs") or [])[1:]:
-        _associate(call, identifier, entry)
-    if inputs.get("tagsAll"):
-        _tag(call, identifier, {}, inputs)
+        _associate(call, identifier, entry, associate=True)
+    _ZONE.change_tags(call, identifier, {}, inputs)
 
 
-def _associate(call: Call, identifier: str, entry: Properties) -> None:
-    route53 = call.client("route53")
-    vpc = _vpc(call, entry)
-    answer = attempt(
-        f"associating Route53 Hosted Zone ({identifier}) with VPC ({vpc['VPCId']})",
-        lambda: route53.associate_vpc_with_hosted_zone(HostedZoneId=identifier, VPC=vpc),
-    )
-    wait_in_sync(call, answer["ChangeInfo"])
-
-
-def _disassociate(call: Call, identifier: str, entry: Properties) -> None:
-    route53 = call.client("route53")
-    vpc = _vpc(call, entry)
+def _associate(call: Call, identifier: str, entry: Properties, *, associate: bool) -> None:
+    route53, vpc = call.client("route53"), _vpc(call, entry)
+    action = route53.associate_vpc_with_hosted_zone if associate else route53.disassociate_vpc_from_hosted_zone
     answer = unless_gone(
-        f"disassociating Route53 Hosted Zone ({identifier}) from VPC ({vpc['VPCId']})",
+        f"updating Route53 Hosted Zone ({identifier}): VPC ({vpc['VPCId']})",
         ("VPCAssociationNotFound",),
-        lambda: route53.disassociate_vpc_from_hosted_zone(HostedZoneId=identifier, VPC=vpc),
+        lambda: action(HostedZoneId=identifier, VPC=vpc),
     )
     if answer:
         wait_in_sync(call, answer["ChangeInfo"])
 
 
-def _tag(call: Call, identifier: str, state: Properties, inputs: Properties) -> None:
-    route53 = call.client("route53")
-    put, removed = changes(state, inputs)
-    arguments: dict[str, Any] = {"AddTags": to_list(put)} if put else {}
-    if removed:
-        arguments["RemoveTagKeys"] = removed
-    if arguments:
-        attempt(
-            f"updating tags of Route53 Hosted Zone ({identifier})",
-            lambda: route53.change_tags_for_resource(ResourceType="hostedzone", ResourceId=identifier, **arguments),
-        )
-
-
-def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
-    identifier = clean_zone_id(identifier)
-    route53 = call.client("route53")
-    what = f"reading Route53 Hosted Zone ({identifier})"
-    answer = unless_gone(what, _GONE, lambda: route53.get_hosted_zone(Id=identifier))
-    if answer is None:
-        return None
+def _seen(call: Call, answer: Answer, state: Properties) -> Properties:
+    del state
     zone = answer["HostedZone"]
-    tags = attempt(what, lambda: route53.list_tags_for_resource(ResourceType="hostedzone", ResourceId=identifier))
-    servers = _name_servers(call, identifier, zone, answer)
+    identifier, servers = clean_zone_id(zone["Id"]), _name_servers(call, zone, answer)
     vpcs = [{"vpcId": vpc["VPCId"], "vpcRegion": vpc["VPCRegion"]} for vpc in answer.get("VPCs") or []]
+    delegation = ((answer.get("DelegationSet") or {}).get("Id") or "").removeprefix("/delegationset/")
     return {
         "arn": f"arn:{call.session.partition}:route53:::hostedzone/{identifier}",
         "comment": (zone.get("Config") or {}).get("Comment", ""),
-        "delegationSetId": ((answer.get("DelegationSet") or {}).get("Id") or "").removeprefix("/delegationset/")
-        or None,
+        "delegationSetId": delegation,
         "enableAcceleratedRecovery": False,
-        "forceDestroy": state.get("forceDestroy", False),
+        "id": identifier,
         "name": zone["Name"].removesuffix("."),
         "nameServers": sorted(servers),
         "primaryNameServer": servers[0] if servers else "",
-        "tagsAll": from_list(tags["ResourceTagSet"].get("Tags")),
         "vpcs": sorted(vpcs, key=lambda entry: entry["vpcId"]),
         "zoneId": identifier,
     }
 
 
-def _name_servers(call: Call, identifier: str, zone: dict[str, Any], answer: dict[str, Any]) -> list[str]:
+def _name_servers(call: Call, zone: Answer, answer: Answer) -> list[str]:
     """A public zone's from its delegation set, a private one's from its own NS record."""
     if not (zone.get("Config") or {}).get("PrivateZone"):
         return list((answer.get("DelegationSet") or {}).get("NameServers") or [])
-    route53 = call.client("route53")
-    records = attempt(
-        f"reading Route53 Hosted Zone ({identifier}) name servers",
-        lambda: route53.list_resource_record_sets(
-            HostedZoneId=identifier, StartRecordName=zone["Name"], StartRecordType="NS", MaxItems="1"
-        )["ResourceRecordSets"],
-    )
+    records = call.client("route53").list_resource_record_sets(
+        HostedZoneId=zone["Id"], StartRecordName=zone["Name"], StartRecordType="NS", MaxItems="1"
+    )["ResourceRecordSets"]
     if not records or records[0]["Type"] != "NS" or records[0]["Name"] != zone["Name"]:
         return []
     return [record["Value"] for record in records[0].get("ResourceRecords") or []]
 
 
-def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    route53 = call.client("route53")
-    if "comment" in changed:
-        comment = inputs.get("comment", "")
-        attempt(
-            f"updating Route53 Hosted Zone ({identifier}) comment",
-            lambda: route53.update_hosted_zone_comment(Id=identifier, Comment=comment),
-        )
-    if "tagsAll" in changed:
-        _tag(call, identifier, state, inputs)
+def _more(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
     if "vpcs" in changed:
-        old = {entry["vpcId"]: entry for entry in state.get("vpcs") or []}
-        new = {entry["vpcId"]: entry for entry in inputs.get("vpcs") or []}
+        old, new = ({entry["vpcId"]: entry for entry in given.get("vpcs") or []} for given in (state, inputs))
         # The new ones first: a private zone without a VPC cannot be.
         for vpc in sorted(new.keys() - old.keys()):
-            _associate(call, identifier, new[vpc])
+            _associate(call, identifier, new[vpc], associate=True)
         for vpc in sorted(old.keys() - new.keys()):
-            _disassociate(call, identifier, old[vpc])
+            _associate(call, identifier, old[vpc], associate=False)
 
 
-def _delete(call: Call, identifier: str, state: Properties) -> None:
-    route53 = call.client("route53")
-    if state.get("forceDestroy"):
-        _delete_records(call, identifier)
-    answer = unless_gone(
-        f"deleting Route53 Hosted Zone ({identifier})", _GONE, lambda: route53.delete_hosted_zone(Id=identifier)
-    )
-    if answer:
-        wait_in_sync(call, answer["ChangeInfo"])
-
-
-def _delete_records(call: Call, identifier: str) -> None:
-    """All records but the zone's own NS and SOA."""
-    route53 = call.client("route53")
-    what = f"deleting Route53 Hosted Zone ({identifier}) records"
-    zone = unless_gone(what, _GONE, lambda: route53.get_hosted_zone(Id=identifier)["HostedZone"])
-    if zone is None:
+def _delete_records(call: Call, identifier: str, state: Properties) -> None:
+    """Before a forced removal: all records but the zone's own NS and SOA."""
+    answer = _ZONE.found(call, identifier, state) if state.get("forceDestroy") else None
+    if answer is None:
         return
+    zone, route53 = answer["HostedZone"], call.client("route53")
     pages = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=identifier)
-    records = attempt(what, lambda: [record for page in pages for record in page["ResourceRecordSets"]])
     batch = [
         {"Action": "DELETE", "ResourceRecordSet": record}
-        for record in records
+        for page in pages
+        for record in page["ResourceRecordSets"]
         if not (record["Name"] == zone["Name"] and record["Type"] in ("NS", "SOA"))
     ]
     if batch:
         attempt(
-            what,
+            f"deleting Route53 Hosted Zone ({identifier}) records",
             lambda: route53.change_resource_record_sets(HostedZoneId=identifier, ChangeBatch={"Changes": batch}),
         )
+
+
+def _delete(call: Call, identifier: str, _state: Properties) -> None:
+    wait_in_sync(call, call.client("route53").delete_hosted_zone(Id=identifier)["ChangeInfo"])
 
 
 def _comment(value: str) -> str | None:
@@ -198,36 +143,40 @@ def same_name(old: str, new: str) -> bool:
     return old.lower().removesuffix(".") == new.lower().removesuffix(".")
 
 
-RESOURCES = {
-    "aws:route53/zone:Zone": Resource(
-        type="aws:route53/zone:Zone",
-        title="Route53 Hosted Zone",
-        inputs={
-            **TAGS,
-            # pulumi-aws provider/resources.go: "Managed by Pulumi" where Terraform says "Managed by Terraform".
-            "comment": string(default="Managed by Pulumi", validate=_comment),
-            "delegationSetId": string(force_new=True, conflicts=("vpcs",)),
-            "enableAcceleratedRecovery": boolean(computed=True),
-            "forceDestroy": boolean(default=False),
-            "name": string(force_new=True, same=same_name),
-            "vpcs": set_of(
-                object_of({"vpcId": string(required=True), "vpcRegion": string(computed=True)}),
-                minimum=1,
-                conflicts=("delegationSetId",),
-            ),
-        },
-        outputs={
-            "arn": string(),
-            "nameServers": set_of(string()),
-            "primaryNameServer": string(),
-            "zoneId": string(),
-        },
-        autoname=AutoName(),
-        create=_create,
-        settle=_settle,
-        read=_read,
-        update=_update,
-        delete=_delete,
-        timeouts=Timeouts(create=1800, update=1800, delete=1800),
-    )
-}
+_ZONE = Description(
+    type="aws:route53/zone:Zone",
+    title="Route53 Hosted Zone",
+    service="route53",
+    regional=False,
+    inputs={
+        # pulumi-aws provider/resources.go: "Managed by Pulumi" where Terraform says "Managed by Terraform".
+        "comment": string(default="Managed by Pulumi", validate=_comment),
+        "delegationSetId": string(force_new=True, conflicts=("vpcs",)),
+        "enableAcceleratedRecovery": boolean(computed=True),
+        "forceDestroy": boolean(default=False),
+        "name": string(force_new=True, same=same_name),
+        "vpcs": set_of(
+            object_of({"vpcId": string(required=True), "vpcRegion": string(computed=True)}),
+            minimum=1,
+            conflicts=("delegationSetId",),
+        ),
+    },
+    outputs={"arn": string(), "nameServers": set_of(string()), "primaryNameServer": string(), "zoneId": string()},
+    find=("get_hosted_zone", "Id", ""),
+    gone=_GONE,
+    create=_create,
+    modify=("update_hosted_zone_comment", "Id"),
+    changed_arguments=lambda _state, inputs, changed: (
+        {"Comment": inputs.get("comment", "")} if "comment" in changed else {}
+    ),
+    kept=("forceDestroy",),
+    tags="route53",
+    settle=_settle,
+    seen=_seen,
+    more=_more,
+    before_delete=_delete_records,
+    delete=_delete,
+    identify=lambda _call, identifier, _state: clean_zone_id(identifier),
+)
+
+RESOURCES = settled([_ZONE.resource(autoname=AutoName(), timeouts=Timeouts(create=1800, update=1800, delete=1800))])

@@ -1,21 +1,17 @@
-"""`aws:ec2/routeTable:RouteTable`. Source: terraform-provider-aws ``internal/service/ec2/vpc_route_table.go``."""
+"""`aws:ec2/routeTable:RouteTable` and `aws:ec2/routeTableAssociation:RouteTableAssociation`.
 
-from typing import Any
+Source: terraform-provider-aws ``internal/service/ec2/{vpc_route_table,vpc_route_table_association}.go``.
+"""
 
-from lab.providers.aws.common import (
-    REGION,
-    TAGS,
-    attempt,
-    tag_specifications,
-    unless_gone,
-    update_ec2_tags,
-)
-from lab.providers.aws.tags import from_list
-from lab.providers.schema import Resource, Timeouts, object_of, set_of, string
+from functools import partial
+
+from lab.providers.aws.clients import attempt, unless_gone
+from lab.providers.aws.common import split_id
+from lab.providers.aws.description import Answer, Description, settled
+from lab.providers.schema import Timeouts, object_of, present, set_of, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-_GONE = ("InvalidRouteTableID.NotFound",)
 _DESTINATIONS = {
     "cidrBlock": "DestinationCidrBlock",
     "ipv6CidrBlock": "DestinationIpv6CidrBlock",
@@ -34,162 +30,158 @@ _TARGETS = {
     "vpcEndpointId": "VpcEndpointId",
     "vpcPeeringConnectionId": "VpcPeeringConnectionId",
 }
+_TIMEOUTS = Timeouts(create=300, update=120, delete=300)
 
 
-def find_route_table(call: Call, identifier: str) -> dict[str, Any] | None:
-    """A route table as DescribeRouteTables gives it, or None."""
-    ec2 = call.client("ec2")
-    found = unless_gone(
-        f"reading Route Table ({identifier})",
-        _GONE,
-        lambda: ec2.describe_route_tables(RouteTableIds=[identifier])["RouteTables"],
-    )
-    return found[0] if found else None
-
-
-def _create(call: Call, inputs: Properties) -> str:
-    ec2 = call.client("ec2")
-    vpc = inputs["vpcId"]
-    answer = attempt(
-        "creating Route Table", lambda: ec2.create_route_table(VpcId=vpc, **tag_specifications("route-table", inputs))
-    )
-    return str(answer["RouteTable"]["RouteTableId"])
+def _seen(call: Call, table: Answer, state: Properties) -> Properties:
+    """The routes that a program can set: not the local ones, not those of gateway endpoints, not the propagated."""
+    del call, state
+    routes = []
+    for route in table.get("Routes") or []:
+        gateway = route.get("GatewayId") or ""
+        if gateway == "local" or gateway.startswith("vpce-") or route.get("Origin") == "EnableVgwRoutePropagation":
+            continue
+        routes.append(present({name: route.get(field) for name, field in {**_DESTINATIONS, **_TARGETS}.items()}))
+    gateways = [gateway["GatewayId"] for gateway in table.get("PropagatingVgws") or []]
+    return {"propagatingVgws": gateways, "routes": routes}
 
 
 def _settle(call: Call, identifier: str, inputs: Properties) -> None:
-    call.wait_until(f"Route Table ({identifier}) create", lambda: find_route_table(call, identifier))
-    for gateway in inputs.get("propagatingVgws") or []:
-        _propagate(call, identifier, gateway, enable=True)
-    for route in inputs.get("routes") or []:
-        _add_route(call, identifier, route)
+    _more(call, identifier, {}, inputs, frozenset(inputs))
+
+
+def _more(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    ec2 = call.client("ec2")
+    if "propagatingVgws" in changed:
+        old, new = (set(given.get("propagatingVgws") or []) for given in (state, inputs))
+        what = f"updating Route Table ({identifier}) propagation"
+        for gateway in sorted(old - new):
+            attempt(what, partial(ec2.disable_vgw_route_propagation, RouteTableId=identifier, GatewayId=gateway))
+        for gateway in sorted(new - old):
+            attempt(what, partial(ec2.enable_vgw_route_propagation, RouteTableId=identifier, GatewayId=gateway))
+    if "routes" in changed:
+        before, after = (
+            [{name: value for name, value in route.items() if value} for route in given.get("routes") or []]
+            for given in (state, inputs)
+        )
+        for route in before:
+            if route not in after:
+                arguments = _arguments(route, _DESTINATIONS)
+                what = f"deleting Route in Route Table ({identifier}) with destination {arguments}"
+                gone = ("InvalidRoute.NotFound",)
+                unless_gone(what, gone, partial(ec2.delete_route, RouteTableId=identifier, **arguments))
+        for route in after:
+            if route not in before:
+                what = (
+                    f"creating Route in Route Table ({identifier}) with destination {_arguments(route, _DESTINATIONS)}"
+                )
+                arguments = _arguments(route, {**_DESTINATIONS, **_TARGETS})
+                attempt(what, partial(ec2.create_route, RouteTableId=identifier, **arguments))
 
 
 def _arguments(route: Properties, names: dict[str, str]) -> dict[str, str]:
     return {argument: route[name] for name, argument in names.items() if route.get(name)}
 
 
-def _add_route(call: Call, identifier: str, route: Properties) -> None:
-    ec2 = call.client("ec2")
-    arguments = _arguments(route, {**_DESTINATIONS, **_TARGETS})
-    attempt(
-        f"creating Route in Route Table ({identifier}) with destination ({_destination(route)})",
-        lambda: ec2.create_route(RouteTableId=identifier, **arguments),
-    )
-
-
-def _delete_route(call: Call, identifier: str, route: Properties) -> None:
-    ec2 = call.client("ec2")
-    arguments = _arguments(route, _DESTINATIONS)
-    unless_gone(
-        f"deleting Route in Route Table ({identifier}) with destination ({_destination(route)})",
-        ("InvalidRoute.NotFound",),
-        lambda: ec2.delete_route(RouteTableId=identifier, **arguments),
-    )
-
-
-def _destination(route: Properties) -> str:
-    return next((str(route[name]) for name in _DESTINATIONS if route.get(name)), "none")
-
-
-def _propagate(call: Call, identifier: str, gateway: str, *, enable: bool) -> None:
-    ec2 = call.client("ec2")
-    action = ec2.enable_vgw_route_propagation if enable else ec2.disable_vgw_route_propagation
-    attempt(
-        f"{'enabling' if enable else 'disabling'} Route Table ({identifier}) propagation of ({gateway})",
-        lambda: action(RouteTableId=identifier, GatewayId=gateway),
-    )
-
-
-def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
-    del state
-    table = find_route_table(call, identifier)
-    if table is None:
-        return None
-    owner = table.get("OwnerId") or call.session.account
-    region = call.region or call.session.region
-    return {
-        "arn": f"arn:{call.session.partition}:ec2:{region}:{owner}:route-table/{identifier}",
-        "ownerId": owner,
-        "propagatingVgws": [gateway["GatewayId"] for gateway in table.get("PropagatingVgws") or []],
-        "routes": _routes(table),
-        "tagsAll": from_list(table.get("Tags")),
-        "vpcId": table["VpcId"],
-    }
-
-
-def _routes(table: dict[str, Any]) -> list[Properties]:
-    """The routes that a program can set: not the local ones, not those of gateway endpoints, not the propagated."""
-    routes = []
-    for route in table.get("Routes") or []:
-        gateway = route.get("GatewayId") or ""
-        if gateway == "local" or gateway.startswith("vpce-") or route.get("Origin") == "EnableVgwRoutePropagation":
-            continue
-        seen = {
-            name: route[argument] for name, argument in {**_DESTINATIONS, **_TARGETS}.items() if route.get(argument)
-        }
-        routes.append(seen)
-    return routes
-
-
-def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    if "propagatingVgws" in changed:
-        old, new = set(state.get("propagatingVgws") or []), set(inputs.get("propagatingVgws") or [])
-        for gateway in sorted(old - new):
-            _propagate(call, identifier, gateway, enable=False)
-        for gateway in sorted(new - old):
-            _propagate(call, identifier, gateway, enable=True)
-    if "routes" in changed:
-        wanted = [_filled(route) for route in inputs.get("routes") or []]
-        present = [_filled(route) for route in state.get("routes") or []]
-        for route in present:
-            if route not in wanted:
-                _delete_route(call, identifier, route)
-        for route in wanted:
-            if route not in present:
-                _add_route(call, identifier, route)
-    if "tagsAll" in changed:
-        update_ec2_tags(call, identifier, "Route Table", state, inputs)
-
-
-def _filled(route: Properties) -> Properties:
-    return {name: value for name, value in route.items() if value}
-
-
-def _delete(call: Call, identifier: str, state: Properties) -> None:
-    del state
-    table = find_route_table(call, identifier)
+def _disassociate_all(call: Call, identifier: str, state: Properties) -> None:
+    table = _TABLE.found(call, identifier, state)
     for association in (table or {}).get("Associations") or []:
-        _disassociate(call, identifier, association["RouteTableAssociationId"])
-    ec2 = call.client("ec2")
-    unless_gone(f"deleting Route Table ({identifier})", _GONE, lambda: ec2.delete_route_table(RouteTableId=identifier))
+        _disassociate(call, association["RouteTableAssociationId"])
 
 
-def _disassociate(call: Call, identifier: str, association: str) -> None:
+def _disassociate(call: Call, association: str) -> None:
     ec2 = call.client("ec2")
     unless_gone(
-        f"deleting Route Table ({identifier}): disassociating ({association})",
-        ("InvalidAssociationID.NotFound",),
+        f"deleting Route Table Association ({association})",
+        ("InvalidAssociationID.NotFound", "InvalidRouteTableID.NotFound"),
         lambda: ec2.disassociate_route_table(AssociationId=association),
     )
 
 
-RESOURCES = {
-    "aws:ec2/routeTable:RouteTable": Resource(
-        type="aws:ec2/routeTable:RouteTable",
-        title="Route Table",
-        inputs={
-            **REGION,
-            **TAGS,
-            "propagatingVgws": set_of(string(), computed=True),
-            "routes": set_of(object_of({name: string() for name in (*_DESTINATIONS, *_TARGETS)}), computed=True),
-            "vpcId": string(required=True, force_new=True),
-        },
-        outputs={"arn": string(), "ownerId": string()},
-        create=_create,
-        settle=_settle,
-        read=_read,
-        update=_update,
-        delete=_delete,
-        timeouts=Timeouts(create=300, update=120, delete=300),
+_TABLE = Description(
+    type="aws:ec2/routeTable:RouteTable",
+    title="Route Table",
+    service="ec2",
+    inputs={
+        "propagatingVgws": set_of(string(), computed=True),
+        "routes": set_of(object_of({name: string() for name in (*_DESTINATIONS, *_TARGETS)}), computed=True),
+        "vpcId": string(required=True, force_new=True),
+    },
+    outputs={"ownerId": string()},
+    find=("describe_route_tables", "RouteTableIds[]", "RouteTables[]"),
+    gone=("InvalidRouteTableID.NotFound",),
+    create=("create_route_table", "RouteTable.RouteTableId"),
+    sent=("vpcId",),
+    arn="route-table/{id}",
+    tags="ec2:route-table",
+    settle=_settle,
+    seen=_seen,
+    more=_more,
+    before_delete=_disassociate_all,
+    delete=("delete_route_table", "RouteTableId"),
+)
+
+
+def _find(call: Call, identifier: str, known: Properties) -> Answer | None:
+    """By the id or, since a change of the table gives the association a new one, by what it joins."""
+    ec2 = call.client("ec2")
+    by_id = [{"Name": "association.route-table-association-id", "Values": [identifier]}]
+    tables = ec2.describe_route_tables(Filters=by_id)["RouteTables"]
+    for association in (each for table in tables for each in table.get("Associations") or []):
+        state = (association.get("AssociationState") or {}).get("State", "associated")
+        if association.get("RouteTableAssociationId") == identifier and state != "disassociated":
+            return dict(association)
+    target, table_id = known.get("subnetId") or known.get("gatewayId"), known.get("routeTableId")
+    return _joining(call, target, table_id) if target and table_id else None
+
+
+def _joining(call: Call, target: str, table_id: str) -> Answer | None:
+    table = _TABLE.found(call, table_id, {})
+    for association in (table or {}).get("Associations") or []:
+        if target in (association.get("SubnetId"), association.get("GatewayId")):
+            return dict(association)
+    return None
+
+
+def _identify(call: Call, identifier: str, state: Properties) -> str:
+    if "/" in identifier:
+        target, table = split_id(identifier, "/", 2, "subnet-id/route-table-id or gateway-id/route-table-id")
+        found = _joining(call, target, table)
+    else:
+        found = _find(call, identifier, state)
+    return str((found or {}).get("RouteTableAssociationId", identifier))
+
+
+def _move(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    del changed
+    ec2, link, table = call.client("ec2"), _identify(call, identifier, state), inputs["routeTableId"]
+    attempt(
+        f"updating Route Table Association ({link})",
+        lambda: ec2.replace_route_table_association(AssociationId=link, RouteTableId=table),
     )
-}
+
+
+_ASSOCIATION = Description(
+    type="aws:ec2/routeTableAssociation:RouteTableAssociation",
+    title="Route Table Association",
+    service="ec2",
+    inputs={
+        "gatewayId": string(force_new=True),
+        "routeTableId": string(required=True),
+        "subnetId": string(force_new=True),
+    },
+    find=_find,
+    gone=(),
+    create=("associate_route_table", "AssociationId"),
+    sent=("gatewayId", "routeTableId", "subnetId"),
+    identify=_identify,
+    more=_move,
+    delete=lambda call, identifier, state: _disassociate(call, _identify(call, identifier, state)),
+)
+
+RESOURCES = settled(
+    (
+        _TABLE.resource(timeouts=_TIMEOUTS),
+        _ASSOCIATION.resource(exactly_one_of=(("subnetId", "gatewayId"),), timeouts=_TIMEOUTS),
+    )
+)

@@ -1,27 +1,20 @@
-"""`aws:ec2/securityGroup:SecurityGroup` and the rules inside it, which the default security group shares.
+"""`aws:ec2/securityGroup:SecurityGroup`, `…/defaultSecurityGroup:DefaultSecurityGroup` and the rules inside them.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpc_security_group.go``.
+Source: terraform-provider-aws ``internal/service/ec2/{vpc_security_group,vpc_default_security_group}.go``. The default
+group is adopted: creating it takes every rule away and then adds the program's; deleting it removes nothing.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lab.providers.aws.common import (
-    REGION,
-    TAGS,
-    attempt,
-    has_code,
-    name_of,
-    prefix_of,
-    tag_specifications,
-    unless_gone,
-    update_ec2_tags,
-)
+from lab.providers.aws.clients import attempt, unless_gone
+from lab.providers.aws.common import name_of, prefix_of
+from lab.providers.aws.description import Answer, Description, settled
 from lab.providers.aws.tags import from_list
+from lab.providers.errors import ProviderError
 from lab.providers.schema import (
     AutoName,
     Property,
-    Resource,
     Timeouts,
     boolean,
     integer,
@@ -58,17 +51,6 @@ _PEERS = {
     "prefix": ("PrefixListIds", "PrefixListId"),
     "group": ("UserIdGroupPairs", "GroupId"),
 }
-
-
-def find_security_group(call: Call, identifier: str) -> dict[str, Any] | None:
-    """A security group as DescribeSecurityGroups gives it, or None."""
-    ec2 = call.client("ec2")
-    found = unless_gone(
-        f"reading Security Group ({identifier})",
-        GONE,
-        lambda: ec2.describe_security_groups(GroupIds=[identifier])["SecurityGroups"],
-    )
-    return found[0] if found else None
 
 
 def atoms(rules: Iterable[Mapping[str, Any]], group: str) -> set[Atom]:
@@ -149,24 +131,16 @@ def _permission(atom: Atom) -> Permission:
     return permission
 
 
-def read_group(call: Call, identifier: str, state: Properties) -> Properties | None:
-    """A group with its rules; rules that the state has in another order or grouping keep the state's form."""
-    group = find_security_group(call, identifier)
-    if group is None:
-        return None
-    owner = group.get("OwnerId") or call.session.account
-    region = call.region or call.session.region
+_DIRECTIONS = (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress"))
+
+
+def _group_seen(call: Call, group: Answer, state: Properties) -> Properties:
+    """The rules; those that the state has in another order or grouping keep the state's form."""
+    del call
     return {
-        "arn": f"arn:{call.session.partition}:ec2:{region}:{owner}:security-group/{identifier}",
-        "description": group.get("Description"),
-        "egress": _seen(state.get("egress"), group.get("IpPermissionsEgress") or [], identifier),
-        "ingress": _seen(state.get("ingress"), group.get("IpPermissions") or [], identifier),
+        **{name: _seen(state.get(name), group.get(field) or [], group["GroupId"]) for name, field in _DIRECTIONS},
         "name": group.get("GroupName"),
         "namePrefix": prefix_of(group.get("GroupName", "")),
-        "ownerId": owner,
-        "revokeRulesOnDelete": state.get("revokeRulesOnDelete", False),
-        "tagsAll": from_list(group.get("Tags")),
-        "vpcId": group.get("VpcId"),
     }
 
 
@@ -176,65 +150,25 @@ def _seen(known: Any, permissions: list[Permission], group: str) -> list[Propert
     return rules_of_permissions(permissions, group)
 
 
-def update_group(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    """Changes rules and tags in place; whatever else can change replaces the group."""
-    current = find_security_group(call, identifier) or {}
-    for name, field in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
+def _change(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    """Brings the rules of the directions that change to what is wanted, from what AWS has."""
+    group = _GROUP.found(call, identifier, state) or {}
+    for name, field in _DIRECTIONS:
         if name in changed:
-            present = atoms_of_permissions(current.get(field) or [])
+            present = atoms_of_permissions(group.get(field) or [])
             wanted = atoms(inputs.get(name) or [], identifier)
             change_rules(call, identifier, egress=name == "egress", present=present, wanted=wanted)
-    if "tagsAll" in changed:
-        update_ec2_tags(call, identifier, "Security Group", state, inputs)
-
-
-def _create(call: Call, inputs: Properties) -> str:
-    ec2 = call.client("ec2")
-    name = name_of(inputs)
-    arguments = {"VpcId": inputs["vpcId"]} if inputs.get("vpcId") else {}
-    answer = attempt(
-        f"creating Security Group ({name})",
-        lambda: ec2.create_security_group(
-            GroupName=name,
-            Description=inputs["description"],
-            **arguments,
-            **tag_specifications("security-group", inputs),
-        ),
-    )
-    return str(answer["GroupId"])
 
 
 def _settle(call: Call, identifier: str, inputs: Properties) -> None:
-    group = call.wait_until(f"Security Group ({identifier}) create", lambda: find_security_group(call, identifier))
     # AWS lets everything out of a new group; the provider takes that away, so that what is written is what holds.
-    present = atoms_of_permissions(group.get("IpPermissionsEgress") or [])
-    wanted = atoms(inputs.get("egress") or [], identifier)
-    change_rules(call, identifier, egress=True, present=present, wanted=wanted)
-    if inputs.get("ingress"):
-        wanted = atoms(inputs["ingress"], identifier)
-        change_rules(call, identifier, egress=False, present=set(), wanted=wanted)
+    call.wait_until(f"Security Group ({identifier}) create", lambda: _GROUP.found(call, identifier, {}))
+    _change(call, identifier, {}, inputs, frozenset({"ingress", "egress"}))
 
 
-def _delete(call: Call, identifier: str, state: Properties) -> None:
-    ec2 = call.client("ec2")
-    what = f"deleting Security Group ({identifier})"
+def _revoke_first(call: Call, identifier: str, state: Properties) -> None:
     if state.get("revokeRulesOnDelete"):
-        group = find_security_group(call, identifier) or {}
-        for egress, field in ((False, "IpPermissions"), (True, "IpPermissionsEgress")):
-            present = atoms_of_permissions(group.get(field) or [])
-            change_rules(call, identifier, egress=egress, present=present, wanted=set())
-    unless_gone(
-        what,
-        GONE,
-        lambda: call.retry(
-            what,
-            lambda: ec2.delete_security_group(GroupId=identifier),
-            while_error=has_code("DependencyViolation", "InvalidGroup.InUse"),
-        ),
-    )
-    call.wait_until(
-        f"Security Group ({identifier}) delete", lambda: None if find_security_group(call, identifier) else True
-    )
+        _change(call, identifier, state, {}, frozenset({"ingress", "egress"}))
 
 
 def _name(value: str) -> str | None:
@@ -254,29 +188,77 @@ RULES: Mapping[str, Property] = {
     "egress": set_of(RULE, computed=True),
     "ingress": set_of(RULE, computed=True),
 }
+_GROUP = Description(
+    type="aws:ec2/securityGroup:SecurityGroup",
+    title="Security Group",
+    service="ec2",
+    inputs={
+        **RULES,
+        # pulumi-aws provider/resources.go says "Managed by Pulumi" where Terraform says "Managed by Terraform".
+        "description": string(default="Managed by Pulumi", force_new=True, validate=_description),
+        "name": string(computed=True, force_new=True, conflicts=("namePrefix",), validate=_name),
+        "namePrefix": string(computed=True, force_new=True, conflicts=("name",)),
+        "revokeRulesOnDelete": boolean(default=False),
+        "vpcId": string(computed=True, force_new=True),
+    },
+    outputs={"ownerId": string()},
+    find=("describe_security_groups", "GroupIds[]", "SecurityGroups[]"),
+    gone=GONE,
+    create=("create_security_group", "GroupId"),
+    sent=("description", "vpcId"),
+    kept=("revokeRulesOnDelete",),
+    arn="security-group/{id}",
+    tags="ec2:security-group",
+    arguments=lambda _call, inputs: {"GroupName": name_of(inputs)},
+    settle=_settle,
+    seen=_group_seen,
+    more=_change,
+    before_delete=_revoke_first,
+    delete=("delete_security_group", "GroupId"),
+    busy=("DependencyViolation", "InvalidGroup.InUse"),
+)
 
-RESOURCES = {
-    "aws:ec2/securityGroup:SecurityGroup": Resource(
-        type="aws:ec2/securityGroup:SecurityGroup",
-        title="Security Group",
-        inputs={
-            **REGION,
-            **TAGS,
-            **RULES,
-            # pulumi-aws provider/resources.go says "Managed by Pulumi" where Terraform says "Managed by Terraform".
-            "description": string(default="Managed by Pulumi", force_new=True, validate=_description),
-            "name": string(computed=True, force_new=True, conflicts=("namePrefix",), validate=_name),
-            "namePrefix": string(computed=True, force_new=True, conflicts=("name",)),
-            "revokeRulesOnDelete": boolean(default=False),
-            "vpcId": string(computed=True, force_new=True),
-        },
-        outputs={"arn": string(), "ownerId": string()},
-        autoname=AutoName(),
-        create=_create,
-        settle=_settle,
-        read=read_group,
-        update=update_group,
-        delete=_delete,
-        timeouts=Timeouts(create=600, delete=900),
-    )
-}
+
+def _adopt(call: Call, inputs: Properties) -> str:
+    ec2, vpc = call.client("ec2"), inputs.get("vpcId")
+    filters = [{"Name": "group-name", "Values": ["default"]}, *([{"Name": "vpc-id", "Values": [vpc]}] if vpc else [])]
+    what = f"reading Default Security Group of VPC ({vpc or 'default'})"
+    groups = attempt(what, lambda: ec2.describe_security_groups(Filters=filters)["SecurityGroups"])
+    if len(groups) != 1:
+        raise ProviderError(f"{what}: found {len(groups)}, expected one; give vpcId")
+    return str(groups[0]["GroupId"])
+
+
+def _empty_and_tag(call: Call, identifier: str, inputs: Properties) -> None:
+    _settle(call, identifier, inputs)
+    group = _DEFAULT.found(call, identifier, {}) or {}
+    _DEFAULT.change_tags(call, identifier, {"tagsAll": from_list(group.get("Tags"))}, inputs)
+
+
+_DEFAULT = Description(
+    type="aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    title="Default Security Group",
+    service="ec2",
+    inputs={
+        # Creation takes every rule away. After it, rules that the program leaves out are left alone, as computed
+        # ones are; `ingress=[]` and `egress=[]` keep them away.
+        **RULES,
+        "revokeRulesOnDelete": boolean(default=False),
+        "vpcId": string(computed=True, force_new=True),
+    },
+    outputs={"description": string(), "name": string(), "namePrefix": string(), "ownerId": string()},
+    find=_GROUP.find,
+    gone=GONE,
+    create=_adopt,
+    kept=("revokeRulesOnDelete",),
+    arn="security-group/{id}",
+    tags="ec2",
+    settle=_empty_and_tag,
+    seen=_group_seen,
+    more=_change,
+    # AWS does not let the default group go; the provider only forgets it.
+    delete=lambda _call, _identifier, _state: None,
+    stays=True,
+)
+
+RESOURCES = settled((_GROUP.resource(autoname=AutoName(), timeouts=Timeouts(delete=900)), _DEFAULT.resource()))

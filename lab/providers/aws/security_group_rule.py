@@ -6,163 +6,81 @@ ModifySecurityGroupRules, except that another kind of peer (an address, a group,
 
 import ipaddress
 from collections.abc import Callable
-from typing import Any
 
-from lab.providers.aws.common import REGION, TAGS, attempt, picked, unless_gone, update_ec2_tags
+from lab.providers.aws.clients import attempt
+from lab.providers.aws.description import Answer, Description, settled
 from lab.providers.aws.security_group import GONE, protocol_name
-from lab.providers.aws.tags import from_list
 from lab.providers.schema import Resource, integer, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-_GONE = ("InvalidSecurityGroupRuleId.NotFound", "InvalidSecurityGroupRuleId.Malformed", *GONE)
-_PEERS = ("cidrIpv4", "cidrIpv6", "prefixListId", "referencedSecurityGroupId")
+# Input → the list in a permission, and the name of the peer in an item of it.
+_PEERS = {
+    "cidrIpv4": ("IpRanges", "CidrIp"),
+    "cidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
+    "prefixListId": ("PrefixListIds", "PrefixListId"),
+    "referencedSecurityGroupId": ("UserIdGroupPairs", "GroupId"),
+}
 
 
-def _permission(inputs: Properties) -> dict[str, Any]:
-    description = {"Description": inputs["description"]} if inputs.get("description") else {}
-    permission: dict[str, Any] = {"IpProtocol": protocol_name(inputs["ipProtocol"])}
-    permission.update(picked_ports(inputs))
-    if inputs.get("cidrIpv4"):
-        permission["IpRanges"] = [{"CidrIp": inputs["cidrIpv4"], **description}]
-    if inputs.get("cidrIpv6"):
-        permission["Ipv6Ranges"] = [{"CidrIpv6": inputs["cidrIpv6"], **description}]
-    if inputs.get("prefixListId"):
-        permission["PrefixListIds"] = [{"PrefixListId": inputs["prefixListId"], **description}]
-    if inputs.get("referencedSecurityGroupId"):
-        pair = _group_pair(inputs["referencedSecurityGroupId"])
-        permission["UserIdGroupPairs"] = [{**pair, **description}]
-    return permission
+def _arguments(call: Call, inputs: Properties) -> Answer:
+    del call
+    permission: Answer = {"IpProtocol": protocol_name(inputs["ipProtocol"]), **_ports(inputs)}
+    for name, (field, key) in _PEERS.items():
+        if inputs.get(name):
+            # `sg-…` of this account, or `ACCOUNT/sg-…` of another
+            account, _, peer = inputs[name].rpartition("/") if field == "UserIdGroupPairs" else ("", "", inputs[name])
+            item = {key: peer, **({"UserId": account} if account else {})}
+            permission[field] = [item | ({"Description": inputs["description"]} if inputs.get("description") else {})]
+    return {"GroupId": inputs["securityGroupId"], "IpPermissions": [permission]}
 
 
-def picked_ports(inputs: Properties) -> dict[str, int]:
-    """FromPort and ToPort, where they are given."""
+def _ports(inputs: Properties) -> dict[str, int]:
     names = {"FromPort": "fromPort", "ToPort": "toPort"}
     return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) is not None}
 
 
-def _group_pair(reference: str) -> dict[str, str]:
-    """`sg-…` of this account, or `ACCOUNT/sg-…` of another."""
-    account, _, group = reference.rpartition("/")
-    return {"UserId": account, "GroupId": group} if account else {"GroupId": group}
-
-
-def _find(call: Call, identifier: str) -> dict[str, Any] | None:
-    ec2 = call.client("ec2")
-    found = unless_gone(
-        f"reading EC2 Security Group Rule ({identifier})",
-        _GONE,
-        lambda: ec2.describe_security_group_rules(SecurityGroupRuleIds=[identifier])["SecurityGroupRules"],
-    )
-    return found[0] if found else None
-
-
-def _creator(*, egress: bool) -> Callable[[Call, Properties], str]:
-    def create(call: Call, inputs: Properties) -> str:
-        ec2 = call.client("ec2")
-        authorize = ec2.authorize_security_group_egress if egress else ec2.authorize_security_group_ingress
-        group = inputs["securityGroupId"]
-        answer = attempt(
-            f"creating VPC Security Group {_direction(egress)} Rule in ({group})",
-            lambda: authorize(GroupId=group, IpPermissions=[_permission(inputs)]),
-        )
-        return str(answer["SecurityGroupRules"][0]["SecurityGroupRuleId"])
-
-    return create
-
-
-def _settle(call: Call, identifier: str, inputs: Properties) -> None:
-    if inputs.get("tagsAll"):
-        update_ec2_tags(call, identifier, "VPC Security Group Rule", {}, inputs)
-
-
-def _reader(*, egress: bool) -> Callable[[Call, str, Properties], Properties | None]:
-    def read(call: Call, identifier: str, state: Properties) -> Properties | None:
-        rule = _find(call, identifier)
-        if rule is None or bool(rule.get("IsEgress")) != egress:
-            return None
-        return {
-            "arn": rule.get("SecurityGroupRuleArn")
-            or call.session.arn("ec2", f"security-group-rule/{identifier}", call.region),
-            "cidrIpv4": rule.get("CidrIpv4"),
-            "cidrIpv6": rule.get("CidrIpv6"),
-            "description": rule.get("Description") or None,
-            "fromPort": _port(rule.get("FromPort"), state.get("fromPort")),
-            "ipProtocol": rule.get("IpProtocol"),
-            "prefixListId": rule.get("PrefixListId"),
-            "referencedSecurityGroupId": _reference(rule, call),
-            "securityGroupId": rule.get("GroupId"),
-            "securityGroupRuleId": identifier,
-            "tagsAll": from_list(rule.get("Tags")),
-            "toPort": _port(rule.get("ToPort"), state.get("toPort")),
-        }
-
-    return read
-
-
-def _port(seen: int | None, known: int | None) -> int | None:
-    """AWS answers -1 for a rule of all protocols where the program says nothing."""
-    return None if seen == -1 and known is None else seen
-
-
-def _reference(rule: dict[str, Any], call: Call) -> str | None:
+def _seen(call: Call, rule: Answer, state: Properties) -> Properties:
     info = rule.get("ReferencedGroupInfo") or {}
     group, owner = info.get("GroupId"), info.get("UserId")
-    if not group:
-        return None
-    return f"{owner}/{group}" if owner and owner != call.session.account else str(group)
+    foreign = owner and owner != call.session.account
+    # AWS answers -1 for a rule of all protocols where the program says nothing.
+    unsaid = {name: None for name in ("fromPort", "toPort") if state.get(name) is None and rule.get("FromPort") == -1}
+    return {
+        **unsaid,
+        "referencedSecurityGroupId": f"{owner}/{group}" if group and foreign else group,
+        "description": rule.get("Description") or None,
+    }
 
 
-def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    if changed - {"tags", "tagsAll"}:
-        request = picked(
-            inputs,
-            {
-                "CidrIpv4": "cidrIpv4",
-                "CidrIpv6": "cidrIpv6",
-                "Description": "description",
-                "PrefixListId": "prefixListId",
-            },
-        )
-        request["IpProtocol"] = protocol_name(inputs["ipProtocol"])
-        request.update(picked_ports(inputs))
-        if inputs.get("referencedSecurityGroupId"):
-            request["ReferencedGroupId"] = _group_pair(inputs["referencedSecurityGroupId"])["GroupId"]
-        ec2 = call.client("ec2")
-        attempt(
-            f"updating VPC Security Group Rule ({identifier})",
-            lambda: ec2.modify_security_group_rules(
-                GroupId=inputs["securityGroupId"],
-                SecurityGroupRules=[{"SecurityGroupRuleId": identifier, "SecurityGroupRule": request}],
-            ),
-        )
-    if "tagsAll" in changed:
-        update_ec2_tags(call, identifier, "VPC Security Group Rule", state, inputs)
+def _modify(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+    del state
+    if not changed - {"tags", "tagsAll"}:
+        return
+    names = {
+        "cidrIpv4": "CidrIpv4",
+        "cidrIpv6": "CidrIpv6",
+        "description": "Description",
+        "prefixListId": "PrefixListId",
+    }
+    request: Answer = {argument: inputs[name] for name, argument in names.items() if inputs.get(name)}
+    request.update(IpProtocol=protocol_name(inputs["ipProtocol"]), **_ports(inputs))
+    if inputs.get("referencedSecurityGroupId"):
+        request["ReferencedGroupId"] = inputs["referencedSecurityGroupId"].rpartition("/")[2]
+    ec2 = call.client("ec2")
+    attempt(
+        f"updating VPC Security Group Rule ({identifier})",
+        lambda: ec2.modify_security_group_rules(
+            GroupId=inputs["securityGroupId"],
+            SecurityGroupRules=[{"SecurityGroupRuleId": identifier, "SecurityGroupRule": request}],
+        ),
+    )
 
 
 def _another_kind_of_peer(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
     """When you modify a rule, you cannot change the rule's source type (ModifyPlan in the provider's file)."""
-    before = frozenset(name for name in _PEERS if state.get(name))
-    after = frozenset(name for name in _PEERS if inputs.get(name))
+    before, after = (frozenset(name for name in _PEERS if given.get(name)) for given in (state, inputs))
     return (before ^ after) & changed
-
-
-def _deleter(*, egress: bool) -> Callable[[Call, str, Properties], None]:
-    def delete(call: Call, identifier: str, state: Properties) -> None:
-        ec2 = call.client("ec2")
-        revoke = ec2.revoke_security_group_egress if egress else ec2.revoke_security_group_ingress
-        group = state["securityGroupId"]
-        unless_gone(
-            f"deleting VPC Security Group {_direction(egress)} Rule ({identifier})",
-            (*_GONE, "InvalidPermission.NotFound"),
-            lambda: revoke(GroupId=group, SecurityGroupRuleIds=[identifier]),
-        )
-
-    return delete
-
-
-def _direction(egress: bool) -> str:
-    return "Egress" if egress else "Ingress"
 
 
 def _network(version: int) -> Callable[[str], str | None]:
@@ -180,14 +98,24 @@ def _network(version: int) -> Callable[[str], str | None]:
     return validate
 
 
-def _resource(*, egress: bool) -> Resource:
-    name = f"SecurityGroup{_direction(egress)}Rule"
-    return Resource(
+def _resource(direction: str) -> Resource:
+    name, egress = f"SecurityGroup{direction}Rule", direction == "Egress"
+
+    def find(call: Call, identifier: str, _known: Properties) -> Answer | None:
+        found = call.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[identifier])[
+            "SecurityGroupRules"
+        ]
+        return found[0] if found and bool(found[0].get("IsEgress")) == egress else None
+
+    def revoke(call: Call, identifier: str, state: Properties) -> None:
+        operation = getattr(call.client("ec2"), f"revoke_security_group_{direction.lower()}")
+        operation(GroupId=state["securityGroupId"], SecurityGroupRuleIds=[identifier])
+
+    description = Description(
         type=f"aws:vpc/s{name[1:]}:{name}",
-        title=f"VPC Security Group {_direction(egress)} Rule",
+        title=f"VPC Security Group {direction} Rule",
+        service="ec2",
         inputs={
-            **REGION,
-            **TAGS,
             "cidrIpv4": string(validate=_network(4)),
             "cidrIpv6": string(validate=_network(6)),
             "description": string(),
@@ -198,15 +126,27 @@ def _resource(*, egress: bool) -> Resource:
             "securityGroupId": string(required=True, force_new=True),
             "toPort": integer(minimum=-1, maximum=65535),
         },
-        outputs={"arn": string(), "securityGroupRuleId": string()},
-        exactly_one_of=(_PEERS,),
-        also_replaces=_another_kind_of_peer,
-        create=_creator(egress=egress),
-        settle=_settle,
-        read=_reader(egress=egress),
-        update=_update,
-        delete=_deleter(egress=egress),
+        outputs={"securityGroupRuleId": string()},
+        find=find,
+        gone=(
+            "InvalidSecurityGroupRuleId.NotFound",
+            "InvalidSecurityGroupRuleId.Malformed",
+            "InvalidPermission.NotFound",
+            *GONE,
+        ),
+        create=(f"authorize_security_group_{direction.lower()}", "SecurityGroupRules[].SecurityGroupRuleId"),
+        fields={"securityGroupId": "GroupId", "arn": "SecurityGroupRuleArn"},
+        arn="security-group-rule/{id}",
+        tags="ec2",
+        key="securityGroupRuleId",
+        arguments=_arguments,
+        # The provider tags a rule by a call of its own, once it is there.
+        settle=lambda call, identifier, inputs: description.change_tags(call, identifier, {}, inputs),
+        seen=_seen,
+        more=_modify,
+        delete=revoke,
     )
+    return description.resource(exactly_one_of=(tuple(_PEERS),), framework=True, also_replaces=_another_kind_of_peer)
 
 
-RESOURCES = {resource.type: resource for resource in (_resource(egress=False), _resource(egress=True))}
+RESOURCES = settled(_resource(direction) for direction in ("Ingress", "Egress"))

@@ -2,23 +2,14 @@
 
 from typing import Any
 
-from lab.providers.aws.common import (
-    REGION,
-    TAGS,
-    attempt,
-    cidr_block,
-    has_code,
-    picked,
-    tag_specifications,
-    unless_gone,
-    update_ec2_tags,
-)
-from lab.providers.aws.tags import from_list
-from lab.providers.schema import Resource, Timeouts, boolean, integer, string
+from lab.providers.aws.clients import attempt
+from lab.providers.aws.common import cidr_block
+from lab.providers.aws.description import Answer, Description, State, settled
+from lab.providers.aws.vpc import associated_ipv6
+from lab.providers.schema import Timeouts, boolean, integer, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-_GONE = ("InvalidSubnetID.NotFound",)
 # Input → the argument of ModifySubnetAttribute, each of which takes a call of its own.
 _SWITCHES = {
     "assignIpv6AddressOnCreation": "AssignIpv6AddressOnCreation",
@@ -29,114 +20,42 @@ _SWITCHES = {
 }
 
 
-def _find(call: Call, identifier: str) -> dict[str, Any] | None:
-    ec2 = call.client("ec2")
-    found = unless_gone(
-        f"reading EC2 Subnet ({identifier})", _GONE, lambda: ec2.describe_subnets(SubnetIds=[identifier])["Subnets"]
-    )
-    return found[0] if found else None
-
-
-def _create(call: Call, inputs: Properties) -> str:
-    arguments = picked(
-        inputs,
-        {
-            "VpcId": "vpcId",
-            "CidrBlock": "cidrBlock",
-            "AvailabilityZone": "availabilityZone",
-            "AvailabilityZoneId": "availabilityZoneId",
-            "Ipv6CidrBlock": "ipv6CidrBlock",
-            "Ipv6Native": "ipv6Native",
-            "OutpostArn": "outpostArn",
-        },
-    )
-    ec2 = call.client("ec2")
-    answer = attempt(
-        "creating EC2 Subnet", lambda: ec2.create_subnet(**arguments, **tag_specifications("subnet", inputs))
-    )
-    return str(answer["Subnet"]["SubnetId"])
-
-
 def _settle(call: Call, identifier: str, inputs: Properties) -> None:
-    def available() -> dict[str, Any] | None:
-        subnet = _find(call, identifier)
-        return subnet if subnet is not None and subnet.get("State") == "available" else None
-
-    call.wait_until(f"EC2 Subnet ({identifier}) create", available)
-    _modify(call, identifier, {name: inputs[name] for name in _SWITCHES if inputs.get(name)})
-    hostname = inputs.get("privateDnsHostnameTypeOnLaunch")
-    if hostname is not None:
-        _modify(call, identifier, {"privateDnsHostnameTypeOnLaunch": hostname})
+    set_ = frozenset(name for name in (*_SWITCHES, "privateDnsHostnameTypeOnLaunch") if inputs.get(name))
+    _more(call, identifier, {}, inputs, set_)
 
 
-def _modify(call: Call, identifier: str, values: Properties) -> None:
-    for name, value in values.items():
-        if name == "privateDnsHostnameTypeOnLaunch":
-            _modify_attribute(call, identifier, "PrivateDnsHostnameTypeOnLaunch", value)
-        else:
-            _modify_attribute(call, identifier, _SWITCHES[name], {"Value": bool(value)})
-
-
-def _modify_attribute(call: Call, identifier: str, attribute: str, value: Any) -> None:
+def _more(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
     ec2 = call.client("ec2")
-    attempt(
-        f"setting EC2 Subnet ({identifier}) {attribute}",
-        lambda: ec2.modify_subnet_attribute(SubnetId=identifier, **{attribute: value}),
-    )
+    if "ipv6CidrBlock" in changed:
+        what, association = (
+            f"updating EC2 Subnet ({identifier}): IPv6 CIDR block",
+            state.get("ipv6CidrBlockAssociationId"),
+        )
+        if association:
+            attempt(what, lambda: ec2.disassociate_subnet_cidr_block(AssociationId=association))
+        block = inputs["ipv6CidrBlock"]
+        attempt(what, lambda: ec2.associate_subnet_cidr_block(SubnetId=identifier, Ipv6CidrBlock=block))
+    values: dict[str, Any] = {
+        argument: {"Value": bool(inputs.get(name))} for name, argument in _SWITCHES.items() if name in changed
+    }
+    if "privateDnsHostnameTypeOnLaunch" in changed:
+        values["PrivateDnsHostnameTypeOnLaunch"] = inputs["privateDnsHostnameTypeOnLaunch"]
+    for argument, value in values.items():
+        one = {argument: value}
+        attempt(
+            f"setting EC2 Subnet ({identifier}) {argument}",
+            lambda one=one: ec2.modify_subnet_attribute(SubnetId=identifier, **one),  # type: ignore[misc]
+        )
 
 
-def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
-    del state
-    subnet = _find(call, identifier)
-    if subnet is None:
-        return None
-    names = subnet.get("PrivateDnsNameOptionsOnLaunch") or {}
-    blocks = [
-        block
-        for block in subnet.get("Ipv6CidrBlockAssociationSet") or []
-        if (block.get("Ipv6CidrBlockState") or {}).get("State") == "associated"
-    ]
+def _seen(call: Call, subnet: Answer, state: Properties) -> Properties:
+    del call, state
+    blocks = associated_ipv6(subnet)
     return {
-        "arn": subnet.get("SubnetArn") or call.session.arn("ec2", f"subnet/{identifier}", call.region),
-        "assignIpv6AddressOnCreation": subnet.get("AssignIpv6AddressOnCreation", False),
-        "availabilityZone": subnet.get("AvailabilityZone"),
-        "availabilityZoneId": subnet.get("AvailabilityZoneId"),
-        "cidrBlock": subnet.get("CidrBlock"),
-        "customerOwnedIpv4Pool": subnet.get("CustomerOwnedIpv4Pool"),
-        "enableDns64": subnet.get("EnableDns64", False),
-        "enableLniAtDeviceIndex": subnet.get("EnableLniAtDeviceIndex"),
-        "enableResourceNameDnsARecordOnLaunch": names.get("EnableResourceNameDnsARecord", False),
-        "enableResourceNameDnsAaaaRecordOnLaunch": names.get("EnableResourceNameDnsAAAARecord", False),
         "ipv6CidrBlock": blocks[0].get("Ipv6CidrBlock") if blocks else None,
         "ipv6CidrBlockAssociationId": blocks[0].get("AssociationId") if blocks else None,
-        "ipv6Native": subnet.get("Ipv6Native", False),
-        "mapCustomerOwnedIpOnLaunch": subnet.get("MapCustomerOwnedIpOnLaunch"),
-        "mapPublicIpOnLaunch": subnet.get("MapPublicIpOnLaunch", False),
-        "outpostArn": subnet.get("OutpostArn"),
-        "ownerId": subnet.get("OwnerId"),
-        "privateDnsHostnameTypeOnLaunch": names.get("HostnameType"),
-        "tagsAll": from_list(subnet.get("Tags")),
-        "vpcId": subnet.get("VpcId"),
     }
-
-
-def _update(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    if "ipv6CidrBlock" in changed:
-        _change_ipv6(call, identifier, state, inputs["ipv6CidrBlock"])
-    switched = {name: inputs.get(name, False) for name in _SWITCHES if name in changed}
-    if "privateDnsHostnameTypeOnLaunch" in changed:
-        switched["privateDnsHostnameTypeOnLaunch"] = inputs["privateDnsHostnameTypeOnLaunch"]
-    _modify(call, identifier, switched)
-    if "tagsAll" in changed:
-        update_ec2_tags(call, identifier, "EC2 Subnet", state, inputs)
-
-
-def _change_ipv6(call: Call, identifier: str, state: Properties, block: str) -> None:
-    ec2 = call.client("ec2")
-    what = f"updating EC2 Subnet ({identifier}): IPv6 CIDR block"
-    if state.get("ipv6CidrBlockAssociationId"):
-        attempt(what, lambda: ec2.disassociate_subnet_cidr_block(AssociationId=state["ipv6CidrBlockAssociationId"]))
-    attempt(what, lambda: ec2.associate_subnet_cidr_block(SubnetId=identifier, Ipv6CidrBlock=block))
 
 
 def _assigned_ipv6(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
@@ -145,60 +64,71 @@ def _assigned_ipv6(state: Properties, inputs: Properties, changed: frozenset[str
     return frozenset({"ipv6CidrBlock"}) if state.get("assignIpv6AddressOnCreation") else frozenset()
 
 
-def _delete(call: Call, identifier: str, state: Properties) -> None:
-    del state
-    ec2 = call.client("ec2")
-    what = f"deleting EC2 Subnet ({identifier})"
-    unless_gone(
-        what,
-        _GONE,
-        lambda: call.retry(
-            what, lambda: ec2.delete_subnet(SubnetId=identifier), while_error=has_code("DependencyViolation")
-        ),
-    )
-
-
-RESOURCES = {
-    "aws:ec2/subnet:Subnet": Resource(
-        type="aws:ec2/subnet:Subnet",
-        title="EC2 Subnet",
-        inputs={
-            **REGION,
-            **TAGS,
-            "assignIpv6AddressOnCreation": boolean(default=False),
-            "availabilityZone": string(computed=True, force_new=True, conflicts=("availabilityZoneId",)),
-            "availabilityZoneId": string(computed=True, force_new=True, conflicts=("availabilityZone",)),
-            "cidrBlock": string(computed=True, force_new=True, validate=cidr_block()),
-            "customerOwnedIpv4Pool": string(requires=("mapCustomerOwnedIpOnLaunch", "outpostArn")),
-            "enableDns64": boolean(default=False),
-            "enableLniAtDeviceIndex": integer(),
-            "enableResourceNameDnsARecordOnLaunch": boolean(default=False),
-            "enableResourceNameDnsAaaaRecordOnLaunch": boolean(default=False),
-            "ipv4IpamPoolId": string(force_new=True, conflicts=("customerOwnedIpv4Pool",)),
-            "ipv4NetmaskLength": integer(
-                minimum=16,
-                maximum=28,
-                force_new=True,
-                conflicts=("cidrBlock", "customerOwnedIpv4Pool"),
-                requires=("ipv4IpamPoolId",),
+RESOURCES = settled(
+    [
+        Description(
+            type="aws:ec2/subnet:Subnet",
+            title="EC2 Subnet",
+            service="ec2",
+            inputs={
+                "assignIpv6AddressOnCreation": boolean(default=False),
+                "availabilityZone": string(computed=True, force_new=True, conflicts=("availabilityZoneId",)),
+                "availabilityZoneId": string(computed=True, force_new=True, conflicts=("availabilityZone",)),
+                "cidrBlock": string(computed=True, force_new=True, validate=cidr_block()),
+                "customerOwnedIpv4Pool": string(requires=("mapCustomerOwnedIpOnLaunch", "outpostArn")),
+                "enableDns64": boolean(default=False),
+                "enableLniAtDeviceIndex": integer(),
+                "enableResourceNameDnsARecordOnLaunch": boolean(default=False),
+                "enableResourceNameDnsAaaaRecordOnLaunch": boolean(default=False),
+                "ipv4IpamPoolId": string(force_new=True, conflicts=("customerOwnedIpv4Pool",)),
+                "ipv4NetmaskLength": integer(
+                    minimum=16,
+                    maximum=28,
+                    force_new=True,
+                    conflicts=("cidrBlock", "customerOwnedIpv4Pool"),
+                    requires=("ipv4IpamPoolId",),
+                ),
+                "ipv6CidrBlock": string(computed=True),
+                "ipv6IpamPoolId": string(force_new=True),
+                "ipv6Native": boolean(default=False, force_new=True),
+                "ipv6NetmaskLength": integer(
+                    force_new=True, conflicts=("ipv6CidrBlock",), requires=("ipv6IpamPoolId",)
+                ),
+                "mapCustomerOwnedIpOnLaunch": boolean(requires=("customerOwnedIpv4Pool", "outpostArn")),
+                "mapPublicIpOnLaunch": boolean(default=False),
+                "outpostArn": string(force_new=True),
+                "privateDnsHostnameTypeOnLaunch": string(computed=True, allowed=("ip-name", "resource-name")),
+                "vpcId": string(required=True, force_new=True),
+            },
+            outputs={"ipv6CidrBlockAssociationId": string(), "ownerId": string()},
+            find=("describe_subnets", "SubnetIds[]", "Subnets[]"),
+            gone=("InvalidSubnetID.NotFound",),
+            create=("create_subnet", "Subnet.SubnetId"),
+            sent=(
+                "vpcId",
+                "cidrBlock",
+                "availabilityZone",
+                "availabilityZoneId",
+                "ipv6CidrBlock",
+                "ipv6Native",
+                "outpostArn",
             ),
-            "ipv6CidrBlock": string(computed=True),
-            "ipv6IpamPoolId": string(force_new=True),
-            "ipv6Native": boolean(default=False, force_new=True),
-            "ipv6NetmaskLength": integer(force_new=True, conflicts=("ipv6CidrBlock",), requires=("ipv6IpamPoolId",)),
-            "mapCustomerOwnedIpOnLaunch": boolean(requires=("customerOwnedIpv4Pool", "outpostArn")),
-            "mapPublicIpOnLaunch": boolean(default=False),
-            "outpostArn": string(force_new=True),
-            "privateDnsHostnameTypeOnLaunch": string(computed=True, allowed=("ip-name", "resource-name")),
-            "vpcId": string(required=True, force_new=True),
-        },
-        outputs={"arn": string(), "ipv6CidrBlockAssociationId": string(), "ownerId": string()},
-        also_replaces=_assigned_ipv6,
-        create=_create,
-        settle=_settle,
-        read=_read,
-        update=_update,
-        delete=_delete,
-        timeouts=Timeouts(create=600, delete=1200),
-    )
-}
+            fields={
+                "arn": "SubnetArn",
+                "enableResourceNameDnsARecordOnLaunch": "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsARecord",
+                "enableResourceNameDnsAaaaRecordOnLaunch": (
+                    "PrivateDnsNameOptionsOnLaunch.EnableResourceNameDnsAAAARecord"
+                ),
+                "privateDnsHostnameTypeOnLaunch": "PrivateDnsNameOptionsOnLaunch.HostnameType",
+            },
+            state=State("State", wanted=("available",)),
+            arn="subnet/{id}",
+            tags="ec2:subnet",
+            settle=_settle,
+            seen=_seen,
+            more=_more,
+            delete=("delete_subnet", "SubnetId"),
+            busy=("DependencyViolation",),
+        ).resource(also_replaces=_assigned_ipv6, timeouts=Timeouts(delete=1200))
+    ]
+)

@@ -97,7 +97,11 @@ def _listed(service: str, argument: str, member: str) -> Callable[[Call, str, di
 
 TAG_CALLS: Mapping[str, TagCalls] = {
     "ec2": TagCalls(
-        lambda kind, tags: {"TagSpecifications": [{"ResourceType": kind.partition(":")[2], "Tags": to_list(tags)}]},
+        lambda kind, tags: (
+            {"TagSpecifications": [{"ResourceType": kind.partition(":")[2], "Tags": to_list(tags)}]}
+            if ":" in kind
+            else {}
+        ),
         lambda _call, _title, answer, _seen: from_list(answer.get("Tags")),
         lambda call, target, tags: call.client("ec2").create_tags(Resources=[target], Tags=to_list(tags)),
         lambda call, target, keys: call.client("ec2").delete_tags(Resources=[target], Tags=_keys(keys)),
@@ -131,6 +135,21 @@ TAG_CALLS: Mapping[str, TagCalls] = {
         _listed("logs", "resourceArn", "tags"),
         lambda call, target, tags: call.client("logs").tag_resource(resourceArn=target, tags=tags),
         lambda call, target, keys: call.client("logs").untag_resource(resourceArn=target, tagKeys=keys),
+    ),
+    "route53": TagCalls(
+        lambda _kind, _tags: {},
+        lambda call, _title, _answer, seen: from_list(
+            call.client("route53")
+            .list_tags_for_resource(ResourceType="hostedzone", ResourceId=seen["id"])["ResourceTagSet"]
+            .get("Tags")
+        ),
+        lambda call, target, tags: call.client("route53").change_tags_for_resource(
+            ResourceType="hostedzone", ResourceId=target, AddTags=to_list(tags)
+        ),
+        lambda call, target, keys: call.client("route53").change_tags_for_resource(
+            ResourceType="hostedzone", ResourceId=target, RemoveTagKeys=keys
+        ),
+        by_arn=False,
     ),
     "route53resolver": TagCalls(
         lambda _kind, tags: {"Tags": to_list(tags)},

@@ -42,4 +42,5 @@ CERT_REQUEST = Resource(
     create=_create,
     read=_read,
     delete=forget,
+    framework=True,
 )

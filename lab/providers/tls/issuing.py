@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Created, Property, boolean, integer, list_of, string
 from lab.providers.tls.pem import PrivateKey, PublicKey, digest
-from lab.providers.values import Properties
+from lab.providers.values import UNKNOWN, Properties
 from lab.providers.waiting import Call
 
 _KEY_USAGES = {
@@ -165,16 +165,24 @@ def _text(moment: datetime) -> str:
 
 
 def read_certificate(call: Call, identifier: str, state: Properties) -> Properties | None:
-    """The state, in which readyForRenewal turns true once the time for it has come.
-
-    Only a refresh looks; an `up` alone renews nothing (pulumi-tls #39).
-    """
+    """The state, in which readyForRenewal turns true once the time for it has come."""
     del call, identifier
-    if not state:
-        return None
-    end = datetime.fromisoformat(state["validityEndTime"])
-    early = timedelta(hours=state.get("earlyRenewalHours") or 0)
-    return {**state, "readyForRenewal": datetime.now(UTC) >= end - early}
+    return {**state, "readyForRenewal": _is_due(state, state)} if state else None
+
+
+def renewal(state: Properties, inputs: Properties) -> frozenset[str]:
+    """What a plan replaces a certificate for though no input changed: it has expired, or its early renewal has come.
+
+    Any `up` plans, so any `up` renews (modifyPlanIfCertificateReadyForRenewal in ``common_cert.go``).
+    """
+    return frozenset({"readyForRenewal"}) if _is_due(state, inputs) else frozenset()
+
+
+def _is_due(state: Properties, inputs: Properties) -> bool:
+    early = inputs.get("earlyRenewalHours") or 0
+    if "validityEndTime" not in state or early is UNKNOWN:
+        return False
+    return datetime.now(UTC) >= datetime.fromisoformat(state["validityEndTime"]) - timedelta(hours=early)
 
 
 def keep(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from cryptography import x509
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Created, Resource, string
 from lab.providers.tls import pem
-from lab.providers.tls.issuing import CERTIFICATE, ISSUED, forget, issue, keep, read_certificate
+from lab.providers.tls.issuing import CERTIFICATE, ISSUED, forget, issue, keep, read_certificate, renewal
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -60,4 +60,6 @@ LOCALLY_SIGNED_CERT = Resource(
     read=read_certificate,
     update=keep,
     delete=forget,
+    due=renewal,
+    framework=True,
 )

@@ -90,4 +90,5 @@ PRIVATE_KEY = Resource(
     create=_create,
     read=_read,
     delete=_delete,
+    framework=True,
 )

@@ -43,6 +43,11 @@ class TlsProvider:
         del resource
         return dict(given)
 
+    def complete(self, resource: Resource, inputs: Properties) -> Properties:
+        """The inputs as they are."""
+        del resource
+        return inputs
+
     def after_read(self, resource: Resource, state: Properties, inputs: Properties) -> Properties:
         """The state without what it does not have."""
         del resource, inputs

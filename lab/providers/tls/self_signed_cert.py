@@ -5,7 +5,7 @@ Source: terraform-provider-tls ``internal/provider/resource_self_signed_cert.go`
 
 from lab.providers.schema import Created, Resource, boolean, force_new, string
 from lab.providers.tls import pem
-from lab.providers.tls.issuing import CERTIFICATE, ISSUED, forget, issue, keep, read_certificate
+from lab.providers.tls.issuing import CERTIFICATE, ISSUED, forget, issue, keep, read_certificate, renewal
 from lab.providers.tls.subject import SUBJECT, alternative_names, distinguished_name
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
@@ -39,4 +39,6 @@ SELF_SIGNED_CERT = Resource(
     read=read_certificate,
     update=keep,
     delete=forget,
+    due=renewal,
+    framework=True,
 )

@@ -1,4 +1,4 @@
-"""CloudWatch Logs as the provider of a log group calls it; moto's own, used as it is.
+"""CloudWatch Logs as the provider of a log group calls it; moto's own but for the class.
 
 Cannot prove: when AWS removes what is past its retention.
 """
@@ -22,7 +22,7 @@ def test_a_log_group_has_a_retention_and_tags(client: Callable[..., Any]) -> Non
         logs.create_log_group(logGroupName=NAME)
     logs.put_retention_policy(logGroupName=NAME, retentionInDays=30)
     (group,) = logs.describe_log_groups(logGroupNamePrefix=NAME)["logGroups"]
-    assert group["retentionInDays"] == 30
+    assert (group["retentionInDays"], group["logGroupClass"]) == (30, "STANDARD")
     arn = f"arn:aws:logs:{REGION}:123456789012:log-group:{NAME}"
     assert group["arn"] == f"{arn}:*"
     logs.tag_resource(resourceArn=arn, tags={"Name": "vpn"})
@@ -34,3 +34,10 @@ def test_a_log_group_has_a_retention_and_tags(client: Callable[..., Any]) -> Non
     assert logs.describe_log_groups(logGroupNamePrefix=NAME)["logGroups"] == []
     with refused("ResourceNotFoundException"):
         logs.delete_log_group(logGroupName=NAME)
+
+
+def test_a_log_group_has_the_class_that_was_asked_for(client: Callable[..., Any]) -> None:
+    logs = client("logs")
+    logs.create_log_group(logGroupName="rare", logGroupClass="INFREQUENT_ACCESS")
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="rare")["logGroups"]
+    assert group["logGroupClass"] == "INFREQUENT_ACCESS"

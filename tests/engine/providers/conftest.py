@@ -1,6 +1,8 @@
 """The two providers in this process, the aws one against the module's cloud."""
 
 import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,7 +54,17 @@ def aws(new_aws: Callable[..., Plugin]) -> Plugin:
 
 @pytest.fixture(scope="session")
 def tls() -> Iterator[Plugin]:
-    """The tls provider."""
+    """The tls provider; PRIVATE_IOT_TEST_TLS_PLUGIN names another plugin's program to judge by the same tests."""
+    program = os.environ.get("PRIVATE_IOT_TEST_TLS_PLUGIN")
+    if program:
+        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            plugin = Plugin(int(process.stdout.readline()))
+            plugin.configure({})
+            yield plugin
+            plugin.close()
+            process.terminate()
+        return
     server, port = start("tls")
     plugin = Plugin(port)
     plugin.configure({})

@@ -1,5 +1,6 @@
 """A client of a provider plugin: what the engine says and hears, without an engine."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ class Refused(Exception):  # noqa: N818 - what the plugin did, not what went wro
     def __init__(self, error: grpc.RpcError) -> None:
         super().__init__(str(error.details()))
         self.text = str(error.details())
+        self.code = error.code()
         self.half_made = _half_made(error)
 
 
@@ -53,6 +55,16 @@ class Plan:
     delete_before_replace: bool
 
 
+def _place(failure: provider_pb2.CheckFailure, name: str) -> str:
+    """The property that a refusal is about, out of its text: the bridge leaves the field for it empty."""
+    assert failure.property == ""
+    found = re.search(rf"Examine values at '{re.escape(name)}\.(.+)'\.$", failure.reason) or re.match(
+        r"Missing required property '([^']+)'", failure.reason
+    )
+    assert found, failure.reason
+    return found[1]
+
+
 def urn(kind: str, name: str = "it") -> str:
     return f"urn:pulumi:test::project::{kind}::{name}"
 
@@ -73,10 +85,15 @@ class Plugin:
         except grpc.RpcError as error:
             raise Refused(error) from None
 
-    def handshake(self) -> provider_pb2.ProviderHandshakeResponse:
-        answer: provider_pb2.ProviderHandshakeResponse = self._call(
-            "Handshake", provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1")
-        )
+    def handshake(self) -> provider_pb2.ProviderHandshakeResponse | None:
+        """What the plugin says of itself; None where it has no handshake, as older bridges have none."""
+        request = provider_pb2.ProviderHandshakeRequest(engine_address="127.0.0.1:1")
+        try:
+            answer: provider_pb2.ProviderHandshakeResponse = self._call("Handshake", request)
+        except Refused as refused:
+            if refused.code is not grpc.StatusCode.UNIMPLEMENTED:
+                raise
+            return None
         return answer
 
     def version(self) -> str:
@@ -117,7 +134,7 @@ class Plugin:
             autonaming=autonaming,
         )
         answer = self._call("Check", request)
-        return decode(answer.inputs), {failure.property: failure.reason for failure in answer.failures}
+        return decode(answer.inputs), {_place(failure, name): failure.reason for failure in answer.failures}
 
     def checked(self, kind: str, news: Properties, olds: Properties | None = None, *, name: str = "it") -> Properties:
         inputs, failures = self.check(kind, news, olds, name=name)

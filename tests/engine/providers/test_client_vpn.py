@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.providers.values import UNKNOWN, Secret, reveal
+from lab.providers.values import UNKNOWN, Secret, decode, reveal
 from tests.engine.aws import Cloud
 from tests.engine.providers.plugin import Made, Plugin, Refused, assert_settled
 
@@ -69,7 +69,6 @@ def news(certificate: Made, vpc: Made, group: Made) -> dict[str, Any]:
         "clientLoginBannerOptions": {"enabled": False},
         "dnsServers": ["10.0.0.2"],
         "splitTunnel": True,
-        "disconnectOnSessionTimeout": False,
         "vpcId": vpc.id,
         "securityGroupIds": [group.id],
         "tags": {"Name": "vpn"},
@@ -86,7 +85,6 @@ def test_an_endpoint_is_as_it_was_asked_for(aws: Plugin, cloud: Cloud, endpoint:
     [seen] = found["ClientVpnEndpoints"]
     assert seen["DnsServers"] == ["10.0.0.2"]
     assert seen["SplitTunnel"] is True
-    assert seen["DisconnectOnSessionTimeout"] is False
     assert (seen["TransportProtocol"], seen["VpnPort"], seen["SessionTimeoutHours"]) == ("udp", 443, 24)
     assert endpoint.state["dnsName"] == seen["DnsName"]
     assert endpoint.state["selfServicePortal"] == "disabled"
@@ -118,7 +116,7 @@ def test_a_preview_knows_what_is_given_and_not_the_name_of_the_endpoint(aws: Plu
         ({"clientLoginBannerOptions": {"enabled": True, "bannerText": "hello"}}, False),
         ({"vpnPort": 1194}, False),
         ({"description": "other"}, False),
-        ({"disconnectOnSessionTimeout": True}, False),
+        ({"disconnectOnSessionTimeout": False}, False),
         ({"tags": {"Name": "other"}}, False),
     ],
 )
@@ -134,6 +132,54 @@ def test_what_the_service_fills_in_is_no_difference(aws: Plugin, endpoint: Made,
     unsaid = ("vpcId", "securityGroupIds", "disconnectOnSessionTimeout", "clientLoginBannerOptions")
     assert not aws.plan(endpoint, {name: value for name, value in news.items() if name not in unsaid}).changes
     assert aws.plan(endpoint, {**news, "dnsServers": None}).detail == {"dnsServers": "DELETE"}
+
+
+def test_a_creation_never_sends_that_a_session_goes_on_after_its_time_and_a_second_up_settles_it(
+    aws: Plugin, cloud: Cloud, news: dict[str, Any]
+) -> None:
+    """Version 6 of the provider takes `false` by GetOk, so that AWS's default holds until something is updated."""
+    asked = {**news, "clientCidrBlock": "172.24.0.0/16", "disconnectOnSessionTimeout": False}
+    made = aws.create(ENDPOINT, asked, name="session")
+    assert made.state["disconnectOnSessionTimeout"] is True
+    assert aws.plan(made, asked).detail == {"disconnectOnSessionTimeout": "UPDATE"}
+    settled = aws.update(made, asked)
+    [seen] = cloud.client("ec2").describe_client_vpn_endpoints(ClientVpnEndpointIds=[made.id])["ClientVpnEndpoints"]
+    assert seen["DisconnectOnSessionTimeout"] is False
+    assert_settled(aws, settled, asked)
+    aws.delete(settled)
+
+
+def test_a_refused_change_leaves_the_new_value_in_the_state_and_the_next_up_does_not_send_it(
+    aws: Plugin, cloud: Cloud, news: dict[str, Any]
+) -> None:
+    """As types of the plugin SDK do: only what a later refresh or update reads shows that AWS has the old value."""
+    first = {**news, "clientCidrBlock": "172.25.0.0/16"}
+    made = aws.create(ENDPOINT, first, name="refused")
+    fault = {"service": "ec2", "operation": "ModifyClientVpnEndpoint", "code": "UnauthorizedOperation", "status": 403}
+    cloud.faults({**fault, "times": 1})
+    changed = {**first, "splitTunnel": False}
+    with pytest.raises(Refused, match="UnauthorizedOperation") as refused:
+        aws.update(made, changed)
+    left = refused.value.half_made
+    assert left is not None
+    assert (left.id, decode(left.properties)["splitTunnel"]) == (made.id, False)
+    half_done = Made(ENDPOINT, left.id, decode(left.inputs), decode(left.properties))
+    assert not aws.plan(half_done, changed).changes
+    cloud.forget_calls()
+    again = aws.update(half_done, changed)
+    assert cloud.calls("ModifyClientVpnEndpoint") == []
+    assert again.state["splitTunnel"] is True, "what AWS has is read, so that a later preview shows the change again"
+    assert aws.plan(again, changed).detail == {"splitTunnel": "UPDATE"}
+    aws.delete(again)
+
+
+def test_a_change_is_detailed_as_the_bridge_details_it(aws: Plugin, endpoint: Made, news: dict[str, Any]) -> None:
+    banner = {"clientLoginBannerOptions": {"enabled": True, "bannerText": "hello"}}
+    assert aws.plan(endpoint, {**news, **banner}).detail == {
+        "clientLoginBannerOptions.bannerText": "UPDATE",
+        "clientLoginBannerOptions.enabled": "UPDATE",
+    }
+    assert aws.plan(endpoint, {**news, "securityGroupIds": ["sg-1", "sg-2"]}).detail == {"securityGroupIds": "UPDATE"}
 
 
 def test_an_endpoint_changes_in_place(aws: Plugin, cloud: Cloud, news: dict[str, Any]) -> None:
@@ -213,7 +259,10 @@ def test_an_association_and_a_rule_live_and_die_with_their_endpoint(
     assert imported is not None
     assert (imported.id, imported.state) == (association.id, association.state)
     assert aws.import_(RULE, rule.id) is not None
-    aws.delete(rule)
+    cloud.client("ec2").revoke_client_vpn_ingress(
+        ClientVpnEndpointId=endpoint.id, TargetNetworkCidr="10.0.0.0/16", RevokeAllGroups=True
+    )
+    assert aws.refresh(rule) is not None, "a rule that is being revoked is still read"
     assert aws.refresh(rule) is None
     aws.delete(rule)
     aws.delete(association)
@@ -247,8 +296,8 @@ def test_an_import_id_of_another_form_is_refused_with_the_right_one(aws: Plugin)
         ({"securityGroupIds": []}, "securityGroupIds", "1 item minimum"),
         ({"securityGroupIds": [f"sg-{n}" for n in range(6)]}, "securityGroupIds", "5 item maximum"),
         ({"authenticationOptions": [{"type": "password"}]}, "authenticationOptions[0].type", "got password"),
-        ({"authenticationOptions": None}, "authenticationOptions", "is required"),
-        ({"connectionLogOptions": {}}, "connectionLogOptions.enabled", "is required"),
+        ({"authenticationOptions": None}, "authenticationOptions", "Missing required property"),
+        ({"connectionLogOptions": {}}, "connectionLogOptions.enabled", "Missing required property"),
         ({"clientLoginBannerOptions": {"bannerText": "x" * 1401}}, "clientLoginBannerOptions.bannerText", "1400"),
         ({"split_tunnel": True}, "split_tunnel", "not expected here"),
         ({"splitTunnel": "perhaps"}, "splitTunnel", "expected type boolean, got string"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.engine.aws import Cloud
+from tests.engine.aws import REGION, Cloud
 from tests.engine.providers.plugin import Made, Plugin, Refused, assert_settled
+from tools.pending_creates import repair
 
 pytestmark = pytest.mark.engine
 
@@ -200,3 +201,38 @@ def test_a_firewalls_configuration_is_turned_back_when_it_is_given_up(aws: Plugi
     aws.delete(made)
     seen = cloud.client("route53resolver").get_firewall_config(ResourceId=vpc.id)["FirewallConfig"]
     assert seen["FirewallFailOpen"] == "DISABLED"
+
+
+def test_what_an_interrupted_up_had_made_of_these_is_found_again(
+    aws: Plugin, cloud: Cloud, vpc: Made, role: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tool that repairs a state after a kill, on each type that it looks up in AWS."""
+    for name, value in (("AWS_ENDPOINT_URL", cloud.url), ("AWS_DEFAULT_REGION", REGION)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "lab")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "lab")
+    logs = aws.create("aws:cloudwatch/logGroup:LogGroup", {"name": "found"})
+    domains = aws.create(DOMAIN_LIST, {"domains": ["*"]}, name="found")
+    group = aws.create(RULE_GROUP, {}, name="found")
+    rule = {"firewallRuleGroupId": group.id, "firewallDomainListId": domains.id, "action": "ALLOW", "priority": 1}
+    flow = {"vpcId": vpc.id, "trafficType": "ALL", "iamRoleArn": role.state["arn"], "logDestination": logs.state["arn"]}
+    made = [
+        role,
+        domains,
+        group,
+        aws.create(ROLE_POLICY, {"role": role.id, "name": "p", "policy": allowing("s3:PutObject")}),
+        aws.create(ROLE_ALIAS, {"alias": "found", "roleArn": role.state["arn"]}),
+        aws.create(FLOW_LOG, flow),
+        aws.create(RULE, rule, name="found"),
+        aws.create(ASSOCIATION, {"firewallRuleGroupId": group.id, "vpcId": vpc.id, "priority": 101}, name="found"),
+    ]
+    pending = [
+        {"type": "creating", "resource": {"urn": one.type, "type": one.type, "inputs": one.inputs}} for one in made
+    ]
+    repaired, _, by_hand = repair({"pending_operations": pending, "resources": []})
+    assert by_hand == []
+    assert {each["type"]: each["id"] for each in repaired["resources"]} == {one.type: one.id for one in made}
+    for one in repaired["resources"]:
+        assert one["outputs"]["id"] == one["id"]
+    for one in (*reversed(made[3:]), group, domains, role, logs):
+        aws.delete(one)

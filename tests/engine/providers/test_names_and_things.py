@@ -51,6 +51,7 @@ def test_a_private_zone_gains_and_loses_vpcs_in_place(aws: Plugin, cloud: Cloud,
     news = {**news, "vpcs": [{"vpcId": vpcs[1].id}], "comment": "moved", "tags": {}}
     plan = aws.plan(made, news)
     assert plan.replaces == []
+    assert plan.detail["vpcs[0].vpcId"] == "UPDATE"
     made = aws.update(made, news)
     seen = cloud.client("route53").get_hosted_zone(Id=made.id)
     assert [vpc["VPCId"] for vpc in seen["VPCs"]] == [vpcs[1].id]
@@ -194,7 +195,13 @@ def test_a_policys_change_is_a_new_version_and_the_oldest_goes_at_five(aws: Plug
         assert made.state["defaultVersionId"] == str(turn)
     versions = cloud.client("iot").list_policy_versions(policyName="rolling")["policyVersions"]
     assert sorted(version["versionId"] for version in versions) == ["3", "4", "5", "6", "7"]
-    assert news["policy"] == cloud.client("iot").get_policy(policyName="rolling")["policyDocument"]
+    document_seen = cloud.client("iot").get_policy(policyName="rolling")["policyDocument"]
+    assert (
+        document_seen
+        == made.state["policy"]
+        == json.dumps(json.loads(news["policy"]), sort_keys=True, separators=(",", ":"))
+    )
+    assert made.inputs["policy"] == news["policy"], "the inputs keep the program's text"
     assert_settled(aws, made, news)
     aws.delete(made)
     assert aws.refresh(made) is None

@@ -251,6 +251,11 @@ def test_a_rule_changes_in_place_and_another_kind_of_peer_replaces_it(
     [rule] = cloud.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[made.id])["SecurityGroupRules"]
     assert (rule["IsEgress"], rule["ToPort"], rule["Description"]) == (egress, 8884, "more")
     assert_settled(aws, made, wider)
+    assert aws.plan(made, {**wider, "toPort": 9}).detail == {}, "a framework type has no detailed difference"
+    assert "tagsAll" not in made.inputs
+    assert made.state["tagsAll"] == {"Name": "rule"}
+    without_id = {name: value for name, value in made.state.items() if name != "id"}
+    assert aws.refresh(Made(kind, made.id, made.inputs, without_id)) is None, "it is read by the id of its outputs"
     by_address = {name: value for name, value in wider.items() if name != "referencedSecurityGroupId"}
     plan = aws.plan(made, {**by_address, "cidrIpv4": "10.0.0.0/16"})
     assert set(plan.replaces) == {"cidrIpv4", "referencedSecurityGroupId"}
@@ -313,7 +318,7 @@ def test_an_interface_endpoint_has_its_addresses_and_names(
         assert aws.plan(made, {**news, **change}).replaces == list(change)
     other = aws.create(GROUP, {"vpcId": vpc.id}, name="other")
     plan = aws.plan(made, {**news, "securityGroupIds": [other.id]})
-    assert plan.properties == ["securityGroupIds"]
+    assert plan.detail == {"securityGroupIds": "UPDATE"}
     assert plan.replaces == []
     made = aws.update(made, {**news, "securityGroupIds": [other.id], "tags": {"Name": "link"}})
     [seen] = cloud.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[made.id])["VpcEndpoints"]
@@ -334,7 +339,7 @@ def test_private_dns_for_iot_data_is_refused_with_awss_own_words(aws: Plugin, vp
         "privateDnsEnabled": True,
         "subnetIds": [subnet.id],
     }
-    with pytest.raises(Refused, match=r"creating EC2 VPC Endpoint .*: CreateVpcEndpoint: \w+: .*[Pp]rivate DNS"):
+    with pytest.raises(Refused, match=r"creating EC2 VPC Endpoint: CreateVpcEndpoint: \w+: .*[Pp]rivate DNS"):
         aws.create(ENDPOINT, news)
 
 

@@ -32,14 +32,16 @@ pytestmark = pytest.mark.engine
 VPC = "aws:ec2/vpc:Vpc"
 THING = "aws:iot/thing:Thing"
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
+GROUP_OF_LOGS = "aws:cloudwatch/logGroup:LogGroup"
 
 
 def test_the_handshake_takes_secrets_and_names_the_version(aws: Plugin, tls: Plugin) -> None:
     for plugin, name in ((aws, "aws"), (tls, "tls")):
         hello = plugin.handshake()
-        assert hello.accept_secrets
-        assert hello.supports_autonaming_configuration
-        assert not hello.accept_outputs
+        if hello is not None:
+            assert hello.accept_secrets
+            assert hello.supports_autonaming_configuration
+            assert not hello.accept_outputs
         assert plugin.version() == PROVIDERS[name]
         assert json.loads(plugin.schema()) == {"name": name, "version": PROVIDERS[name]}
 
@@ -148,6 +150,22 @@ def test_the_outputs_that_the_sdks_call_secret_are() -> None:
     assert tls["tls:index/privateKey:PrivateKey"].secrets == keys
     assert tls["tls:index/selfSignedCert:SelfSignedCert"].secrets == {"privateKeyPem"}
     assert tls["tls:index/locallySignedCert:LocallySignedCert"].secrets == {"caPrivateKeyPem"}
+
+
+def test_outputs_hold_the_id_and_inputs_hold_no_default_that_says_nothing(aws: Plugin, tls: Plugin) -> None:
+    made = aws.create(GROUP_OF_LOGS, {"name": "plain"})
+    assert made.state["id"] == made.id
+    assert (made.state["skipDestroy"], made.state["retentionInDays"]) == (False, 0)
+    assert made.inputs == {"name": "plain", "region": REGION, "tagsAll": {}, "__defaults": []}
+    vpc = aws.create(VPC, {"cidrBlock": "10.65.0.0/16"})
+    defaulted = {"enableDnsSupport": True, "instanceTenancy": "default"}
+    assert defaulted.items() <= vpc.inputs.items(), "a default that is true or a text is an input"
+    assert vpc.inputs["__defaults"] == sorted(defaulted)
+    key = tls.create("tls:index/privateKey:PrivateKey", {"algorithm": "RSA"})
+    assert key.inputs == {"algorithm": "RSA"}, "types of the plugin framework have none"
+    assert key.state["id"] == key.id
+    for one in (made, vpc):
+        aws.delete(one)
 
 
 def test_an_unknown_that_forces_a_new_resource_does(aws: Plugin) -> None:

@@ -3,12 +3,14 @@
 Cannot prove that the vendor's site answers, nor what its plugins do.
 """
 
+import argparse
 import io
 import os
 from pathlib import Path
 
 import pytest
 
+from lab.commands import up
 from lab.engine import plugins
 from lab.engine.plugins import PluginSource, provide_plugins, source_of
 from lab.errors import LabError
@@ -39,11 +41,11 @@ class Machine:
         self.pulumi = root / "pulumi"
         self.said = io.StringIO()
 
-    def provide(self, script: str, source: PluginSource) -> PluginSource:
+    def provide(self, script: str, source: PluginSource) -> None:
         self.pulumi.write_text(script)
         self.pulumi.chmod(0o755)
         environment = {**os.environ, "LOG": str(self.log)}
-        return provide_plugins(self.pulumi, self.home, source, Report(self.said), environment=environment)
+        provide_plugins(self.pulumi, self.home, source, Report(self.said), environment=environment)
 
     @property
     def tried(self) -> list[str]:
@@ -60,42 +62,37 @@ def plugin(machine: Machine) -> Path:
     return next(machine.home.glob("plugins/resource-aws-v*/pulumi-resource-aws"))
 
 
-def test_stand_ins_need_no_download(machine: Machine) -> None:
-    assert machine.provide(FAILS, PluginSource.STANDIN) is PluginSource.STANDIN
+def test_stand_ins_need_no_download_and_are_the_default(machine: Machine) -> None:
+    machine.provide(FAILS, PluginSource.STANDIN)
     assert machine.tried == []
     assert "lab.providers aws" in plugin(machine).read_text()
     assert source_of(machine.home) is PluginSource.STANDIN
+    parser = argparse.ArgumentParser()
+    up.add_arguments(parser)
+    assert parser.parse_args([]).plugins == "standin"
+    assert sorted(source.value for source in PluginSource) == ["standin", "vendor"]
 
 
-def test_auto_takes_the_vendors_where_they_can_be_had_and_downloads_them_once(machine: Machine) -> None:
-    assert machine.provide(DOWNLOADS, PluginSource.AUTO) is PluginSource.VENDOR
-    assert machine.provide(DOWNLOADS, PluginSource.AUTO) is PluginSource.VENDOR
+def test_the_vendors_are_downloaded_once_the_small_one_first(machine: Machine) -> None:
+    machine.provide(DOWNLOADS, PluginSource.VENDOR)
+    machine.provide(DOWNLOADS, PluginSource.VENDOR)
     assert machine.tried == ["tls", "aws"]
     assert plugin(machine).read_text() == ""
+    assert source_of(machine.home) is PluginSource.VENDOR
 
 
-def test_auto_falls_back_says_why_and_does_not_try_again_for_a_day(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert machine.provide(FAILS, PluginSource.AUTO) is PluginSource.STANDIN
-    assert machine.provide(FAILS, PluginSource.AUTO) is PluginSource.STANDIN
+def test_vendors_that_cannot_be_had_are_an_error_that_names_the_way_without(machine: Machine) -> None:
+    with pytest.raises(
+        LabError, match=r"failed all 5 attempts; without `--plugins vendor` the lab takes its stand-ins"
+    ):
+        machine.provide(FAILS, PluginSource.VENDOR)
     assert machine.tried == ["tls"]
-    assert "not to be had: failed all 5 attempts" in machine.said.getvalue()
-    monkeypatch.setattr(plugins, "_RETRY_AFTER", 0.0)
-    assert machine.provide(DOWNLOADS, PluginSource.AUTO) is PluginSource.VENDOR
 
 
 def test_a_site_that_never_answers_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_PROBE_TIMEOUT", 0.5)
-    assert machine.provide(HANGS, PluginSource.AUTO) is PluginSource.STANDIN
-    assert "no answer within" in machine.said.getvalue()
-
-
-def test_vendor_fails_where_they_cannot_be_had_even_after_auto_gave_up(machine: Machine) -> None:
-    machine.provide(FAILS, PluginSource.AUTO)
-    with pytest.raises(LabError, match=r"failed all 5 attempts; `--plugins standin` needs no download"):
-        machine.provide(FAILS, PluginSource.VENDOR)
-    assert machine.tried == ["tls", "tls"]
+    monkeypatch.setattr(plugins, "_DOWNLOAD_TIMEOUT", 0.5)
+    with pytest.raises(LabError, match="no answer within"):
+        machine.provide(HANGS, PluginSource.VENDOR)
 
 
 def test_a_lab_can_change_from_the_vendors_to_the_stand_ins_and_the_vendors_stay_in_the_cache(
