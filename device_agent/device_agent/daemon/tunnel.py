@@ -47,7 +47,7 @@ class TunnelState:
     Attributes:
         state: OpenVPN's own word; None if it cannot be asked.
         state_for: How long it has been in that state.
-        silent_for: How long no byte has come from the server.
+        silent_for: How long no byte had come from the server when OpenVPN last gave their count.
         unresponsive_for: How long OpenVPN has said nothing.
         away_for: How long an OpenVPN has been away that could be asked before; None if it never could.
         dead_for: How long the path has been dead.
@@ -119,7 +119,7 @@ class Tunnel:
         tunnel = TunnelState(
             state=management.state,
             state_for=now - management.state_since,
-            silent_for=now - management.heard_at,
+            silent_for=management.spoke_at - management.heard_at,
             unresponsive_for=now - management.spoke_at,
             away_for=None if management.away_since is None else now - management.away_since,
             dead_for=dead_for,

@@ -7,6 +7,7 @@ folder. Netem is missing in many kernels, so that loss is nftables' random numbe
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -213,3 +214,60 @@ def write(sandbox: Sandbox, path: str, text: str) -> None:
     must(sandbox, "sh", "-c", f"cat > {path}", text=text)
     must(sandbox, "systemctl", "daemon-reload")
     must(sandbox, "systemctl", "restart", TUNNEL)
+
+
+@contextmanager
+def slow_script(sandbox: Sandbox, seconds: int) -> Iterator[None]:
+    """Let the resolver's script take its time, as on a loaded device: OpenVPN waits for it."""
+    must(sandbox, "cp", "-a", SCRIPT, f"{SCRIPT}.real")
+    text = f'#!/bin/sh\nsleep {seconds}\nexec {SCRIPT}.real "$@"\n'
+    must(sandbox, "sh", "-c", f"cat > {SCRIPT}.slow && chmod 755 {SCRIPT}.slow && mv {SCRIPT}.slow {SCRIPT}", text=text)
+    try:
+        yield
+    finally:
+        must(sandbox, "mv", f"{SCRIPT}.real", SCRIPT)
+
+
+def openvpn_log(sandbox: Sandbox) -> list[str]:
+    return must(sandbox, "journalctl", "-u", TUNNEL, "-o", "cat", "--no-pager").splitlines()
+
+
+def test_a_slow_resolver_script_never_restarts_a_tunnel_that_progresses(sandbox: Sandbox) -> None:
+    sandbox.wait_connected()
+    with slow_script(sandbox, 8):
+        before, seen = restarts(sandbox)[1], len(openvpn_log(sandbox))
+        must(sandbox, "systemctl", "restart", TUNNEL)
+        wait_until(lambda: sandbox.status()["tunnel"]["state"] == "CONNECTED", "OpenVPN", 60)
+        sandbox.wait_connected(60)
+        time.sleep(20)
+        assert restarts(sandbox)[1] == before
+        fresh = openvpn_log(sandbox)[seen:]
+        assert sum("Initialization Sequence Completed" in item for item in fresh) == 1
+        assert not [item for item in fresh if "ping-restart" in item and "restarting" in item]
+    must(sandbox, "systemctl", "restart", TUNNEL)
+    sandbox.wait_connected(60)
+
+
+def test_a_profile_of_an_earlier_release_goes_on_working_and_is_as_patient(sandbox: Sandbox) -> None:
+    sandbox.wait_connected()
+    bundle = json.loads(sandbox.bundle())
+    new = bundle["vpn"]["config"]
+    old = re.sub(r"(?m)^mssfix 1232$", "", new) + "pull-filter ignore ping-restart\nping-restart 5\n"
+    bundle["vpn"]["config"] = old
+    try:
+        done = sandbox.install(json.dumps(bundle))
+        assert done.returncode == 0, done.stderr
+        sandbox.wait_connected(60)
+        with slow_script(sandbox, 8):
+            before = restarts(sandbox)[1]
+            must(sandbox, "systemctl", "restart", TUNNEL)
+            wait_until(lambda: sandbox.status()["tunnel"]["state"] == "CONNECTED", "OpenVPN", 60)
+            sandbox.wait_connected(60)
+            time.sleep(10)
+            assert restarts(sandbox)[1] == before
+        with Listener().listening(sandbox) as listener, line(sandbox, datagram=1452):
+            deliver(sandbox, listener, ["x" * 60_000], 30)
+    finally:
+        done = sandbox.install(sandbox.bundle())
+    assert done.returncode == 0, done.stderr
+    sandbox.wait_connected(60)

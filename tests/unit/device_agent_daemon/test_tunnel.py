@@ -215,6 +215,18 @@ def test_after_a_return_restarts_come_as_at_first(loop: RecordingLoop) -> None:
     assert moments[1] <= APART * 1.25 + 1
 
 
+def test_an_openvpn_that_is_blocked_is_not_a_silent_server(openvpn: OpenVpn, loop: RecordingLoop) -> None:
+    """It takes the routes away, and then its script takes eight seconds: no count comes that would show silence."""
+    tunnel = Tunnel(loop.machine, loop, openvpn.management)
+    openvpn.say(">STATE:1,CONNECTED,SUCCESS,,,,,")
+    assert outage(tunnel, loop, 8, None) == []
+    for count in range(5):
+        openvpn.say(f">BYTECOUNT:100,{count}")
+        tunnel.path_is_dead("dead", interface="tun0", public_name="iot.example")
+        advance(loop.machine, loop, 1)
+    assert len(loop.restarts) == 1, "a server that is silent by OpenVPN's own count was not given up"
+
+
 def test_a_long_outage_is_a_quiet_one_and_its_end_brings_the_log_back(openvpn: OpenVpn, loop: RecordingLoop) -> None:
     tunnel = Tunnel(loop.machine, loop, openvpn.management)
     openvpn.say(">STATE:1,WAIT,,,,,,")
