@@ -82,7 +82,8 @@ class ClientVpnAccessArgs(TypedDict):
     """Length of a VPN session, 8, 10, 12 or 24 hours. Default: 24."""
     disconnect_on_session_timeout: NotRequired[bool]
     """Whether AWS ends a client's session after that time; OpenVPN is back within seconds. The provider leaves `false`
-    out of a creation: the second `pulumi up` sends it, and one after each replacement. Default: true, AWS's own."""
+    out of a creation, and AWS's own default is true: the second `pulumi up` sends it, and one after each replacement.
+    Default: true."""
     connection_log: NotRequired[bool]
     """Whether connections are logged to CloudWatch Logs. Default: true."""
     log_retention_days: NotRequired[int]
