@@ -149,6 +149,7 @@ def private_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     directory = Path(chosen("lab-program") or ".")
     program = Program.of(request.config.rootpath / directory, stack=chosen("lab-stack"), region=chosen("lab-region"))
     program.require_stack_file()
+    program.require_environment()
     report = Report()
     lab = Lab("pytest", tmp_path_factory.mktemp("lab") / "lab")
     preflight.require(lab)

@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
     started = time.monotonic()
     program = chosen_program(lab, arguments.program, arguments.stack, arguments.region)
     program.require_stack_file()
+    program.require_environment()
     if arguments.only is None:
         # What the machine lacks is said before anything is started.
         preflight.require(lab)

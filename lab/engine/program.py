@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -106,12 +107,30 @@ class Program:
         return str(_mapping(self.directory / "Pulumi.yaml").get("name", ""))
 
     @property
-    def executables(self) -> Path | None:
-        """The folder of the project's own Python, where Pulumi.yaml names a virtual environment that is there."""
+    def environment(self) -> Path | None:
+        """The virtual environment that Pulumi.yaml names, whether or not it is there."""
         runtime = _mapping(self.directory / "Pulumi.yaml").get("runtime")
         options = (runtime.get("options") or {}) if isinstance(runtime, dict) else {}
-        found = self.directory / str(options.get("virtualenv", "")) / "bin"
-        return found if options.get("virtualenv") and (found / "python").exists() else None
+        return self.directory / str(options["virtualenv"]) if options.get("virtualenv") else None
+
+    @property
+    def executables(self) -> Path | None:
+        """The folder of the project's own Python, where Pulumi.yaml names a virtual environment that is there."""
+        found = self.environment
+        return found / "bin" if found is not None and (found / "bin/python").exists() else None
+
+    def require_environment(self) -> None:
+        """Refuse a project whose virtual environment is missing: Pulumi's dynamic providers do not start without it.
+
+        Raises:
+            LabError: It is missing.
+        """
+        if self.environment is not None and self.executables is None:
+            raise LabError(
+                f"{self.directory}/Pulumi.yaml names the virtual environment {self.environment}, which is not there: make "
+                f"it with `pulumi install --cwd {self.directory}`, or take the lab's own with "
+                f"`ln -s {sys.prefix} {self.environment}`"
+            )
 
     def configuration(self) -> dict[str, Any]:
         """Return the stack's settings; none where it has no file."""

@@ -25,6 +25,7 @@ def project(tmp_path: Path) -> Path:
     """The example as somebody has copied it, with nothing of this project beside it."""
     directory = tmp_path / "greenhouse"
     shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("test_*", "__pycache__", ".venv"))
+    (directory / ".venv").symlink_to(sys.prefix)
     return directory
 
 

@@ -106,6 +106,7 @@ class StatusMessage:
 
     def __init__(self, now: float = 0.0) -> None:
         self._level = self.MOST
+        self._begin_anew = False
         self._not_before = now
         self.more: Callable[[], Mapping[str, Any]] = dict
         """What "online" says besides."""
@@ -120,9 +121,8 @@ class StatusMessage:
         self._not_before = now + 3600
 
     def accepted(self, now: float) -> None:
-        """Take note that a connection works; the next one may ask for all again."""
-        if now >= self._not_before:
-            self._level = self.MOST
+        """Take note that a connection works; the next one may ask for all again, this one goes on as it began."""
+        self._begin_anew = now >= self._not_before
 
     @property
     def published(self) -> bool:
@@ -130,12 +130,14 @@ class StatusMessage:
         return self._level < self.NOTHING
 
     def last_will(self, installation: Installation, now: float) -> mqtt5.PublishPacket | None:
-        """Give what AWS IoT publishes if the connection is lost; None for no will.
+        """Begin a connection: give what AWS IoT publishes if it is lost; None for no will.
 
         Args:
             installation: The device's identity.
             now: The wall clock: `since` tells a will that comes late from the present connection's "online".
         """
+        if self._begin_anew:
+            self._level, self._begin_anew = self.MOST, False
         if self._level >= self.NO_WILL:
             return None
         return self._packet(

@@ -20,7 +20,7 @@ from device_agent.client import Publisher, PublishRefusedError, ReceivedMessage,
 from device_agent.commands.metrics import METRICS
 from device_agent.system import System
 
-from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, register, running_device, wait_until
+from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, running_device, wait_until
 from tests.path.gateway.stack import ENDPOINT, Stack, Tunnel, running_stack
 
 pytestmark = pytest.mark.path
@@ -57,7 +57,10 @@ def test_status_is_published_online_offline_and_by_the_last_will(device: Device,
     wait_until(lambda: len(receiver.statuses()) == 3, "the next greeting")
     device.kill()
     wait_until(lambda: len(receiver.statuses()) == 4, "the last will")
-    assert receiver.statuses()[-1] == {"status": "offline", "clientId": THING, "reason": "the connection was lost"}
+    greeting, will = receiver.statuses()[-2:]
+    # The will was written as the connection began: what is newer than it was said by a later connection.
+    assert will.pop("since") <= greeting["at"]
+    assert will == {"status": "offline", "clientId": THING, "reason": "the connection was lost"}
 
 
 def test_a_policy_without_retain_publish_gets_a_plain_will_and_one_with_it_a_retained_status(
@@ -232,36 +235,6 @@ def test_a_silent_resolver_alone_does_not_end_a_connection_that_works(device: De
     numbers(receiver, 3)
     status = device.status()
     assert (status["connection"]["connections"], status["tunnel"]["restarts"]) == (1, 0)
-
-
-def test_rotated_certificates_are_used_without_a_restart_and_without_loss(
-    stack: Stack, device: Device, receiver: Receiver
-) -> None:
-    device.start()
-    device.wait_connected()
-    before = device.status()["certificates"][0]["fingerprint"]
-    credential = register(stack)
-    with device.publisher() as publisher:
-        publisher.publish("data", "0")
-        device.install(credential)
-        wait_until(lambda: device.status()["certificates"][0]["fingerprint"] != before, "the new certificate")
-        device.wait_connected()
-        # The old one opens nothing any more.
-        stack.certificates[before]["status"] = "INACTIVE"
-        stack.reload()
-        publisher.publish("data", "1")
-    numbers(receiver, 2)
-    assert device.status()["certificates"][0]["fingerprint"] == credential.certificate_id
-    assert device.status()["connection"]["connections"] == 2
-
-
-def test_half_written_certificates_are_not_used(device: Device) -> None:
-    device.start()
-    device.wait_connected()
-    certificate = device.root / "etc/private-iot/certificate.pem"
-    certificate.write_text(certificate.read_text()[:200])
-    wait_until(lambda: "cannot be used" in device.log, "the refusal of the new file")
-    assert device.status()["connection"]["connected"]
 
 
 def test_what_comes_in_is_handed_to_local_listeners_also_after_a_reconnect(device: Device, receiver: Receiver) -> None:

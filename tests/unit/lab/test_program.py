@@ -124,6 +124,9 @@ def test_a_lab_keeps_its_program(project: Path, lab: Lab) -> None:
 def test_the_projects_own_python_is_used_where_it_is_there(project: Path) -> None:
     (project / "Pulumi.yaml").write_text("name: orchard\nruntime: {name: python, options: {virtualenv: venv}}\n")
     assert Program.of(project).executables is None
+    with pytest.raises(LabError, match=rf"`pulumi install --cwd {project}`, or take the lab's own"):
+        Program.of(project).require_environment()
     (project / "venv/bin").mkdir(parents=True)
     (project / "venv/bin/python").touch()
     assert Program.of(project).executables == project / "venv/bin"
+    Program.of(project).require_environment()
