@@ -127,8 +127,8 @@ class Program:
         """
         if self.environment is not None and self.executables is None:
             raise LabError(
-                f"{self.directory}/Pulumi.yaml names the virtual environment {self.environment}, which is not there: make "
-                f"it with `pulumi install --cwd {self.directory}`, or take the lab's own with "
+                f"{self.directory}/Pulumi.yaml names the virtual environment {self.environment}, which is not there: "
+                f"make it with `pulumi install --cwd {self.directory}`, or take the lab's own with "
                 f"`ln -s {sys.prefix} {self.environment}`"
             )
 
