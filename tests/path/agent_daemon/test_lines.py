@@ -197,6 +197,8 @@ def test_a_drop_in_of_an_earlier_release_goes_on_working_without_openvpns_word(s
     old = "[Unit]\nStartLimitIntervalSec=0\n\n[Service]\nRestart=always\nRestartSec=5\n"
     try:
         write(sandbox, DROP_IN, old)
+        # An agent that has heard OpenVPN's word would wait for it to come back: this one has never had it.
+        must(sandbox, "systemctl", "restart", "private-iot-agent.service")
         sandbox.wait_connected(60)
         assert sandbox.status()["tunnel"]["state"] is None
         before = restarts(sandbox)[1]
