@@ -15,7 +15,7 @@ from cryptography import x509
 
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
-from tests.engine.stack import Stack
+from tests.engine.stack import Outcome, Stack
 from tests.unit.components.authority import empty_revocation_list, request_pem
 
 pytestmark = pytest.mark.engine
@@ -252,3 +252,61 @@ def test_every_expiry_is_an_output(stack: Stack) -> None:
     assert set(expiry["clients"]) == {"pi-1", "pi-2"}
     left = datetime.fromisoformat(expiry["clients"]["pi-1"]) - datetime.now(UTC)
     assert timedelta(days=824) < left < timedelta(days=826)
+
+
+def ends_in(days: int, ending: str) -> Any:
+    def change(resources: list[dict[str, Any]]) -> None:
+        [certificate] = of_type(resources, ISSUED, ending)
+        end = datetime.now(UTC) + timedelta(days=days)
+        certificate["outputs"]["validityEndTime"] = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    return change
+
+
+@pytest.mark.parametrize(("days", "renewed"), [(70, False), (50, True), (-1, True)])
+def test_the_server_s_certificate_renews_itself_under_its_arn(
+    stack: Stack, own_cloud: Cloud, days: int, renewed: bool
+) -> None:
+    acm = own_cloud.client("acm")
+    [before] = acm.list_certificates()["CertificateSummaryList"]
+    pem, handed_out = acm.get_certificate(CertificateArn=before["CertificateArn"])["Certificate"], bundles(stack)
+    stack.edit(ends_in(days, "private-iot-server-certificate"))
+    outcome: Outcome = stack.up()
+    assert outcome.counts("create-replacement") == ({ISSUED: 1} if renewed else {})
+    assert outcome.counts("update") == ({"aws:acm/certificate:Certificate": 1} if renewed else {})
+    [after] = acm.list_certificates()["CertificateSummaryList"]
+    assert after["CertificateArn"] == before["CertificateArn"]
+    assert (acm.get_certificate(CertificateArn=after["CertificateArn"])["Certificate"] != pem) is renewed
+    assert bundles(stack) == handed_out, "no profile changes"
+    unchanged(stack)
+
+
+def test_a_client_s_certificate_renews_itself_with_the_same_key_and_the_one_before_stays_valid(
+    stack: Stack, own_cloud: Cloud
+) -> None:
+    before = stack.outputs()["vpnCertificates"]
+    stack.edit(ends_in(80, "private-iot-client-pi-1-certificate"))
+    outcome = stack.up()
+    assert outcome.counts("create-replacement") == {ISSUED: 1}
+    after = stack.outputs()["vpnCertificates"]
+    assert after["pi-2"] == before["pi-2"]
+    old, new = (x509.load_pem_x509_certificate(each["pi-1"]["certificatePem"].encode()) for each in (before, after))
+    assert new.serial_number != old.serial_number
+    assert new.public_key() == old.public_key()
+    assert new.subject == old.subject
+    assert revoked(own_cloud) is None
+    unchanged(stack)
+    stack.configure(devices=["pi-2"])
+    stack.up()
+    assert revoked(own_cloud) == {serial_text(old.serial_number), serial_text(new.serial_number)}
+
+
+def test_an_authority_that_has_expired_is_not_replaced_unasked(stack: Stack) -> None:
+    def expire(resources: list[dict[str, Any]]) -> None:
+        for each in of_type(resources, AUTHORITY):
+            each["outputs"]["validityEndTime"] = "2026-01-01T00:00:00Z"
+
+    stack.edit(expire)
+    refused = stack.up(fails=True)
+    assert "protect" in refused.text
+    assert AUTHORITY not in refused.counts("create-replacement")
