@@ -137,6 +137,7 @@ def test_plain_pulumi_brings_the_stack_up_shows_no_change_and_takes_it_down(newc
     assert status["engine"]["resources"] > 10
     count = "import boto3; print(len(boto3.client('ec2').describe_client_vpn_endpoints()['ClientVpnEndpoints']))"
     assert newcomer.shell(f'python -c "{count}"').strip() == "1"
+    newcomer.shell("pulumi state unprotect --all --yes --stack lab --non-interactive")
     newcomer.shell("pulumi destroy --stack lab --yes --non-interactive")
     assert json.loads(newcomer.lab("status", "--json").stdout)["engine"]["resources"] == 0
     assert _contents(newcomer.home) == home
