@@ -15,14 +15,15 @@ from device_agent.install.bundle import parse_bundle
 from lab.engine import CHECKOUT
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
+from tests.example_project import copy_example
 
 pytestmark = pytest.mark.engine
 
 
 def test_the_sample_project_deploys_with_its_own_names_region_and_provider(
-    new_stack: StackFactory, own_cloud: Cloud
+    new_stack: StackFactory, own_cloud: Cloud, tmp_path: Path
 ) -> None:
-    stack = new_stack(own_cloud, "dev", project=CHECKOUT / "examples" / "import_components")
+    stack = new_stack(own_cloud, "dev", project=copy_example(tmp_path / "greenhouse"))
     created = stack.up()
     assert created.ops == {"create"}
     assert created.counts("create")["aws:ec2clientvpn/networkAssociation:NetworkAssociation"] == 2

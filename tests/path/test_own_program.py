@@ -6,27 +6,23 @@ The program is examples/import_components: another Region by a provider of its o
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.example_project import copy_example
+
 pytestmark = pytest.mark.path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-EXAMPLE = CHECKOUT / "examples" / "import_components"
 REGION = "eu-central-1"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The example as somebody has copied it, with nothing of this project beside it."""
-    directory = tmp_path / "greenhouse"
-    shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("test_*", "__pycache__", ".venv"))
-    (directory / ".venv").symlink_to(sys.prefix)
-    return directory
+    return copy_example(tmp_path / "greenhouse")
 
 
 def _run(*argv: str, cwd: Path, environment: dict[str, str], timeout: float = 280) -> str:
