@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from tests.path.agent.house import House
 from tests.path.agent_daemon.sandbox import Sandbox
 
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
+AGENT_UNIT = f"/etc/systemd/system/{AGENT}"
 README = Path(__file__).parents[2] / "README.md"
 _SNAPSHOT = """
 import hashlib, os, stat, subprocess
@@ -123,6 +125,19 @@ class Pi:
     def addresses(self, name: str) -> list[str]:
         """Resolve a name as any program on the device does."""
         return [line.split()[0] for line in self.machine.shell(f"getent ahostsv4 {name}").splitlines()]
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """Leave no room on the disk to anyone but root while the block runs, as ext4 does by itself."""
+        fill = "cat /dev/zero >/home/pi/rest 2>/dev/null || true; sync /home/pi/rest; test $(stat -fc %a /) = 0"
+        self.machine.shell(
+            "fallocate -l $((($(stat -fc %a /) - 64) * $(stat -fc %S /))) /home/pi/most;"
+            f" runuser -u pi -- sh -c '{fill}'"
+        )
+        try:
+            yield
+        finally:
+            self.machine.shell("rm -f /home/pi/rest /home/pi/most")
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""

@@ -1,4 +1,4 @@
-"""Power cut while a program publishes: the drive's cache is volatile, and goes with the power.
+"""Boots: after a power cut, in a year without certificates, without a network. The drive's cache goes with the power.
 
 It cannot prove what a Pi's SD card does with what it said was flushed.
 """
@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.device.machine import words_of
 from tests.device.pi import Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener, say
 
@@ -42,3 +43,36 @@ def test_nothing_that_publish_acknowledged_is_lost_when_the_power_is_cut(
     first = min(item["at"] for item in listener.data() if item["at"] > began) - began
     say(capsys, f"power cut: 0 of {len(wanted)} acknowledged messages lost; first message {first:.0f} s after power on")
     wait_for(pi.is_connected, "the connection", 120)
+
+
+def test_a_boot_without_network_in_2020_takes_messages_and_delivers_them_when_the_time_is_set(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = pi.machine
+    machine.shut_down()
+    machine.network.stop_dhcp()
+    listener = Listener()
+    with listener.listening(pi.sandbox()):
+        # timesyncd would set the clock to when it last knew the time, which a device without one cannot.
+        machine.boot(clock="2020-01-01T00:00:00", kernel_words="systemd.mask=systemd-timesyncd.service")
+        up = time.monotonic()
+        # OpenVPN waits for a network; the queue does not.
+        done = pi.agent("publish", "data", "21.5", "--id", "before-the-network")
+        assert done.returncode == 0, words_of(done)
+        say(
+            capsys,
+            f"no DHCP answer: the queue took a message {time.monotonic() - up:.0f} s after the first command could run",
+        )
+        assert not machine.shell("ip -4 route show default")
+        machine.network.serve_dhcp()
+        wait_for(lambda: machine.shell("ip -4 route show default"), "the address", 240)
+        now = float(machine.shell("date +%s"))
+        assert now < time.time() - 86400, "the clock is right already"
+        row = pi.doctor()["certificates"]
+        assert row["result"] == "failed", row
+        assert not listener.ids()
+        machine.shell(f"date --set=@{time.time():.0f}")
+        began = time.time()
+        wait_for(lambda: "before-the-network" in listener.ids(), "the message", 240, pause=0.2)
+    say(capsys, f"boot in 2020: the message {listener.data()[-1]['at'] - began:.1f} s after the time was set")
+    pi.wait_until_healthy()

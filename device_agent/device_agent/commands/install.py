@@ -11,11 +11,12 @@ from pathlib import Path
 
 from device_agent._exceptions import UsageError
 from device_agent.files import reporting
-from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
+from device_agent.install.bundle import INPUT_LIMIT, parse_bundle
 from device_agent.install.device_keys import load_device_keys
 from device_agent.install.machine import check_machine, warnings_about
-from device_agent.install.plan import Plan, apply_plan, make_plan
+from device_agent.install.plan import Plan, apply_plan, make_plan, make_upgrade
 from device_agent.install.restart_unit import services_locked
+from device_agent.installation import Installation
 from device_agent.settings import load_settings
 from device_agent.system import System
 
@@ -31,14 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "\n"
         "Everything is checked before anything is changed, and a second time changes nothing. A bundle that replaces\n"
         "another is tried first: with its own tunnel and a message to itself. If that fails, the old one stays.\n"
+        "After an upgrade of the agent by pipx, `sudo device-agent install --upgrade`; the Debian package does so itself.\n"
         "The input holds private keys: pipe it in, and keep it out of files.\n"
     )
     parser.add_argument(
         "source",
         metavar="FILE",
+        nargs="?",
         help="'-' for standard input, or a file: one bundle, the stack's output `devices`, or all of its outputs",
     )
     parser.add_argument("--device", metavar="NAME", help="which device of several")
+    parser.add_argument(
+        "--upgrade",
+        action="store_true",
+        help="keep the bundle, and bring the services that an earlier release of the agent installed up to this one",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be changed")
     parser.add_argument(
         "--verify",
@@ -58,7 +66,26 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     """
     if system.user_id() != 0:
         raise UsageError("install needs root; run it with sudo")
+    if arguments.upgrade:
+        return _upgrade(arguments, system)
+    if arguments.source is None:
+        raise UsageError("install needs a bundle: '-' for standard input, or a file; or --upgrade")
     return install(arguments, system, _read(arguments.source))
+
+
+def _upgrade(arguments: argparse.Namespace, system: System) -> int:
+    if arguments.source is not None or arguments.device is not None or arguments.verify is not None:
+        raise UsageError("install --upgrade keeps the bundle: leave out FILE, --device and --verify")
+    with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
+        plan = make_upgrade(locked, python=sys.executable)
+        _apply(plan, arguments)
+    _report(Installation.load(system).name, plan, arguments)
+    return 0
+
+
+def _apply(plan: Plan, arguments: argparse.Namespace) -> None:
+    if not arguments.dry_run:
+        apply_plan(plan, (lambda _text: None) if arguments.json else partial(print, flush=True))
 
 
 def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
@@ -71,22 +98,21 @@ def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
         plan = make_plan(locked, bundle, verify=arguments.verify, python=sys.executable)
-        if not arguments.dry_run:
-            apply_plan(plan, (lambda _text: None) if arguments.json else partial(print, flush=True))
-    _report(bundle, plan, arguments)
+        _apply(plan, arguments)
+    _report(bundle.name, plan, arguments)
     return 0
 
 
-def _report(bundle: Bundle, plan: Plan, arguments: argparse.Namespace) -> None:
+def _report(name: str, plan: Plan, arguments: argparse.Namespace) -> None:
     texts = plan.texts
     if arguments.json:
-        print(json.dumps({"device": bundle.name, "dryRun": arguments.dry_run, "changes": texts}))
+        print(json.dumps({"device": name, "dryRun": arguments.dry_run, "changes": texts}))
     elif arguments.dry_run:
-        print("\n".join(f"would {text}" for text in texts) or f"{bundle.name} is installed; nothing would be changed")
+        print("\n".join(f"would {text}" for text in texts) or f"{name} is installed; nothing would be changed")
     elif texts:
-        print(f"{bundle.name} is installed; `device-agent doctor` proves the path")
+        print(f"{name} is installed; `device-agent doctor` proves the path")
     else:
-        print(f"{bundle.name} is installed already; nothing changed")
+        print(f"{name} is installed already; nothing changed")
 
 
 def _read(source: str) -> bytes:

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Network
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.files import WantedFile, folder_matches, read_link, remove, temporary_of
+from device_agent.files import WantedFile, folder_matches, read_link, remove, reporting, temporary_of
 from device_agent.install import steps
 from device_agent.install.bundle import Bundle
+from device_agent.install.openvpn_profile import Profile, parse_profile
 from device_agent.install.slots import (
     CURRENT,
     SLOTS,
@@ -37,6 +39,7 @@ from device_agent.installation import (
     AGENT_UNIT,
     DIRECTORY,
     OPENVPN_DROP_IN,
+    OPENVPN_FILE,
     OPENVPN_SERVICE,
     PROFILE_DIRECTORY,
     RENEWAL_UNIT,
@@ -46,6 +49,7 @@ from device_agent.installation import (
     TRIAL_SERVICE,
     TUNNEL_RULE,
     USER,
+    Installation,
 )
 from device_agent.service import RESOLVED_SERVICE, is_active, is_enabled, resolved_is_deaf, systemctl
 from device_agent.system import System
@@ -87,7 +91,7 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
         python: The interpreter that the service will run.
     """
     slot = current_slot(system)
-    units = _units(system, bundle, python)
+    units = _units(system, bundle.vpc_cidr, bundle.profile, python)
     found = _leftovers(system, [*units, *wanted_links(), CURRENT, TRIAL_FILE, RESTART_UNIT]) + _machine(system)
     promoted = slot is None or not slot_holds(system, slot, bundle)
     fresh = other_slot(slot)
@@ -95,8 +99,8 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
         found += _replacement(system, slot_files(bundle, fresh), fresh, slot is not None if verify is None else verify)
     else:
         found += _repairs(system, str(slot), slot_files(bundle, str(slot)))
-    changed = {path for path, wanted in units.items() if not wanted.matches(system, path)}
-    found += [Step(f"write {path}", partial(steps.write, system, path, units[path])) for path in sorted(changed)]
+    changed = _changed(system, units)
+    found += _writes(system, units, changed)
     links = [(path, target) for path, target in wanted_links().items() if read_link(system, path) != target]
     found += [_link(system, path, target) for path, target in links]
     if promoted:
@@ -104,6 +108,26 @@ def make_plan(system: System, bundle: Bundle, *, verify: bool | None, python: st
         found.append(Step(text, partial(steps.promote, system, fresh)))
     found += _services(system, changed, promoted=promoted or bool(links))
     return Plan(found, [_removal(system, slot, "")] if promoted and slot is not None else [])
+
+
+def make_upgrade(system: System, *, python: str) -> Plan:
+    """Compare what an earlier release of the agent installed with what this one would, and leave the bundle as it is.
+
+    Args:
+        system: The machine.
+        python: The interpreter that the service will run.
+
+    Raises:
+        InstallationError: Nothing is installed, or it cannot be read.
+        ProfileError: The installed profile holds what this release refuses.
+    """
+    installation = Installation.load(system)
+    with reporting(f"{OPENVPN_FILE} cannot be read"):
+        text = system.path(OPENVPN_FILE).read_text("ascii", "replace")
+    units = _units(system, installation.vpc_cidr, parse_profile(text, OPENVPN_FILE), python)
+    changed = _changed(system, units)
+    found = _leftovers(system, list(units)) + _machine(system) + _writes(system, units, changed)
+    return Plan(found + _services(system, changed, promoted=False), [])
 
 
 def apply_plan(plan: Plan, tell: Callable[[str], None]) -> None:
@@ -202,15 +226,23 @@ def _link(system: System, path: str, target: str) -> Step:
     return Step(f"let {path} lead to {target}", partial(steps.link, system, path, target))
 
 
-def _units(system: System, bundle: Bundle, python: str) -> dict[str, WantedFile]:
+def _units(system: System, vpc_cidr: IPv4Network, profile: Profile, python: str) -> dict[str, WantedFile]:
     texts = {
-        AGENT_UNIT: agent_unit(python=python, vpc_cidr=bundle.vpc_cidr, home=python.startswith(_HOMES)),
-        OPENVPN_DROP_IN: openvpn_drop_in(bundle.profile.directives),
-        RENEWAL_UNIT: renewal_unit(python=python, vpc_cidr=bundle.vpc_cidr),
+        AGENT_UNIT: agent_unit(python=python, vpc_cidr=vpc_cidr, home=python.startswith(_HOMES)),
+        OPENVPN_DROP_IN: openvpn_drop_in(profile.directives),
+        RENEWAL_UNIT: renewal_unit(python=python, vpc_cidr=vpc_cidr),
     }
     if system.path(TUNNEL_RULE).parent.is_dir():
         texts[TUNNEL_RULE] = unit_rule()
     return {path: WantedFile(content=text.encode("ascii")) for path, text in texts.items()}
+
+
+def _changed(system: System, units: dict[str, WantedFile]) -> set[str]:
+    return {path for path, wanted in units.items() if not wanted.matches(system, path)}
+
+
+def _writes(system: System, units: dict[str, WantedFile], changed: set[str]) -> list[Step]:
+    return [Step(f"write {path}", partial(steps.write, system, path, units[path])) for path in sorted(changed)]
 
 
 def _services(system: System, changed: set[str], *, promoted: bool) -> list[Step]:

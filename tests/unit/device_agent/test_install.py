@@ -105,6 +105,47 @@ def test_a_second_time_changes_nothing_and_says_so(pi: Pi) -> None:
     assert {command[1] for command in pi.system.state["commands"][commands:]} <= {"is-active", "is-enabled"}
 
 
+def test_an_upgrade_brings_an_earlier_releases_units_up_to_this_one_and_keeps_the_bundle(pi: Pi) -> None:
+    pi.install()
+    wanted = pi.files
+    unit, drop_in = f"/etc/systemd/system/{AGENT_SERVICE}", f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
+    pi.system.path(unit).write_text("[Service]\nExecStart=/usr/bin/earlier\n")
+    pi.system.path(drop_in).unlink()
+    assert pi("install", "--upgrade", "--dry-run") == 0, pi.err
+    assert pi.read(unit) == "[Service]\nExecStart=/usr/bin/earlier\n"
+    assert pi("install", "--upgrade") == 0, pi.err
+    assert pi.files == wanted
+    assert pi.out.splitlines() == [
+        f"write {drop_in}",
+        f"write {unit}",
+        "reload systemd",
+        f"start {OPENVPN_SERVICE} anew",
+        f"start {AGENT_SERVICE} anew",
+        "pi-1 is installed; `device-agent doctor` proves the path",
+    ]
+    assert pi("install", "--upgrade") == 0, pi.err
+    assert pi.out == "pi-1 is installed already; nothing changed\n"
+
+
+def test_an_upgrade_where_nothing_is_installed_is_refused(pi: Pi) -> None:
+    before = pi.files
+    assert pi("install", "--upgrade") == 2
+    assert "nothing is installed on this device" in pi.err
+    assert pi.files == before
+
+
+@pytest.mark.parametrize("words", [("-",), ("--device", "pi-1"), ("--verify",)], ids=" ".join)
+def test_an_upgrade_takes_no_bundle(pi: Pi, words: tuple[str, ...]) -> None:
+    pi.install()
+    assert pi("install", "--upgrade", *words) == 2
+    assert "keeps the bundle" in pi.err
+
+
+def test_an_installation_without_a_bundle_is_refused(pi: Pi) -> None:
+    assert pi("install") == 2
+    assert "install needs a bundle" in pi.err
+
+
 def test_dry_run_shows_the_changes_and_makes_none(pi: Pi) -> None:
     before = pi.files
     assert pi.install(None, "--dry-run") == 0
