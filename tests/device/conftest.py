@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.device.home_network import HomeNetwork
-from tests.device.image import image, missing
+from tests.device.image import Image, image, missing
 from tests.device.machine import Machine, words_of
 from tests.device.pi import Pi, readme_commands
 from tests.path.agent.house import House, running_house
@@ -60,10 +61,17 @@ def build_package(folder: Path, *options: str) -> Path:
 
 
 @pytest.fixture(scope="session", params=RELEASES)
-def pi(request: pytest.FixtureRequest, house: House, packages: list[Path]) -> Iterator[Pi]:
+def disk(request: pytest.FixtureRequest) -> Iterator[Future[Image]]:
+    """An image that is made beside whatever else has to be."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(image, request.param)
+
+
+@pytest.fixture(scope="session")
+def pi(disk: Future[Image], house: House, packages: list[Path]) -> Iterator[Pi]:
     """A fresh Debian on which the README's commands were run, with its bundle; each test leaves it as it was."""
     network = HomeNetwork(house.lab, "pi-1")
-    machine = Machine(image(request.param), network, files={package.name: package for package in packages})
+    machine = Machine(disk.result(), network, files={package.name: package for package in packages})
     try:
         network.serve_dhcp()
         machine.boot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,21 @@ def test_the_library_is_of_the_packages_architecture(built: Path, tmp_path: Path
     # e_machine of an ELF file, System V ABI: 62 is x86-64, 183 AArch64.
     machine = int.from_bytes(library.read_bytes()[18:20], "little")
     assert machine == {"amd64": 62, "arm64": 183}[built.stem.rsplit("_", 1)[1]]
+
+
+def test_all_of_the_agent_imports_from_the_package_alone(tmp_path: Path) -> None:
+    tree = unpack(build_package(tmp_path, "--architecture", "amd64"), tmp_path / "tree")
+    site = tree / "opt/private-iot-agent/lib/python3/site-packages"
+    names = [
+        ".".join(path.relative_to(site).with_suffix("").parts)
+        for path in (site / "device_agent").rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    assert len(names) > 50
+    program = (
+        "import importlib, sys\nsys.path.append(sys.argv[1])\nfor name in sys.argv[2:]: importlib.import_module(name)"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", program, site, *names], check=True)
 
 
 def test_nothing_in_it_names_the_machine_that_built_it(built: Path, tmp_path: Path) -> None:

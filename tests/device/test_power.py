@@ -15,7 +15,7 @@ from tests.device.machine import words_of
 from tests.device.pi import Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener, say
 
-pytestmark = [pytest.mark.device, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 _PUBLISH = "seq 1000000 | device-agent publish data --lines --json >/dev/ttyS0"
 
@@ -26,7 +26,6 @@ def acknowledged(console: str) -> list[str]:
     return [json.loads(line)["id"] for line in lines if line.startswith('{"') and line.endswith("}")]
 
 
-@pytest.mark.slow
 def test_nothing_that_publish_acknowledged_is_lost_when_the_power_is_cut(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:

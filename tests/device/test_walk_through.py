@@ -1,4 +1,4 @@
-"""What a person does with the agent on a real Debian, from the README's commands to the purge, and what is kept from it.
+"""What a person does with the agent on a real Debian, from the README's commands to the purge, and what it may not do.
 
 `make test` runs this file on Debian 13. The tests share one machine, in their order; only the last ones take the agent
 away. It cannot prove a Pi's own kernel and hardware, nor AWS.
@@ -163,9 +163,7 @@ def test_two_upgrades_of_the_package_keep_the_queue_and_the_identity(pi: Pi, pac
         pi.machine.shell(f"sed -i 's/^WatchdogSec=.*/WatchdogSec=50/' {AGENT_UNIT}")
         for later in packages[1:]:
             number = pi.show(AGENT, "MainPID")
-            pi.machine.shell(
-                f"cd /root && tar xf /dev/vdb {later.name} && apt-get install --yes ./{later.name}", timeout=500
-            )
+            pi.machine.shell(f"cd /root && tar xf /dev/vdb {later.name} && dpkg --install {later.name}", timeout=500)
             version = later.name.split("_")[1]
             assert pi.machine.shell("dpkg-query -W -f '${Version}' private-iot-agent") == version
             assert pi.show(AGENT, "MainPID") not in ("0", number), "the old code runs on"
