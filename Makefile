@@ -50,7 +50,7 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system-tests ## run every tier, each in a process of its own: unit, engine, path, and of device what boots no machine
+test: setup system-tests ## run every tier, each in a process of its own: unit, engine, path, and of device the walk-through on Debian 13
 	$(UNIT)
 	$(ENGINE)
 	$(PATHS)

@@ -95,7 +95,11 @@ class GuestAgent:
             return self._socket
         until = time.monotonic() + self._patience
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self._path))
+        try:
+            connection.connect(str(self._path))
+        except OSError as error:
+            connection.close()
+            raise GuestAgentError(f"{self._path}: the machine is gone: {error}") from error
         self._buffer = b""
         while time.monotonic() < until:
             try:

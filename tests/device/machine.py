@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -122,15 +122,24 @@ class Machine:
     def ask(self, command: str, **arguments: Any) -> Any:
         """Give the guest agent a command of its own."""
         assert self._agent is not None, "it is off"
-        try:
+        with self._telling():
             return self._agent.ask(command, **arguments)
-        except GuestAgentError as error:
-            raise GuestAgentError(f"{error}\n{self.console()[-2000:]}") from error
 
     def run(self, *argv: str, text: str | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root."""
         assert self._agent is not None, "it is off"
-        return self._agent.run(argv, text=text, environment=ENVIRONMENT, timeout=timeout)
+        with self._telling():
+            return self._agent.run(argv, text=text, environment=ENVIRONMENT, timeout=timeout)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say with an error of the guest agent's how the machine itself is."""
+        try:
+            yield
+        except GuestAgentError as error:
+            state = None if self._process is None else self._process.poll()
+            logs = [(self.folder / name).read_text(errors="replace")[-500:] for name in ("qemu.log", "drive.log")]
+            raise GuestAgentError(f"{error}; QEMU: {state} {logs}\n{self.console()[-4000:]}") from error
 
     def shell(self, script: str, *, timeout: float = 300) -> str:
         """Run a shell's script in it as root, which has to succeed, and return what it printed."""

@@ -179,3 +179,20 @@ def test_networkd_that_removes_the_tunnels_routes_is_what_doctor_names(pi: Pi) -
             f" systemctl stop systemd-networkd.socket systemd-networkd; systemctl restart {TUNNEL}"
         )
     wait_for(pi.is_connected, "the connection", 180)
+
+
+def test_a_queue_that_lies_in_memory_is_what_install_and_doctor_say(pi: Pi) -> None:
+    pi.machine.shell(
+        "mkdir -p /run/overlay/upper /run/overlay/work"
+        ' && echo "$(cat /proc/cmdline) overlayroot=tmpfs" >/run/overlay/cmdline'
+        " && mount --bind /run/overlay/cmdline /proc/cmdline && mount -t overlay overlay"
+        " -o lowerdir=/var/lib,upperdir=/run/overlay/upper,workdir=/run/overlay/work /var/lib"
+    )
+    try:
+        row = pi.doctor()["files"]
+        done = pi.install("--dry-run")
+    finally:
+        pi.machine.shell("umount /var/lib && umount /proc/cmdline && rm -r /run/overlay")
+    assert (row["result"], row["meaning"]) == ("warning", "messages that wait there are lost with the power")
+    assert "the queue is on an overlay in memory" in row["seen"]
+    assert "warning: /var/lib/private-iot is on an overlay in memory" in done.stderr
