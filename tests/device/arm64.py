@@ -33,6 +33,8 @@ _OPTIONS = (
 _MAGIC = r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 _ENTER = f"""
+# apt closes every descriptor that the limit would allow, each a call that QEMU translates.
+ulimit -n 1024
 mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 [ -e /proc/sys/fs/binfmt_misc/aarch64 ] ||
   printf '%s' ':aarch64:M::{_MAGIC}:{_MASK}:{QEMU}:OCF' >/proc/sys/fs/binfmt_misc/register

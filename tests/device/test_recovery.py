@@ -1,4 +1,4 @@
-"""What a device comes through by itself, or doctor names: cables, addresses, wiped DNS, load, a disk that refuses.
+"""What a device comes through by itself, or doctor names: cables, addresses, wiped DNS, load, disks, upgrades.
 
 It cannot prove what a Pi's wireless network or SD card do.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.device.machine import words_of
-from tests.device.pi import AGENT, TUNNEL, Pi, wait_for
+from tests.device.pi import AGENT, AGENT_UNIT, TUNNEL, Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener, say
 from tests.path.walk_through_by_hand import inside_vpc
 
@@ -196,3 +197,24 @@ def test_a_queue_that_lies_in_memory_is_what_install_and_doctor_say(pi: Pi) -> N
     assert (row["result"], row["meaning"]) == ("warning", "messages that wait there are lost with the power")
     assert "the queue is on an overlay in memory" in row["seen"]
     assert "warning: /var/lib/private-iot is on an overlay in memory" in done.stderr
+
+
+def test_two_upgrades_of_the_package_keep_the_queue_and_the_identity(pi: Pi, packages: list[Path]) -> None:
+    identity = pi.machine.shell("sha256sum /etc/private-iot/device.json /etc/private-iot/private-key.pem")
+    unit = pi.machine.shell(f"cat {AGENT_UNIT}")
+    with delivering(pi, 3, 240):
+        pi.machine.pull_cable()
+        publish(pi, "one", "two", "three")
+        # As if an earlier release had written it.
+        pi.machine.shell(f"sed -i 's/^WatchdogSec=.*/WatchdogSec=50/' {AGENT_UNIT}")
+        for later in packages[1:]:
+            number = pi.show(AGENT, "MainPID")
+            pi.machine.shell(f"cd /root && tar xf /dev/vdb {later.name} && dpkg --install {later.name}", timeout=500)
+            version = later.name.split("_")[1]
+            assert pi.machine.shell("dpkg-query -W -f '${Version}' private-iot-agent") == version
+            assert pi.show(AGENT, "MainPID") not in ("0", number), "the old code runs on"
+            assert pi.machine.shell(f"cat {AGENT_UNIT}") == unit
+            assert pi.show(AGENT, "WatchdogUSec") == "1min"
+        pi.machine.plug_cable()
+    assert pi.machine.shell("sha256sum /etc/private-iot/device.json /etc/private-iot/private-key.pem") == identity
+    wait_for(pi.is_connected, "the connection", 120)

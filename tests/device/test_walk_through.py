@@ -6,13 +6,11 @@ away. It cannot prove a Pi's own kernel and hardware, nor AWS.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from lab.path.addresses import IOT_PUBLIC
 from tests.device.machine import words_of
-from tests.device.pi import AGENT, AGENT_UNIT, TUNNEL, Pi, wait_for
+from tests.device.pi import AGENT, TUNNEL, Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener
 from tests.path.walk_through_by_hand import inside_vpc
 
@@ -149,31 +147,6 @@ def test_a_full_disk_is_what_doctor_names_and_nothing_is_lost_by_it(pi: Pi) -> N
         wait_for(lambda: "accepted" in listener.ids(), "the message", 60)
     assert "refused" not in listener.ids()
     assert pi.doctor()["echo"]["result"] == "ok"
-
-
-def test_two_upgrades_of_the_package_keep_the_queue_and_the_identity(pi: Pi, packages: list[Path]) -> None:
-    identity = pi.machine.shell("sha256sum /etc/private-iot/device.json /etc/private-iot/private-key.pem")
-    unit, tunnel = pi.machine.shell(f"cat {AGENT_UNIT}"), pi.show(TUNNEL, "MainPID")
-    listener = Listener()
-    with listener.listening(pi.sandbox()):
-        pi.machine.pull_cable()
-        done = pi.agent("publish", "data", "--lines", text="one\ntwo\nthree\n")
-        assert done.returncode == 0, words_of(done)
-        # As if an earlier release had written it.
-        pi.machine.shell(f"sed -i 's/^WatchdogSec=.*/WatchdogSec=50/' {AGENT_UNIT}")
-        for later in packages[1:]:
-            number = pi.show(AGENT, "MainPID")
-            pi.machine.shell(f"cd /root && tar xf /dev/vdb {later.name} && dpkg --install {later.name}", timeout=500)
-            version = later.name.split("_")[1]
-            assert pi.machine.shell("dpkg-query -W -f '${Version}' private-iot-agent") == version
-            assert pi.show(AGENT, "MainPID") not in ("0", number), "the old code runs on"
-            assert pi.machine.shell(f"cat {AGENT_UNIT}") == unit
-            assert pi.show(AGENT, "WatchdogUSec") == "1min"
-        pi.machine.plug_cable()
-        wait_for(lambda: len(listener.ids()) == 3, "the three messages", 240)
-    assert pi.machine.shell("sha256sum /etc/private-iot/device.json /etc/private-iot/private-key.pem") == identity
-    assert pi.show(TUNNEL, "MainPID") == tunnel, "the tunnel's own file is as it was, and it need not be started anew"
-    assert inside_vpc(pi.addresses(pi.house.made.iot_endpoint)[0])
 
 
 def test_uninstall_leaves_the_system_as_before(pi: Pi) -> None:
