@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "\n"
         "Everything is checked before anything is changed, and a second time changes nothing. A bundle that replaces\n"
         "another is tried first: with its own tunnel and a message to itself. If that fails, the old one stays.\n"
-        "After an upgrade of the agent by pipx, `sudo device-agent install --upgrade`; the Debian package does so itself.\n"
+        "After an upgrade by pipx, `sudo device-agent install --upgrade`; the Debian package does so itself.\n"
         "The input holds private keys: pipe it in, and keep it out of files.\n"
     )
     parser.add_argument(
