@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.path import processes
-from lab.path.stand_ins import unit_files
+from lab.path.stand_ins import address_filter, unit_files
 from lab.path.stand_ins.journal import unit_log
 from lab.path.stand_ins.unit_files import Unit, UnitError
 
@@ -75,7 +75,7 @@ def spawn(unit: Unit, line: str, variables: Mapping[str, str]) -> processes.Proc
         words = ["/usr/bin/env", f"LD_PRELOAD={library}", *words]
     with unit_log(unit.name).open("ab") as output:
         return processes.start(
-            [*as_user, *words],
+            [*address_filter.confine(unit), *as_user, *words],
             environment=variables,
             directory=directory.removeprefix("-"),
             output=output,

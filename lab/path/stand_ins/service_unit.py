@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from lab.path import processes
-from lab.path.stand_ins import execution, unit_files
+from lab.path.stand_ins import address_filter, execution, unit_files
 from lab.path.stand_ins.journal import log
 from lab.path.stand_ins.unit_files import Unit, UnitError
 
@@ -69,6 +69,7 @@ class ServiceUnit:
         for line in unit.all("ExecStop"):
             await self._control(unit, line)
         await self._kill(unit)
+        address_filter.release(unit)
         for line in unit.all("ExecStopPost"):
             await self._control(unit, line)
         execution.remove_runtime_directory(unit, stopped=self._stop_requested)
@@ -140,6 +141,7 @@ class ServiceUnit:
                 code = 203
             execution.remove_runtime_directory(unit, stopped=self._stop_requested)
             await self._kill(unit)
+            address_filter.release(unit)
             if not self._restarts(unit, code):
                 self._set(
                     "failed" if self.result != "success" else "inactive",

@@ -1,9 +1,12 @@
 """install, doctor and pubsub as the walk-through has them: real OpenVPN, DNS, TLS, policies and broker.
 
-It cannot prove systemd's own sandboxing, nor AWS's side; the units run under the lab's stand-in for systemd.
+It cannot prove systemd's own sandboxing, nor AWS's side; the units run under the lab's stand-in for systemd, which
+enforces the rule on addresses alone.
 """
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -30,6 +33,44 @@ def test_the_agent_runs_as_its_own_user_and_only_it_can_read_the_device_key(inst
     # An ordinary user's container has one user, root.
     assert owner[0] in ("private-iot", "root")
     assert shown.strip()[:7] == owner[0][:7]
+
+
+_SEND = """\
+import socket
+for address in ("192.0.2.1", "10.0.0.2", "127.0.0.1", "2001:db8::1"):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.socket(family, socket.SOCK_DGRAM).sendto(b"", (address, 9))
+        print(address, "sent")
+    except PermissionError:
+        print(address, "EPERM")
+    except OSError:
+        print(address, "no route")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a control group")
+def test_the_kernel_keeps_the_agent_to_the_vpc(installed: Device) -> None:
+    seen = [row["seen"] for row in installed.wait_until_healthy().values()]
+    assert [line for line in seen if "the kernel refuses it any other address (EPERM)" in line], seen
+    unit = """\
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'python3 /run/send.py >/run/sent'
+IPAddressDeny=any
+IPAddressAllow=localhost
+IPAddressAllow=10.0.0.0/16
+"""
+    installed.run("sh", "-c", "cat >/run/send.py", stdin=_SEND)
+    installed.run("sh", "-c", "cat >/etc/systemd/system/send.service", stdin=unit)
+    try:
+        started = installed.run("systemctl", "start", "send.service")
+        assert started.returncode == 0, started.stderr
+    finally:
+        installed.run("rm", "/etc/systemd/system/send.service")
+    sent = dict(line.split(" ", 1) for line in installed.run("cat", "/run/sent").stdout.splitlines())
+    assert sent.pop("2001:db8::1") in ("EPERM", "no route")
+    assert sent == {"192.0.2.1": "EPERM", "10.0.0.2": "sent", "127.0.0.1": "sent"}
 
 
 def transcript(house: House, name: str) -> str:
