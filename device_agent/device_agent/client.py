@@ -31,7 +31,7 @@ from typing import Any, TypeVar
 
 from device_agent._exceptions import DeviceAgentError
 
-SOCKET_FILE = "/run/private-iot/agent.sock"
+AGENT_SOCKET = "/run/private-iot/agent.sock"
 TIMEOUT = 30.0
 """Seconds to keep trying while the agent is away, and to wait for an answer."""
 _TOGETHER = 500
@@ -98,7 +98,7 @@ class ReceivedMessage:
 class Channel:
     """A connection to the agent's socket: JSON lines both ways, and bytes after a request's line."""
 
-    def __init__(self, path: str = SOCKET_FILE, *, timeout: float | None = TIMEOUT) -> None:
+    def __init__(self, path: str = AGENT_SOCKET, *, timeout: float | None = TIMEOUT) -> None:
         """Connect.
 
         Args:
@@ -172,7 +172,7 @@ class Channel:
 class Publisher:
     """Publishes over one connection, which is made when it is first needed and made again after the agent's restart."""
 
-    def __init__(self, path: str = SOCKET_FILE, *, timeout: float = TIMEOUT, patience: float | None = None) -> None:
+    def __init__(self, path: str = AGENT_SOCKET, *, timeout: float = TIMEOUT, patience: float | None = None) -> None:
         """Prepare.
 
         Args:
@@ -329,14 +329,14 @@ class Publisher:
         self.close()
 
 
-def publish(topic: str, payload: bytes | str, *, path: str = SOCKET_FILE, **options: Any) -> Receipt:
+def publish(topic: str, payload: bytes | str, *, path: str = AGENT_SOCKET, **options: Any) -> Receipt:
     """Hand one message to the agent, and return when it is durable; arguments and errors as for `Publisher.publish`."""
     with Publisher(path) as publisher:
         return publisher.publish(topic, payload, **options)
 
 
 def subscribe(
-    topic_filter: str, *, path: str = SOCKET_FILE, absolute: bool = False, persistent: bool = False
+    topic_filter: str, *, path: str = AGENT_SOCKET, absolute: bool = False, persistent: bool = False
 ) -> Iterator[ReceivedMessage]:
     """Listen to a topic filter. The agent subscribes for you, now and after each reconnect.
 
@@ -375,7 +375,7 @@ def subscribe(
                 raise PublishRefusedError(event["error"], event.get("code", "invalid"))
 
 
-def unsubscribe(topic_filter: str, *, path: str = SOCKET_FILE, absolute: bool = False) -> int:
+def unsubscribe(topic_filter: str, *, path: str = AGENT_SOCKET, absolute: bool = False) -> int:
     """End a persistent subscription, and drop what is kept for it.
 
     Returns:

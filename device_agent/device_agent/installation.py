@@ -112,17 +112,17 @@ class Installation:
             check_file(system, root_ca, secret=False)
         try:
             return cls(
-                name=_text(document, "name"),
-                region=_text(document, "region"),
-                endpoint=_text(document, "endpoint"),
-                client_id=_text(document, "clientId"),
+                name=_text_field(document, "name"),
+                region=_text_field(document, "region"),
+                endpoint=_text_field(document, "endpoint"),
+                client_id=_text_field(document, "clientId"),
                 certificate_file=system.path(certificate),
                 private_key_file=system.path(private_key),
                 root_ca_file=system.path(root_ca) if trusts_own_roots else None,
-                vpc_cidr=IPv4Network(_text(document, "vpcCidr")),
-                dns_server=IPv4Address(_text(document, "dnsServer")),
-                vpc_endpoint_id=_text(document, "vpcEndpointId"),
-                topic_prefix=_text(document, "topicPrefix"),
+                vpc_cidr=IPv4Network(_text_field(document, "vpcCidr")),
+                dns_server=IPv4Address(_text_field(document, "dnsServer")),
+                vpc_endpoint_id=_text_field(document, "vpcEndpointId"),
+                topic_prefix=_text_field(document, "topicPrefix"),
             )
         except ValueError as error:
             raise InstallationError(f"{directory}: {error}; {_REMEDY}") from error
@@ -193,7 +193,7 @@ def _read_document(system: System, directory: str) -> dict[str, Any]:
     return document
 
 
-def _text(document: dict[str, Any], field: str) -> str:
+def _text_field(document: dict[str, Any], field: str) -> str:
     value = document.get(field)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{field} is missing or not text")

@@ -118,10 +118,10 @@ def parse_link(answer: bytes) -> tuple[str, str]:
     """Read RTM_NEWLINK's body: the link's name, and its kind if it has one."""
     found = dict(_attributes(answer[16:]))
     info = dict(_attributes(found.get(_LINK_INFO, b"")))
-    return _text(found[_NAME]), _text(info.get(_KIND, b""))
+    return _ascii(found[_NAME]), _ascii(info.get(_KIND, b""))
 
 
-def _text(value: bytes) -> str:
+def _ascii(value: bytes) -> str:
     return value.rstrip(b"\0").decode("ascii", "replace")
 
 

@@ -38,7 +38,7 @@ from device_agent.mqtt import (
 from device_agent.system import System
 
 # The SDK ends each of its own steps in time; this is for the case that it does not.
-_PATIENCE = 2 * CONNECT_TIMEOUT + ACK_TIMEOUT
+_ANSWER_TIMEOUT = 2 * CONNECT_TIMEOUT + ACK_TIMEOUT
 
 OnMessage = Callable[[str, bytes], None]
 
@@ -123,9 +123,11 @@ class _Session5:
         )
         self._client.start()
         try:
-            failure = self._outcome.get(timeout=_PATIENCE)
+            failure = self._outcome.get(timeout=_ANSWER_TIMEOUT)
         except queue.Empty:
-            raise ConnectionFailedError(f"{self._installation.endpoint} did not answer within {_PATIENCE} s") from None
+            raise ConnectionFailedError(
+                f"{self._installation.endpoint} did not answer within {_ANSWER_TIMEOUT} s"
+            ) from None
         if failure is not None:
             raise failure_of(self._installation.endpoint, failure)
         return refuse_foreign_peers(self._installation, self._port)
@@ -209,8 +211,8 @@ class _Session3:
 
 def _wait(future: Future[Any], what: str) -> Any:
     try:
-        return future.result(_PATIENCE)
+        return future.result(_ANSWER_TIMEOUT)
     except FutureTimeoutError:
-        raise ConnectionFailedError(f"cannot {what}: no answer within {_PATIENCE} s") from None
+        raise ConnectionFailedError(f"cannot {what}: no answer within {_ANSWER_TIMEOUT} s") from None
     except AwsCrtError as error:
         raise ConnectionFailedError(f"cannot {what}: {explain_error(error)}") from error

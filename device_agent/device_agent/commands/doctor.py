@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from device_agent.doctor.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
-from device_agent.doctor.checks import Check, Finding, Patient, run_checks
+from device_agent.doctor.checks import Check, CheckContext, Finding, run_checks
 from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
 from device_agent.doctor.home_checks import check_home, check_public_way
 from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         checks = [replace(check, examine=_THROUGH_AGENT.get(check.name, check.examine)) for check in checks]
     checks = [replace(check, examine=_telling(check)) for check in checks]
     with nullcontext() if connected else agent_paused(system):
-        for check, finding in run_checks(checks, Patient(system, arguments.port)):
+        for check, finding in run_checks(checks, CheckContext(system, arguments.port)):
             findings.append((check, finding))
             if not arguments.json:
                 _print(check, finding)
@@ -88,18 +88,18 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     return code
 
 
-def _telling(check: Check) -> Callable[[Patient], Finding]:
+def _telling(check: Check) -> Callable[[CheckContext], Finding]:
     """Return the check's examination, which says on standard error that it goes on where it takes a while."""
 
     def tell() -> None:
         print(f"{check.name}: still waiting for an answer", file=sys.stderr, flush=True)
 
-    def examine(patient: Patient) -> Finding:
+    def examine(context: CheckContext) -> Finding:
         timer = threading.Timer(TELL_AFTER, tell)
         timer.daemon = True
         timer.start()
         try:
-            return check.examine(patient)
+            return check.examine(context)
         finally:
             timer.cancel()
 

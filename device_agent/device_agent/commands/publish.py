@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from device_agent._exceptions import UsageError
-from device_agent.client import SOCKET_FILE, AgentNotRunningError, Channel, Publisher, PublishRefusedError, Receipt
+from device_agent.client import AGENT_SOCKET, AgentNotRunningError, Channel, Publisher, PublishRefusedError, Receipt
 from device_agent.messages import MAX_PAYLOAD
 from device_agent.system import System
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     Raises:
         DeviceAgentError: The agent is not running (exit code 3), or did not accept a message (2).
     """
-    path = str(system.path(SOCKET_FILE))
+    path = str(system.path(AGENT_SOCKET))
     if arguments.retry_dead_letters:
         return _retry(path, as_json=arguments.json)
     if arguments.topic is None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.client import SOCKET_FILE, AgentNotRunningError, Channel
+from device_agent.client import AGENT_SOCKET, AgentNotRunningError, Channel
 from device_agent.daemon.certificate_watch import Validity, validity
 from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE
 from device_agent.system import System
@@ -57,7 +57,7 @@ def read_status(system: System) -> dict[str, Any]:
         DeviceAgentError: The agent gives no proper answer, or this user may not ask.
     """
     try:
-        with Channel(str(system.path(SOCKET_FILE)), timeout=10) as channel:
+        with Channel(str(system.path(AGENT_SOCKET)), timeout=10) as channel:
             status = {"running": True, **channel.ask({"command": "status"})["status"]}
     except AgentNotRunningError as error:
         print(f"device-agent: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from device_agent.client import SOCKET_FILE
+from device_agent.client import AGENT_SOCKET
 from device_agent.daemon.access import Access, GroupTopics
 from device_agent.daemon.certificate_delivery import CertificateDelivery
 from device_agent.daemon.certificate_watch import CertificateWatch
@@ -132,7 +132,7 @@ class Daemon:
             )
             self._socket = LocalSocket(
                 self.loop,
-                system.path(SOCKET_FILE),
+                system.path(AGENT_SOCKET),
                 self._requests.handle,
                 self._requests.left,
                 max_buffered=options.max_buffered,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -86,26 +85,16 @@ def read_messages(connection: sqlite3.Connection, after: int, limit: int) -> lis
     ]
 
 
-def translate(error: sqlite3.Error, path: Path) -> Exception:
-    """Turn SQLite's error into damage, a refusal of the disk, or itself if it is neither."""
+def translate(error: sqlite3.Error | OSError, path: Path) -> Exception:
+    """Turn an error of SQLite or the system into damage, a refusal of the disk, or itself if it is neither."""
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, sqlite3.IntegrityError) or (code is not None and code & 0xFF in _DAMAGE):
         # Nothing that the queue writes breaks a constraint of a sound file.
         return QueueDamagedError(str(error))
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.OperationalError | OSError):
         return QueueStorageError(
             f"{path} cannot be written: {error}; the message was not accepted; check `df {path.parent}` and whether the"
             " file system is read-only",
             full=code is not None and code & 0xFF == sqlite3.SQLITE_FULL,
         )
     return error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # A read-only file system has nothing to make durable.
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

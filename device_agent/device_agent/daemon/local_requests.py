@@ -90,7 +90,7 @@ class LocalRequests:
             case "acknowledge":
                 self._persistent.acknowledge(client, _number(request), answer)
             case "unsubscribe":
-                topic_filter = self._topic(request, _text(request, "filter"))
+                topic_filter = self._topic(request, _required_text(request, "filter"))
                 self._access.check_subscribe(client, topic_filter)
                 self._persistent.unsubscribe(topic_filter, answer)
             case "try-forbidden-address":
@@ -117,11 +117,11 @@ class LocalRequests:
     def _publish(self, client: Client, request: dict[str, Any], answer: Answer) -> None:
         self._check_running()
         draft = Draft(
-            topic=self._topic(request, _text(request, "topic")),
+            topic=self._topic(request, _required_text(request, "topic")),
             payload=read_payload(request),
-            id=_text(request, "id") if "id" in request else str(uuid.uuid4()),
+            id=_required_text(request, "id") if "id" in request else str(uuid.uuid4()),
             retain=request.get("retain") is True,
-            content_type=_text(request, "contentType") if "contentType" in request else None,
+            content_type=_required_text(request, "contentType") if "contentType" in request else None,
         )
         check_draft(draft)
         self._access.check_publish(client, draft.topic)
@@ -149,7 +149,7 @@ class LocalRequests:
         drafts, at = [], 0
         error: DeviceAgentError | None = None
         retain = request.get("retain") is True
-        content_type = _text(request, "contentType") if "contentType" in request else None
+        content_type = _required_text(request, "contentType") if "contentType" in request else None
         for topic, id_, size in zip(topics, ids, sizes, strict=True):
             draft = Draft(
                 topic=whole.get(topic, ""),
@@ -194,7 +194,7 @@ class LocalRequests:
     # Listening
 
     def _subscribe(self, client: Client, request: dict[str, Any], answer: Answer) -> None:
-        topic_filter = self._topic(request, _text(request, "filter"))
+        topic_filter = self._topic(request, _required_text(request, "filter"))
         check_filter(topic_filter)
         self._access.check_subscribe(client, topic_filter)
         filters = {item for listening in self._listeners.values() for item in listening} | self._persistent.filters
@@ -320,7 +320,7 @@ def _number(request: dict[str, Any]) -> int:
     return value
 
 
-def _text(request: dict[str, Any], name: str) -> str:
+def _required_text(request: dict[str, Any], name: str) -> str:
     value = request.get(name)
     if not isinstance(value, str) or not value:
         raise DeviceAgentError(f"{name} is missing or not text")

@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.daemon import received
+from device_agent.daemon import dead_letters, received
 from device_agent.daemon.age_clock import AgeClock
 from device_agent.daemon.database import connect, read_messages, translate
 from device_agent.daemon.queue_file import EXPIRE_AT_ONCE, QueueFile, Stored
@@ -130,7 +130,7 @@ class Queue:
             reason: Why it was given up.
         """
         self._leaving.add(sequence)
-        self.change(lambda file: file.move_to_dead_letters(sequence, reason, self._system.now()), sequence=sequence)
+        self.change(lambda file: dead_letters.give_up(file, sequence, reason, self._system.now()), sequence=sequence)
 
     def change(
         self, apply: Callable[[QueueFile], int], answer: Answer | None = None, *, sequence: int | None = None
@@ -155,7 +155,7 @@ class Queue:
         Args:
             answer: Called on the writer's thread with their number, or with the reason that it was not done.
         """
-        self._changes.put(_Change(lambda file: Stored(0, file.requeue_dead_letters()), answer, adds=True))
+        self._changes.put(_Change(lambda file: Stored(0, dead_letters.requeue(file)), answer, adds=True))
 
     def totals(self) -> Totals:
         """Give what the queue holds and has done: as of the last commit, less what leaves."""

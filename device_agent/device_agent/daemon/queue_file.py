@@ -7,7 +7,6 @@ and the clock's reading are saved only when they do not follow from what was sav
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import uuid
@@ -16,12 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.daemon.age_clock import AgeClock, Reading
-from device_agent.daemon.database import COLUMNS, RECEIVED, SCHEMA, VERSION, connect, prepare, sync_folder, translate
+from device_agent.daemon.age_clock import AgeClock
+from device_agent.daemon.database import RECEIVED, SCHEMA, VERSION, connect, prepare, translate
+from device_agent.daemon.saved_state import count_rows, load_state, save_state
 from device_agent.daemon.set_aside import CarryOver, set_aside
+from device_agent.files import sync_folder
 from device_agent.messages import COUNTERS, Draft, Limits, QueueDamagedError, QueueFullError, QueueStorageError, Totals
 
 EXPIRE_AT_ONCE = 1000
@@ -49,6 +50,8 @@ class QueueFile:
     Attributes:
         connection: The database; what changes it stands inside `transaction()`.
         queue_id: The file's random name, in which sequence numbers are counted.
+        next_sequence: The number of the next message.
+        must_save: Whether the state does not follow from what was saved last, and goes into this transaction.
         incomplete: Whether a full disk kept something from being carried over from a damaged file.
     """
 
@@ -71,8 +74,8 @@ class QueueFile:
         self.totals = Totals()
         self.queue_id = ""
         self.incomplete = False
-        self._next = 1
-        self._must_save = True
+        self.next_sequence = 1
+        self.must_save = True
         self._saved_synchronised = False
         self._saved_next = 0
         self._unsaved = False
@@ -115,36 +118,19 @@ class QueueFile:
         except BaseException as error:
             if connection is not None:
                 connection.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | OSError):
                 raise translate(error, self.path) from error
             if isinstance(error, LookupError | ValueError | TypeError):
                 raise QueueDamagedError(f"its state is not readable: {error}") from error
             raise
-        self._must_save = True
+        self.must_save = True
         return connection
 
     def _load(self, connection: sqlite3.Connection) -> None:
-        state = dict(connection.execute("SELECT name, value FROM state"))
-        self.queue_id = str(state["queue_id"])
-        totals = _count(connection)
-        totals.counters = {name: int(state.get(name, 0)) for name in COUNTERS}
-        newest = connection.execute(
-            "SELECT sequence, accepted_at, elapsed FROM messages ORDER BY sequence DESC LIMIT 1"
-        ).fetchone()
-        # What was put since the state was saved is counted by its sequence numbers, what was sent by what has gone.
-        saved_next = int(state.get("next_sequence", 1))
-        self._next = max(saved_next, newest[0] + 1 if newest else 1)
-        totals.counters["accepted"] += self._next - saved_next
-        saved = json.loads(state.get("saved", "{}"))
-        if saved.get("next") == saved_next:
-            totals.counters["sent"] = totals.counters["accepted"] - totals.depth - saved["neither"]
-        self.totals = totals
-        if "clock" in state:
-            elapsed, boot_id, monotonic, wall = json.loads(state["clock"])
-            synchronised = saved.get("elapsed") == elapsed and saved["synchronised"]
-            if newest and (since := newest[2] - elapsed) > 0:
-                elapsed, monotonic, wall = elapsed + since, monotonic + since, newest[1]
-            self.clock.restore(Reading(elapsed, boot_id, monotonic, wall, synchronised))
+        state = load_state(connection)
+        self.queue_id, self.totals, self.next_sequence = state.queue_id, state.totals, state.next_sequence
+        if state.reading is not None:
+            self.clock.restore(state.reading)
 
     def recover_from_damage(self, why: str) -> None:
         """Set the open file aside, begin a new one, and carry over what can be read.
@@ -155,12 +141,12 @@ class QueueFile:
         Raises:
             QueueStorageError: No new file can be made.
         """
-        counters, following = self.totals.counters, self._next
+        counters, following = self.totals.counters, self.next_sequence
         set_aside(self.path, why)
         # Closed only now: closing the last connection deletes the WAL by its old name, which is gone.
         self.connection.close()
         self.connection = self._open(check=False)
-        self.totals.counters, self._next = counters, following
+        self.totals.counters, self.next_sequence = counters, following
         self.carry_over()
 
     def carry_over(self) -> bool:
@@ -192,22 +178,22 @@ class QueueFile:
         state = pending.state(self.connection)
         if state is None:
             return
-        if self._next == 1:
+        if self.next_sequence == 1:
             # Not known from memory: the file was found damaged when it was opened.
             self.totals.counters = {name: int(state.get(name, 0)) for name in COUNTERS}
-            self._next = int(state.get("next_sequence", 1))
+            self.next_sequence = int(state.get("next_sequence", 1))
         self.totals.counters["set_aside"] += 1
 
     def _count(self) -> None:
-        self.totals = replace(_count(self.connection), counters=self.totals.counters)
+        self.totals = replace(count_rows(self.connection), counters=self.totals.counters)
         newest = self.connection.execute("SELECT max(sequence) FROM messages").fetchone()[0]
-        self._next = max(self._next, (newest or 0) + 1)
-        self._must_save = True
+        self.next_sequence = max(self.next_sequence, (newest or 0) + 1)
+        self.must_save = True
 
     def close(self) -> None:
         """Close the file, with its state saved: the release before, were it installed again, counts on by that."""
         if self._unsaved:
-            self._must_save = True
+            self.must_save = True
             with suppress(QueueStorageError, QueueDamagedError, sqlite3.Error), self.transaction():
                 pass
         self.connection.close()
@@ -222,20 +208,20 @@ class QueueFile:
             QueueStorageError: The disk did not take them.
             QueueDamagedError: The file is damaged.
         """
-        before = self.totals.copy(), self._next
+        before = self.totals.copy(), self.next_sequence
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             yield
             synchronised, unsaved = self.clock.synchronised(), True
-            if self._must_save or synchronised != self._saved_synchronised or not self._next_is_known():
-                self._save()
-                self._saved_next, unsaved = self._next, False
+            if self.must_save or synchronised != self._saved_synchronised or not self._next_is_known():
+                save_state(self.connection, self.totals, self.next_sequence, self.clock.reading())
+                self._saved_next, unsaved = self.next_sequence, False
             self.connection.execute("COMMIT")
             self._unsaved = unsaved
-            self._must_save, self._saved_synchronised = False, synchronised
+            self.must_save, self._saved_synchronised = False, synchronised
         except BaseException as error:
-            self.totals, self._next = before
-            self._must_save = True
+            self.totals, self.next_sequence = before
+            self.must_save = True
             with suppress(sqlite3.Error):
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
@@ -244,23 +230,10 @@ class QueueFile:
             raise
 
     def _next_is_known(self) -> bool:
-        if self._saved_next == self._next:
+        if self._saved_next == self.next_sequence:
             return True
-        found = self.connection.execute("SELECT 1 FROM messages WHERE sequence = ?", (self._next - 1,))
+        found = self.connection.execute("SELECT 1 FROM messages WHERE sequence = ?", (self.next_sequence - 1,))
         return found.fetchone() is not None
-
-    def _save(self) -> None:
-        reading, counters = self.clock.reading(), self.totals.counters
-        saved = {
-            "next": self._next,
-            "neither": counters["accepted"] - counters["sent"] - self.totals.depth,
-            "elapsed": reading.elapsed,
-            "synchronised": reading.synchronised,
-        }
-        # The agent of the release before reads and writes all but "saved", which it leaves as it is.
-        clock = [reading.elapsed, reading.boot_id, reading.monotonic, reading.wall]
-        values = {"next_sequence": self._next, "clock": json.dumps(clock), "saved": json.dumps(saved)}
-        self.connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", [*counters.items(), *values.items()])
 
     def put(self, drafts: Sequence[Draft], now: float) -> Stored:
         """Add messages at the end, making room if the limits ask for it; after one that is refused, none.
@@ -269,7 +242,7 @@ class QueueFile:
             drafts: The messages.
             now: The wall clock, in seconds since 1970.
         """
-        first = self._next
+        first = self.next_sequence
         size = sum(draft.size for draft in drafts)
         if self.totals.size + size <= self.limits.max_bytes:
             self._insert(drafts, size, now)
@@ -284,17 +257,21 @@ class QueueFile:
 
     def _insert(self, drafts: Sequence[Draft], size: int, now: float) -> None:
         elapsed = self.clock.elapsed()
-        self.connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+        self.append(
             [
                 (sequence, d.id, d.topic, d.payload, int(d.retain), d.content_type, now, elapsed, d.size)
-                for sequence, d in enumerate(drafts, self._next)
+                for sequence, d in enumerate(drafts, self.next_sequence)
             ],
+            size,
         )
-        self._next += len(drafts)
-        self.totals.depth += len(drafts)
-        self.totals.size += size
         self.totals.counters["accepted"] += len(drafts)
+
+    def append(self, rows: Sequence[tuple[Any, ...]], size: int) -> None:
+        """Add rows of `messages` but for `tries`, numbered from `next_sequence` on, with so many bytes in all."""
+        self.connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", rows)
+        self.next_sequence += len(rows)
+        self.totals.depth += len(rows)
+        self.totals.size += size
 
     def _make_room(self, draft: Draft) -> None:
         excess = self.totals.size + draft.size - self.limits.max_bytes
@@ -310,13 +287,13 @@ class QueueFile:
             last, freed, count = sequence, freed + size, count + 1
             if freed >= excess:
                 break
-        self._drop("messages", last, count, freed)
+        self.drop("messages", last, count, freed)
         self.totals.counters["dropped_by_size"] += count
 
     def count(self, counter: str, number: int) -> None:
         """Count what happened, inside a transaction."""
         self.totals.counters[counter] += number
-        self._must_save = True
+        self.must_save = True
 
     def oldest_age(self) -> float:
         """Give the age of the oldest queued message or dead letter, in seconds; nothing is written. 0 without any."""
@@ -345,12 +322,13 @@ class QueueFile:
         )
         old = list(takewhile(lambda row: row[2] <= limit, rows))
         if old:
-            self._drop(table, old[-1][0], len(old), sum(row[1] for row in old))
+            self.drop(table, old[-1][0], len(old), sum(row[1] for row in old))
         return len(old)
 
-    def _drop(self, table: str, last: int, count: int, size: int) -> None:
+    def drop(self, table: str, last: int, count: int, size: int) -> None:
+        """Drop the oldest rows of `messages` or `dead_letters`: up to a sequence number, so many, of so many bytes."""
         self.connection.execute(f"DELETE FROM {table} WHERE sequence <= ?", (last,))  # noqa: S608 - constant
-        self._must_save = True
+        self.must_save = True
         if table == "messages":
             self.totals.depth -= count
             self.totals.size -= size
@@ -364,7 +342,7 @@ class QueueFile:
         Returns:
             How many were there.
         """
-        taken = sum(self._take(first, last) for first, last in _ranges(sequences))
+        taken = sum(self.take(first, last) for first, last in _ranges(sequences))
         self.totals.counters["sent"] += taken
         return taken
 
@@ -376,83 +354,14 @@ class QueueFile:
         """
         return self.connection.execute("UPDATE messages SET tries = tries + 1 WHERE sequence = ?", (sequence,)).rowcount
 
-    def move_to_dead_letters(self, sequence: int, reason: str, now: float) -> int:
-        """Give a message up; the oldest dead letters give way if there is no room.
-
-        Args:
-            sequence: Its number.
-            reason: Why it was given up.
-            now: The wall clock, in seconds since 1970.
-
-        Returns:
-            How many were there: 1 or 0.
-        """
-        row = self.connection.execute(
-            f"SELECT {COLUMNS} FROM messages WHERE sequence = ?",  # noqa: S608 - constant
-            (sequence,),
-        ).fetchone()
-        if row is None:
-            return 0
-        self._take(sequence, sequence)
-        self._must_save = True
-        self.connection.execute(
-            "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ? + 1, ?, ?)", (*row, reason, now)
-        )
-        self.totals.counters["refused"] += 1
-        self.totals.dead_letters += 1
-        self.totals.dead_letter_size += int(row[8])
-        while self.totals.dead_letters > 1 and self.totals.dead_letter_size > self.limits.max_bytes // 8:
-            oldest, size = self.connection.execute(
-                "SELECT sequence, size FROM dead_letters ORDER BY sequence LIMIT 1"
-            ).fetchone()
-            _log.warning("dead letter %d gave way to newer ones", oldest)
-            self._drop("dead_letters", oldest, 1, size)
-            self.totals.counters["dead_letters_dropped"] += 1
-        return 1
-
-    def requeue_dead_letters(self) -> int:
-        """Put all dead letters back at the end of the queue, with new sequence numbers and their old ids.
-
-        Returns:
-            How many.
-        """
-        rows = self.connection.execute(f"SELECT {COLUMNS} FROM dead_letters ORDER BY sequence").fetchall()  # noqa: S608 - constant
-        elapsed = self.clock.elapsed()
-        self.connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-            [(number, *row[1:7], elapsed, row[8]) for number, row in enumerate(rows, self._next)],
-        )
-        self.connection.execute("DELETE FROM dead_letters")
-        self._next += len(rows)
-        self._must_save = True
-        self.totals.depth += len(rows)
-        self.totals.size += self.totals.dead_letter_size
-        self.totals.dead_letters = self.totals.dead_letter_size = 0
-        return len(rows)
-
-    def _take(self, first: int, last: int) -> int:
+    def take(self, first: int, last: int) -> int:
+        """Take out all from one sequence number to another; gives how many were there."""
         sizes = self.connection.execute(
             "DELETE FROM messages WHERE sequence BETWEEN ? AND ? RETURNING size", (first, last)
         ).fetchall()
         self.totals.depth -= len(sizes)
         self.totals.size -= sum(size for (size,) in sizes)
         return len(sizes)
-
-
-def _count(connection: sqlite3.Connection) -> Totals:
-    """Count what the file holds; the counters are left at zero."""
-    numbers: list[int] = []
-    for table in ("messages", "dead_letters", "received"):
-        numbers += map(int, connection.execute(f"SELECT count(*), total(size) FROM {table}").fetchone())  # noqa: S608 - constants
-    depth, size, dead_letters, dead_letter_size, received, received_size = numbers
-    return Totals(
-        depth=depth,
-        size=size,
-        dead_letters=dead_letters,
-        dead_letter_size=dead_letter_size,
-        received=received,
-        received_size=received_size,
-    )
 
 
 def _ranges(sequences: Sequence[int]) -> Iterator[tuple[int, int]]:

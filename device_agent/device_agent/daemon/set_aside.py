@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from device_agent.daemon.database import connect, sync_folder
+from device_agent.daemon.database import connect, translate
+from device_agent.files import sync_folder
 
 KEPT = 3
 """Damaged files that are kept; each may be as large as the queue."""
@@ -24,18 +26,22 @@ _TABLES = {"messages": "sequence", "dead_letters": "sequence", "subscriptions": 
 _AGED = ("messages", "dead_letters")
 # The disk, not damage: worth another try.
 _TRY_AGAIN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+# The database last: while it is there, a restart finds it damaged and sets it aside again.
+_SUFFIXES = ("-wal", "-shm", "")
 _log = logging.getLogger(__name__)
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Rename a damaged file and its log; `CarryOver.pending` finds it."""
+    """Rename a damaged file and its log; `CarryOver.pending` finds it.
+
+    Raises:
+        QueueStorageError: The disk does not let it be renamed, such as a card that is read-only since it fails.
+    """
     names = {_number(file) for kind in ("carrying", "damaged") for file in path.parent.glob(f"{path.name}.{kind}-*")}
     aside = path.with_name(f"{path.name}.carrying-{max(names, default=0) + 1}")
-    # The database last: while it is there, a restart finds it damaged and does this again.
-    for suffix in ("-wal", "-shm", ""):
-        with suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
-    sync_folder(path.parent)
+    with _storage_errors(path):
+        _rename(path, aside)
+        sync_folder(path.parent)
     _log.error("%s is damaged (%s); it was set aside as %s", path, why, aside.name)
 
 
@@ -103,20 +109,23 @@ class CarryOver:
         return more
 
     def finish(self) -> None:
-        """Rename the file, and remove the oldest beyond those that are kept."""
+        """Rename the file, and remove the oldest beyond those that are kept.
+
+        Raises:
+            QueueStorageError: The disk does not take that now; what was copied is not copied again.
+        """
         self.close()
-        _log.error("%d messages were carried over from %s", self.copied, self.file.name)
-        name = self.file.name.replace(".carrying-", ".damaged-")
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                Path(f"{self.file}{suffix}").rename(self.file.with_name(name + suffix))
-        pattern = name.rpartition("-")[0]
-        done = [file for file in self.file.parent.glob(f"{pattern}-*") if file.name[-1].isdigit()]
-        for file in sorted(done, key=_number)[:-KEPT]:
-            _log.warning("%s was removed; the newest %d damaged files are kept", file.name, KEPT)
-            for suffix in ("-wal", "-shm", ""):
-                Path(f"{file}{suffix}").unlink(missing_ok=True)
-        sync_folder(self.file.parent)
+        with _storage_errors(self.file):
+            name = self.file.name.replace(".carrying-", ".damaged-")
+            _rename(self.file, self.file.with_name(name))
+            _log.error("%d messages were carried over from %s", self.copied, self.file.name)
+            pattern = name.rpartition("-")[0]
+            done = [file for file in self.file.parent.glob(f"{pattern}-*") if file.name[-1].isdigit()]
+            for file in sorted(done, key=_number)[:-KEPT]:
+                _log.warning("%s was removed; the newest %d damaged files are kept", file.name, KEPT)
+                for suffix in _SUFFIXES:
+                    Path(f"{file}{suffix}").unlink(missing_ok=True)
+            sync_folder(self.file.parent)
 
     def close(self) -> None:
         """Close the file until the next try."""
@@ -135,6 +144,20 @@ class CarryOver:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRY_AGAIN:
                 raise
         return rows
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+def _rename(path: Path, target: Path) -> None:
+    for suffix in _SUFFIXES:
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
 
 
 def _number(file: Path) -> int:

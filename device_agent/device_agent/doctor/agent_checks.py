@@ -10,8 +10,8 @@ import uuid
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.client import SOCKET_FILE, Channel, PublishRefusedError
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.client import AGENT_SOCKET, Channel, PublishRefusedError
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.installation import AGENT_SERVICE, STATE_DIRECTORY
 from device_agent.system import System
 
@@ -43,16 +43,16 @@ def agent_is_connected(system: System) -> bool:
     return False
 
 
-def check_agent_connection(patient: Patient) -> Finding:
+def check_agent_connection(context: CheckContext) -> Finding:
     """Ask the agent for its connection."""
     try:
-        connection = _status(patient.system)["connection"]
+        connection = _status(context.system)["connection"]
     except (DeviceAgentError, OSError, ValueError, LookupError, TypeError) as error:
         return _lost(f"the agent gives no answer: {error}")
     if not connection["connected"]:
         return _lost(f"the agent has lost its connection: {connection['lastError']}")
     seen = f"the agent is connected to {', '.join(connection['addresses'])} since {connection['since']}"
-    return Finding("ok", f"{seen}; {_address_rule(patient.system)}")
+    return Finding("ok", f"{seen}; {_address_rule(context.system)}")
 
 
 def _address_rule(system: System) -> str:
@@ -70,20 +70,20 @@ def _address_rule(system: System) -> str:
     return f"what the kernel does about other addresses is not known ({answer})"
 
 
-def check_agent_echo(patient: Patient) -> Finding:
+def check_agent_echo(context: CheckContext) -> Finding:
     """Publish a message through the agent and wait for it on a subscription through the agent."""
     try:
-        with _channel(patient.system) as channel:
+        with _channel(context.system) as channel:
             _echo(channel)
     except PublishRefusedError as error:
         if error.code in _CANNOT_QUEUE:
             return Finding("failed", str(error), *_CANNOT_QUEUE[error.code])
-        return _no_echo(patient, str(error))
+        return _no_echo(context, str(error))
     except TimeoutError:
-        return _no_echo(patient, f"the agent's echo did not come back within {_ANSWER_TIMEOUT:g} s")
+        return _no_echo(context, f"the agent's echo did not come back within {_ANSWER_TIMEOUT:g} s")
     except (DeviceAgentError, OSError, ValueError, LookupError) as error:
-        return _no_echo(patient, str(error))
-    return Finding("ok", f"a message to '{patient.installation.topic_prefix}/echo' came back through the agent")
+        return _no_echo(context, str(error))
+    return Finding("ok", f"a message to '{context.installation.topic_prefix}/echo' came back through the agent")
 
 
 def _echo(channel: Channel) -> None:
@@ -109,7 +109,7 @@ def _status(system: System) -> dict[str, Any]:
 
 
 def _channel(system: System) -> Channel:
-    return Channel(str(system.path(SOCKET_FILE)), timeout=_ANSWER_TIMEOUT)
+    return Channel(str(system.path(AGENT_SOCKET)), timeout=_ANSWER_TIMEOUT)
 
 
 def _lost(seen: str) -> Finding:
@@ -121,8 +121,8 @@ def _lost(seen: str) -> Finding:
     )
 
 
-def _no_echo(patient: Patient, seen: str) -> Finding:
-    prefix = patient.installation.topic_prefix
+def _no_echo(context: CheckContext, seen: str) -> Finding:
+    prefix = context.installation.topic_prefix
     return Finding(
         "failed",
         seen,

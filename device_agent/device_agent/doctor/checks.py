@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Patient:
+class CheckContext:
     """What the checks examine, and what each leaves for those after it.
 
     Attributes:
@@ -68,16 +68,16 @@ class Check:
 
     name: str
     title: str
-    examine: Callable[[Patient], Finding]
+    examine: Callable[[CheckContext], Finding]
     needs: tuple[str, ...] = ()
 
 
-def run_checks(checks: Sequence[Check], patient: Patient) -> Iterator[tuple[Check, Finding]]:
+def run_checks(checks: Sequence[Check], context: CheckContext) -> Iterator[tuple[Check, Finding]]:
     """Run checks in order.
 
     Args:
         checks: The checks, each after those that it needs.
-        patient: What they examine.
+        context: What they examine.
 
     Yields:
         Each check with its finding, as soon as it is known.
@@ -85,6 +85,6 @@ def run_checks(checks: Sequence[Check], patient: Patient) -> Iterator[tuple[Chec
     results: dict[str, Result] = {}
     for check in checks:
         broken = [name for name in check.needs if results[name] in ("failed", "skipped")]
-        finding = Finding("skipped", f"needs {', '.join(broken)}") if broken else check.examine(patient)
+        finding = Finding("skipped", f"needs {', '.join(broken)}") if broken else check.examine(context)
         results[check.name] = finding.result
         yield check, finding

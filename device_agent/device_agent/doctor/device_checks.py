@@ -8,7 +8,7 @@ import sys
 from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import DAY, WARN_DAYS, check_dates, date, read_certificates
 from device_agent.dns import DnsError, DnsSilentError, query
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.install.machine import VOLATILE_MEANING, VOLATILE_REMEDY, volatile_storage
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import (
@@ -26,11 +26,11 @@ from device_agent.settings import load_settings
 _REINSTALL = "install the device's bundle again with `device-agent install -`"
 
 
-def check_files(patient: Patient) -> Finding:
+def check_files(context: CheckContext) -> Finding:
     """Look at the installed files, their owners and modes."""
-    system = patient.system
+    system = context.system
     try:
-        patient.installed = Installation.load(system)
+        context.installed = Installation.load(system)
         check_file(system, OPENVPN_FILE, secret=True)
         for unit in (AGENT_UNIT, OPENVPN_DROP_IN):
             check_file(system, unit, secret=False)
@@ -39,16 +39,16 @@ def check_files(patient: Patient) -> Finding:
     except DeviceAgentError as error:
         problem, _, remedy = str(error).rpartition("; ")
         return Finding("failed", problem or str(error), "the device's identity cannot be trusted or read", remedy)
-    seen = f"{patient.installed.name}: identity, profile and units are in place, keys closed to others"
+    seen = f"{context.installed.name}: identity, profile and units are in place, keys closed to others"
     kind = volatile_storage(system)
     if kind:
         return Finding("warning", f"{seen}; the queue is on {kind}", VOLATILE_MEANING, VOLATILE_REMEDY)
     return Finding("ok", seen)
 
 
-def check_certificates(patient: Patient) -> Finding:
+def check_certificates(context: CheckContext) -> Finding:
     """Compare the clock with the validity of every certificate."""
-    system, installation = patient.system, patient.installation
+    system, installation = context.system, context.installation
     now = system.now()
     profile = parse_profile(system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
     texts = {
@@ -73,9 +73,9 @@ def check_certificates(patient: Patient) -> Finding:
     return Finding("ok", seen)
 
 
-def check_tunnel_service(patient: Patient) -> Finding:
+def check_tunnel_service(context: CheckContext) -> Finding:
     """Ask systemd for the tunnel's service."""
-    system = patient.system
+    system = context.system
     done = system.run(["systemctl", "show", "-p", "ActiveState", "-p", "SubState", OPENVPN_SERVICE])
     state = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     seen = f"{OPENVPN_SERVICE} is {state.get('ActiveState', 'unknown')} ({state.get('SubState', 'unknown')})"
@@ -96,23 +96,23 @@ def check_tunnel_service(patient: Patient) -> Finding:
     return Finding("ok", f"{seen} and enabled")
 
 
-def check_interface(patient: Patient) -> Finding:
+def check_interface(context: CheckContext) -> Finding:
     """See whether the way to the VPC's resolver is the tunnel's interface, and OpenVPN is connected.
 
     A dead tunnel looks alive until OpenVPN notices, after `ping-restart` seconds, and with `persist-tun` even longer. A
     resolver that answers proves the tunnel. If it is silent, OpenVPN is given its time, and its journal tells whose
     silence it is.
     """
-    server = str(patient.installation.dns_server)
+    server = str(context.installation.dns_server)
     deadline = None
     while True:
-        route = patient.system.find_route(patient.installation.dns_server)
+        route = context.system.find_route(context.installation.dns_server)
         if route is None or not route.tunnel:
-            conflicts = overlapping(patient.system.list_routes(), patient.installation.vpc_cidr)
-            if any(patient.installation.dns_server in conflict.network for conflict in conflicts):
-                return _conflict(patient, conflicts[0])
+            conflicts = overlapping(context.system.list_routes(), context.installation.vpc_cidr)
+            if any(context.installation.dns_server in conflict.network for conflict in conflicts):
+                return _conflict(context, conflicts[0])
             how = f"is reached through {route.interface} from {route.source}" if route else "has no route"
-            if _is_connected(_journal(patient)) and is_active(patient.system, NETWORKD_SERVICE):
+            if _is_connected(_journal(context)) and is_active(context.system, NETWORKD_SERVICE):
                 return Finding(
                     "failed",
                     f"{server} {how}, though OpenVPN is connected",
@@ -120,27 +120,27 @@ def check_interface(patient: Patient) -> Finding:
                     "write `[Network]` and `ManageForeignRoutes=no` into /etc/systemd/networkd.conf.d/private-iot.conf,"
                     f" then `systemctl restart systemd-networkd {OPENVPN_SERVICE}`",
                 )
-            return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(patient))}")
+            return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(context))}")
         seen = f"{server} is reached through {route.interface} from {route.source}"
-        if not _is_silent(patient, server):
+        if not _is_silent(context, server):
             return Finding("ok", seen)
-        lines = _journal(patient)
+        lines = _journal(context)
         if not _is_connected(lines):
             return _no_connection(f"{seen}, but OpenVPN is not connected: {_last_words(lines)}")
-        now = patient.system.monotonic()
+        now = context.system.monotonic()
         if deadline is None:
-            patience = _ping_restart(lines) + 2
-            print(f"{server} is silent; OpenVPN gets {patience} s to notice a dead tunnel", file=sys.stderr, flush=True)
-            deadline = now + patience
+            longest = _ping_restart(lines) + 2
+            print(f"{server} is silent; OpenVPN gets {longest} s to notice a dead tunnel", file=sys.stderr, flush=True)
+            deadline = now + longest
         if now >= deadline:
             return Finding("ok", f"{seen}, and OpenVPN hears the far side")
-        patient.system.wait(1)
+        context.system.wait(1)
 
 
-def _is_silent(patient: Patient, server: str) -> bool:
+def _is_silent(context: CheckContext, server: str) -> bool:
     """Tell whether the VPC's resolver leaves a question unanswered; that it refuses is an answer too."""
     try:
-        query(server, patient.installation.endpoint)
+        query(server, context.installation.endpoint)
     except DnsSilentError:
         return True
     except DnsError:
@@ -154,8 +154,8 @@ def _ping_restart(lines: list[str]) -> int:
     return min(int(found[-1]), 60) if found else 10
 
 
-def _conflict(patient: Patient, conflict: Route) -> Finding:
-    network = patient.installation.vpc_cidr
+def _conflict(context: CheckContext, conflict: Route) -> Finding:
+    network = context.installation.vpc_cidr
     return Finding(
         "failed",
         describe_conflict(conflict, network),
@@ -174,8 +174,8 @@ def _no_connection(seen: str) -> Finding:
     )
 
 
-def _journal(patient: Patient) -> list[str]:
-    done = patient.system.run(["journalctl", "-u", OPENVPN_SERVICE, "-n", "300", "-o", "cat", "--no-pager"])
+def _journal(context: CheckContext) -> list[str]:
+    done = context.system.run(["journalctl", "-u", OPENVPN_SERVICE, "-n", "300", "-o", "cat", "--no-pager"])
     return [line for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from device_agent.addresses import outside
 from device_agent.dns import DnsError, query
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.doctor.path_checks import CONNECT_TIMEOUT, wrap_tls
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.installation import OPENVPN_FILE
@@ -21,10 +21,10 @@ from device_agent.service import RESOLVED_SERVICE, resolved_is_deaf
 _RESOLV_CONF = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
 
 
-def check_home(patient: Patient) -> Finding:
+def check_home(context: CheckContext) -> Finding:
     """See whether the home network is there and knows the Client VPN endpoint's name."""
-    device = _find_interface(patient)
-    if resolved_is_deaf(patient.system):
+    device = _find_interface(context)
+    if resolved_is_deaf(context.system):
         return Finding(
             "failed",
             f"{RESOLVED_SERVICE} does not answer on the bus (`resolvectl status`)",
@@ -39,11 +39,11 @@ def check_home(patient: Patient) -> Finding:
             "the device is not in a network that leads to the internet, which carries the tunnel",
             "check the cable or the wireless network (`ip route`, `nmcli`)",
         )
-    patient.home_interface = device
-    servers = _home_servers(patient)
+    context.home_interface = device
+    servers = _home_servers(context)
     if not servers:
         return Finding("ok", f"{device} leads to the internet; its DNS servers are not known here")
-    name = _remote_name(patient)
+    name = _remote_name(context)
     silent = ""
     for server in servers:
         try:
@@ -59,13 +59,13 @@ def check_home(patient: Patient) -> Finding:
             "the Client VPN endpoint of this bundle does not exist, or its name is kept from this network",
             "compare with `pulumi stack output clientVpnEndpointId`; install the stack's present bundle",
         )
-    return _silent_home(patient, device, silent)
+    return _silent_home(context, device, silent)
 
 
-def _silent_home(patient: Patient, device: str, silent: str) -> Finding:
+def _silent_home(context: CheckContext, device: str, silent: str) -> Finding:
     """Judge a home network without DNS by whether a tunnel lives in it all the same."""
     try:
-        query(str(patient.installation.dns_server), patient.installation.endpoint)
+        query(str(context.installation.dns_server), context.installation.endpoint)
     except DnsError:
         return Finding(
             "failed",
@@ -81,33 +81,33 @@ def _silent_home(patient: Patient, device: str, silent: str) -> Finding:
     )
 
 
-def remote_addresses(patient: Patient) -> list[str]:
+def remote_addresses(context: CheckContext) -> list[str]:
     """Resolve the Client VPN endpoint as OpenVPN's next connection would, with the home network's DNS.
 
     Raises:
         OSError: It cannot be resolved.
     """
-    name = _remote_name(patient)
-    for server in _home_servers(patient):
+    name = _remote_name(context)
+    for server in _home_servers(context):
         with contextlib.suppress(DnsError):
-            found = query(server, name, interface=patient.home_interface)
+            found = query(server, name, interface=context.home_interface)
             if found:
                 return found
-    return patient.system.resolve(name)
+    return context.system.resolve(name)
 
 
-def _remote_name(patient: Patient) -> str:
-    profile = parse_profile(patient.system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
+def _remote_name(context: CheckContext) -> str:
+    profile = parse_profile(context.system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
     name = profile.directives["remote"][0][0]
     # As remote-random-hostname does; the endpoint's name itself has no address.
     return f"{secrets.token_hex(6)}.{name}" if "remote-random-hostname" in profile.directives else name
 
 
-def check_public_way(patient: Patient) -> Finding:
+def check_public_way(context: CheckContext) -> Finding:
     """Try the endpoint's public address outside the tunnel: AWS IoT has to refuse this device there."""
-    installation = patient.installation
-    device = patient.home_interface
-    addresses, asked = _public_addresses(patient, device)
+    installation = context.installation
+    device = context.home_interface
+    addresses, asked = _public_addresses(context, device)
     if not addresses:
         return Finding(
             "warning",
@@ -117,7 +117,7 @@ def check_public_way(patient: Patient) -> Finding:
         )
     address = addresses[0]
     try:
-        answer = _connect_publicly(patient, address, device)
+        answer = _connect_publicly(context, address, device)
     except ssl.SSLCertVerificationError as error:
         return Finding(
             "warning",
@@ -138,29 +138,29 @@ def check_public_way(patient: Patient) -> Finding:
     return Finding("ok", f"{address} through {device}, outside the tunnel: refused ({how})")
 
 
-def _find_interface(patient: Patient) -> str | None:
+def _find_interface(context: CheckContext) -> str | None:
     """Find the default route's interface that is not the tunnel."""
     routes = [
         route
-        for route in patient.system.list_routes()
+        for route in context.system.list_routes()
         if not route.network.prefixlen and route.kind not in TUNNEL_KINDS
     ]
     return min(routes, key=lambda route: route.metric).interface if routes else None
 
 
-def _home_servers(patient: Patient) -> list[str]:
+def _home_servers(context: CheckContext) -> list[str]:
     """List the home network's DNS servers: those that are neither systemd-resolved's own address nor in the VPC."""
     servers: dict[str, None] = {}
     for file in _RESOLV_CONF:
         try:
-            lines = patient.system.path(file).read_text("utf-8", "replace").splitlines()
+            lines = context.system.path(file).read_text("utf-8", "replace").splitlines()
         except OSError:
             continue
         for line in lines:
             words = line.split()
             if words[:1] == ["nameserver"] and len(words) > 1 and _is_remote(words[1]):
                 servers[words[1]] = None
-    return outside(list(servers), patient.installation.vpc_cidr)
+    return outside(list(servers), context.installation.vpc_cidr)
 
 
 def _is_remote(text: str) -> bool:
@@ -170,11 +170,11 @@ def _is_remote(text: str) -> bool:
         return False
 
 
-def _public_addresses(patient: Patient, device: str) -> tuple[list[str], str]:
+def _public_addresses(context: CheckContext, device: str) -> tuple[list[str], str]:
     """Ask the home network's DNS servers for the endpoint, past the tunnel."""
-    installation = patient.installation
+    installation = context.installation
     asked = "no DNS server of the home network is known"
-    for server in _home_servers(patient):
+    for server in _home_servers(context):
         try:
             found = query(server, installation.endpoint, interface=device)
         except DnsError as error:
@@ -187,7 +187,7 @@ def _public_addresses(patient: Patient, device: str) -> tuple[list[str], str]:
     return [], asked
 
 
-def _connect_publicly(patient: Patient, address: str, device: str) -> bytes:
+def _connect_publicly(context: CheckContext, address: str, device: str) -> bytes:
     """Offer an MQTT 5 CONNECT from the home interface and give the answer, empty if the server hangs up.
 
     Raises:
@@ -196,9 +196,9 @@ def _connect_publicly(patient: Patient, address: str, device: str) -> bytes:
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as connection:
         connection.settimeout(CONNECT_TIMEOUT)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode("ascii") + b"\0")
-        connection.connect((address, patient.port))
-        with wrap_tls(patient, connection, verify=True) as channel:
-            client_id = patient.installation.client_id.encode("ascii")
+        connection.connect((address, context.port))
+        with wrap_tls(context, connection, verify=True) as channel:
+            client_id = context.installation.client_id.encode("ascii")
             # Protocol name and version 5, clean start, keep-alive 30 s, no properties, the client ID (MQTT 5, 3.1).
             body = b"\0\4MQTT\5\2\0\x1e\0" + struct.pack(">H", len(client_id)) + client_id
             length = bytes([len(body)]) if len(body) < 128 else bytes([len(body) % 128 + 128, len(body) // 128])

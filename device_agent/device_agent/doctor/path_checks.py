@@ -10,7 +10,7 @@ from device_agent._exceptions import CertificateError, DeviceAgentError, Refused
 from device_agent.addresses import outside
 from device_agent.certificates import date, parse_certificate
 from device_agent.dns import DnsError, query
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.installation import OPENVPN_SERVICE, Installation
 from device_agent.system import System
 
@@ -20,19 +20,19 @@ SEGMENTS = (1100, 900, 700, 536)
 """Bytes of TCP tried where large packets seem to be dropped; the last fits every IPv4 line (RFC 9293, 3.7.1)."""
 
 
-def check_resolver(patient: Patient) -> Finding:
+def check_resolver(context: CheckContext) -> Finding:
     """Resolve the endpoint as any program does: every answer has to be inside the VPC."""
-    installation = patient.installation
+    installation = context.installation
     try:
-        addresses = patient.system.resolve(installation.endpoint)
+        addresses = context.system.resolve(installation.endpoint)
     except OSError as error:
         addresses, seen = [], f"{installation.endpoint} cannot be resolved: {error.strerror or error}"
     else:
         seen = f"{installation.endpoint} is {', '.join(addresses)}"
         if addresses and not outside(addresses, installation.vpc_cidr):
-            patient.addresses = addresses
+            context.addresses = addresses
             return Finding("ok", f"{seen}, inside {installation.vpc_cidr}")
-    return _explain_resolver(patient.system, installation, seen)
+    return _explain_resolver(context.system, installation, seen)
 
 
 def _explain_resolver(system: System, installation: Installation, seen: str) -> Finding:
@@ -88,47 +88,47 @@ def _demands_tls(system: System) -> bool:
     return any(line.strip().endswith(": yes") for line in lines if line.startswith("Global") or "tun" in line)
 
 
-def check_tcp(patient: Patient) -> Finding:
+def check_tcp(context: CheckContext) -> Finding:
     """Connect to the MQTT port of every address, and see that the way is the tunnel."""
     seen = []
-    for address in patient.addresses:
-        route = patient.system.find_route(IPv4Address(address))
+    for address in context.addresses:
+        route = context.system.find_route(IPv4Address(address))
         if route is None or not route.tunnel:
             return Finding(
                 "failed",
                 f"{address} is reached through {route.interface if route else 'nothing'}",
                 "a route of another network covers the VPC's addresses",
-                f"remove that route, or give the VPC another CIDR block than {patient.installation.vpc_cidr}",
+                f"remove that route, or give the VPC another CIDR block than {context.installation.vpc_cidr}",
             )
-        start = patient.system.monotonic()
+        start = context.system.monotonic()
         try:
-            socket.create_connection((address, patient.port), CONNECT_TIMEOUT).close()
+            socket.create_connection((address, context.port), CONNECT_TIMEOUT).close()
         except OSError as error:
             return Finding(
                 "failed",
-                f"{address} port {patient.port}: {error.strerror or error}",
+                f"{address} port {context.port}: {error.strerror or error}",
                 "the tunnel is up, but something between the VPN and the VPC endpoint stops TCP",
                 "check the security groups of the Client VPN association and of the VPC endpoint, the authorization"
                 " rule, and that the VPC endpoint is available",
             )
-        seen.append(f"{address} port {patient.port} through {route.interface} in {_milliseconds(patient, start)}")
+        seen.append(f"{address} port {context.port} through {route.interface} in {_milliseconds(context, start)}")
     return Finding("ok", ", ".join(seen))
 
 
-def check_tls(patient: Patient) -> Finding:
+def check_tls(context: CheckContext) -> Finding:
     """Shake hands with the first address, verifying its chain and name with the standard library."""
-    installation = patient.installation
+    installation = context.installation
     try:
-        found = _handshake(patient, verify=True)
+        found = _handshake(context, verify=True)
     except ssl.SSLCertVerificationError as error:
         return Finding(
             "failed",
-            f"{error.verify_message}; the server shows {_server_names(patient)}",
+            f"{error.verify_message}; the server shows {_server_names(context)}",
             "whatever answers is not trusted as this AWS IoT endpoint",
             "check the clock, the root certificate in the bundle, and that the address is the VPC endpoint's",
         )
     except (OSError, ssl.SSLError) as error:
-        if isinstance(error, TimeoutError) and (passing := _find_passing_size(patient)):
+        if isinstance(error, TimeoutError) and (passing := _find_passing_size(context)):
             return Finding(
                 "failed",
                 f"TCP stands, but the handshake gets no answer; held to segments of {passing} bytes it succeeds",
@@ -146,13 +146,13 @@ def check_tls(patient: Patient) -> Finding:
     return Finding("ok", f"{server.issuer} vouches for {names} until {date(server.not_after)}")
 
 
-def check_mqtt(patient: Patient) -> Finding:
+def check_mqtt(context: CheckContext) -> Finding:
     """Connect with MQTT 5 as the device."""
     from device_agent import session as mqtt_session  # noqa: PLC0415 - brings the SDK, 100 ms and 20 MB
 
-    installation = patient.installation
-    session = mqtt_session.open_session(patient.system, installation, port=patient.port)
-    start = patient.system.monotonic()
+    installation = context.installation
+    session = mqtt_session.open_session(context.system, installation, port=context.port)
+    start = context.system.monotonic()
     try:
         peers = session.connect()
     except DeviceAgentError as error:
@@ -168,17 +168,17 @@ def check_mqtt(patient: Patient) -> Finding:
     finally:
         session.disconnect()
     return Finding(
-        "ok", f"connected to {', '.join(peers)} as {installation.client_id} in {_milliseconds(patient, start)}"
+        "ok", f"connected to {', '.join(peers)} as {installation.client_id} in {_milliseconds(context, start)}"
     )
 
 
-def check_echo(patient: Patient) -> Finding:
+def check_echo(context: CheckContext) -> Finding:
     """Publish a message and wait for it on a subscription."""
     from device_agent import session as mqtt_session  # noqa: PLC0415 - as above
 
-    installation = patient.installation
+    installation = context.installation
     topic = f"{installation.topic_prefix}/echo"
-    session = mqtt_session.open_session(patient.system, installation, port=patient.port)
+    session = mqtt_session.open_session(context.system, installation, port=context.port)
     try:
         session.connect()
         seconds = mqtt_session.echo(session, topic)
@@ -194,33 +194,33 @@ def check_echo(patient: Patient) -> Finding:
     return Finding("ok", f"a message to '{topic}' came back in {seconds * 1000:.0f} ms")
 
 
-def _handshake(patient: Patient, *, verify: bool, segment: int | None = None) -> bytes:
+def _handshake(context: CheckContext, *, verify: bool, segment: int | None = None) -> bytes:
     """Give the server's certificate; with `segment` neither side sends more at once (tcp(7), TCP_MAXSEG)."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as plain:
         plain.settimeout(CONNECT_TIMEOUT)
         if segment:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
-        plain.connect((patient.addresses[0], patient.port))
-        with wrap_tls(patient, plain, verify=verify) as channel:
+        plain.connect((context.addresses[0], context.port))
+        with wrap_tls(context, plain, verify=verify) as channel:
             return channel.getpeercert(binary_form=True) or b""
 
 
-def _find_passing_size(patient: Patient) -> int | None:
+def _find_passing_size(context: CheckContext) -> int | None:
     """Find the largest of some segment sizes with which the handshake succeeds; None if none does."""
     for segment in SEGMENTS:
         try:
-            _handshake(patient, verify=False, segment=segment)
+            _handshake(context, verify=False, segment=segment)
         except OSError:
             continue
         return segment
     return None
 
 
-def wrap_tls(patient: Patient, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:
+def wrap_tls(context: CheckContext, connection: socket.socket, *, verify: bool) -> ssl.SSLSocket:
     """Shake hands over a connection as the device.
 
     Args:
-        patient: Who.
+        context: Who.
         connection: A connected socket, which the result replaces.
         verify: Whether to check the server's chain and name.
 
@@ -230,26 +230,26 @@ def wrap_tls(patient: Patient, connection: socket.socket, *, verify: bool) -> ss
     Raises:
         OSError: The handshake failed (`ssl.SSLError` among them).
     """
-    installation = patient.installation
+    installation = context.installation
     roots = installation.root_ca_file
-    context = ssl.create_default_context(cafile=str(roots) if roots else None)
-    context.load_cert_chain(installation.certificate_file, installation.private_key_file)
-    if patient.port == 443:
-        context.set_alpn_protocols(["x-amzn-mqtt-ca"])
+    tls = ssl.create_default_context(cafile=str(roots) if roots else None)
+    tls.load_cert_chain(installation.certificate_file, installation.private_key_file)
+    if context.port == 443:
+        tls.set_alpn_protocols(["x-amzn-mqtt-ca"])
     if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(connection, server_hostname=installation.endpoint)
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return tls.wrap_socket(connection, server_hostname=installation.endpoint)
 
 
-def _server_names(patient: Patient) -> str:
+def _server_names(context: CheckContext) -> str:
     try:
-        found = parse_certificate(_handshake(patient, verify=False), "the server's certificate")
+        found = parse_certificate(_handshake(context, verify=False), "the server's certificate")
     except (OSError, CertificateError):
         return "no certificate that can be read"
     names = ", ".join(found.dns_names) or found.subject
     return f"{names}, issued by {found.issuer}, valid from {date(found.not_before)} to {date(found.not_after)}"
 
 
-def _milliseconds(patient: Patient, start: float) -> str:
-    return f"{(patient.system.monotonic() - start) * 1000:.0f} ms"
+def _milliseconds(context: CheckContext, start: float) -> str:
+    return f"{(context.system.monotonic() - start) * 1000:.0f} ms"

@@ -7,7 +7,7 @@ import ssl
 
 from device_agent._exceptions import CertificateError
 from device_agent.certificates import DAY, WARN_DAYS, date, parse_certificate
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.doctor.home_checks import remote_addresses
 from device_agent.doctor.openvpn_handshake import HandshakeError, server_certificate
 from device_agent.install.openvpn_profile import parse_profile
@@ -18,26 +18,26 @@ HANDSHAKE_TIMEOUT = 6.0
 _NO_CHECK_TIME = 0x200000
 
 
-def check_vpn_server(patient: Patient) -> Finding:
+def check_vpn_server(context: CheckContext) -> Finding:
     """Shake hands with the Client VPN endpoint as OpenVPN does, and read until when its certificate is valid."""
-    profile = parse_profile(patient.system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
+    profile = parse_profile(context.system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
     words = profile.directives["remote"][0]
     port = int(words[1]) if len(words) > 1 else 1194
     protocol = words[2] if len(words) > 2 else profile.directives.get("proto", [["udp"]])[0][0]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname = False
+    tls.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     try:
-        context.load_verify_locations(cadata=profile.ca)
-        address = remote_addresses(patient)[0]
+        tls.load_verify_locations(cadata=profile.ca)
+        address = remote_addresses(context)[0]
         kind = socket.SOCK_STREAM if protocol.startswith("tcp") else socket.SOCK_DGRAM
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as connection:
             connection.settimeout(HANDSHAKE_TIMEOUT)
-            if patient.home_interface:
-                option = patient.home_interface.encode("ascii") + b"\0"
+            if context.home_interface:
+                option = context.home_interface.encode("ascii") + b"\0"
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, option)
             connection.connect((address, port))
-            found = server_certificate(connection, context, timeout=HANDSHAKE_TIMEOUT)
+            found = server_certificate(connection, tls, timeout=HANDSHAKE_TIMEOUT)
         server = parse_certificate(found, "the server's certificate")
     except (OSError, HandshakeError, CertificateError, LookupError) as error:
         said = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or error
@@ -47,7 +47,7 @@ def check_vpn_server(patient: Patient) -> Finding:
             "the tunnel lives, but until when its server's certificate is valid is not known",
             "ask again; compare with the stack's output of expiries",
         )
-    now = patient.system.now()
+    now = context.system.now()
     seen = f"{server.subject or server.dns_names[:1]}, by {server.issuer}, is valid until {date(server.not_after)}"
     if now > server.not_after:
         return Finding("failed", seen, "it has expired: the next connection is refused", "renew it: `pulumi up`")

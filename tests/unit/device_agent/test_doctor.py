@@ -29,7 +29,7 @@ from device_agent.commands import doctor as doctor_command
 from device_agent.commands.doctor import CHECKS
 from device_agent.dns import DnsError
 from device_agent.doctor import path_checks
-from device_agent.doctor.checks import Check, Finding, Patient
+from device_agent.doctor.checks import Check, CheckContext, Finding
 from device_agent.doctor.openvpn_handshake import HandshakeError, server_certificate
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE
 from device_agent.routes import Route
@@ -247,7 +247,7 @@ def test_a_check_that_takes_a_while_says_that_it_goes_on(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(doctor_command, "TELL_AFTER", 0.01)
 
-    def wait_for_the_line(_patient: Patient) -> Finding:
+    def wait_for_the_line(_context: CheckContext) -> Finding:
         return Finding("ok" if stream.written.wait(20) else "failed", "")
 
     monkeypatch.setattr(doctor_command, "CHECKS", (Check("files", "", wait_for_the_line),))
@@ -658,7 +658,7 @@ class Agent:
 def agent(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     file = tmp_path_factory.mktemp("a") / "agent.sock"
     monkeypatch.setattr(
-        "device_agent.doctor.agent_checks.SOCKET_FILE", f"/../{os.path.relpath(file, doctor.pi.system.root.parent)}"
+        "device_agent.doctor.agent_checks.AGENT_SOCKET", f"/../{os.path.relpath(file, doctor.pi.system.root.parent)}"
     )
     doctor.state["active"].add(AGENT_SERVICE)
     running = Agent(file)

@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_agent.daemon import dead_letters
 from device_agent.daemon.age_clock import AgeClock
 from device_agent.daemon.database import connect, read_messages
 from device_agent.daemon.queue_file import QueueFile
@@ -98,7 +99,7 @@ class QueueFileModel(RuleBasedStateMachine):
     def move_to_dead_letters(self, data: st.DataObject) -> None:
         sequence = data.draw(st.integers(1, self.next))
         with self.file.transaction():
-            self.file.move_to_dead_letters(sequence, "refused", 0.0)
+            dead_letters.give_up(self.file, sequence, "refused", 0.0)
         moved = [row for row in self.rows if row.sequence == sequence]
         self.rows = [row for row in self.rows if row.sequence != sequence]
         self.dead = sorted(self.dead + moved, key=lambda row: row.sequence)
@@ -110,7 +111,7 @@ class QueueFileModel(RuleBasedStateMachine):
     @rule()
     def requeue_dead_letters(self) -> None:
         with self.file.transaction():
-            assert self.file.requeue_dead_letters() == len(self.dead)
+            assert dead_letters.requeue(self.file) == len(self.dead)
         for row in self.dead:
             self.rows.append(Row(self.next, row.id, row.payload, row.size, self.elapsed))
             self.next += 1
