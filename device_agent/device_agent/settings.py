@@ -15,6 +15,7 @@ from typing import Any
 from device_agent._exceptions import SettingsError
 from device_agent.installation import SETTINGS_FILE, check_file
 from device_agent.system import System
+from device_agent.topics import TopicError, check_filter
 
 _SIZE_LIMIT = 64 * 1024
 GROUP_KEYS = ("publish", "subscribe")
@@ -221,6 +222,11 @@ def _check_groups(key: str, value: object) -> None:
         for filters in topics.values():
             if not isinstance(filters, list) or not all(isinstance(item, str) for item in filters):
                 raise SettingsError(f"{SETTINGS_FILE}: {key}.{name} holds {filters!r}; it is a list of topic filters")
+            for item in filters:
+                try:
+                    check_filter(item)
+                except TopicError as error:
+                    raise SettingsError(f"{SETTINGS_FILE}: {key}.{name}: {error}") from None
 
 
 def _list(names: Any) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 
 from device_agent.installation import SETTINGS_FILE
 from device_agent.settings import Setting, in_force, read_document
@@ -48,9 +50,18 @@ def _tables(settings: list[Setting]) -> list[str]:
 
 
 def _line(setting: Setting) -> str:
-    # JSON writes these numbers and texts as TOML does.
-    value = f"{setting.name} = {json.dumps(setting.value)}"
+    value = f"{setting.name} = {_toml(setting.value)}"
     return f"{value:<28} # {_origin(setting)}; {setting.rule.text} ({setting.rule.limits})"
+
+
+def _toml(value: Any) -> str:
+    """Write a value on one line, tables as inline tables (https://toml.io/en/v1.0.0#inline-table)."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    # JSON writes numbers and texts as TOML does, but for this one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _origin(setting: Setting) -> str:

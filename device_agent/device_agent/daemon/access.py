@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from device_agent._exceptions import DeviceAgentError
 from device_agent.daemon.local_socket import Client, RequestError
+from device_agent.installation import AGENT_SERVICE
 from device_agent.topics import check_filter, complete_topic, covers, matches
 
 
@@ -40,20 +40,25 @@ class Access:
             prefix: The device's topic prefix.
 
         Raises:
-            DeviceAgentError: There is no such group, or a filter is malformed.
+            TopicError: A filter is malformed.
         """
+        self.warnings: list[str] = []
+        """Groups that this machine does not have: their rules serve nobody, and open nothing to anybody else."""
+        self._narrowed = bool(groups)
         self._groups: dict[int, GroupTopics] = {}
         for name, topics in groups.items():
-            try:
-                number = grp.getgrnam(name).gr_gid
-            except KeyError:
-                raise DeviceAgentError(f"there is no group {name!r}; `sudo groupadd {name}`, or leave it out") from None
             publish, subscribe = (
                 [complete_topic(item, prefix) for item in filters] for filters in (topics.publish, topics.subscribe)
             )
             for item in (*publish, *subscribe):
                 check_filter(item)
-            self._groups[number] = GroupTopics(publish=publish, subscribe=subscribe)
+            try:
+                self._groups[grp.getgrnam(name).gr_gid] = GroupTopics(publish=publish, subscribe=subscribe)
+            except KeyError:
+                self.warnings.append(
+                    f"[local.groups.{name}] serves nobody: there is no such group; `sudo groupadd {name}`, then"
+                    f" `sudo systemctl restart {AGENT_SERVICE}`"
+                )
 
     def check_publish(self, client: Client, topic: str) -> None:
         """Refuse a topic that the client may not publish to.
@@ -85,7 +90,7 @@ class Access:
             raise RequestError(f"{client.peer} may not do that: its topics are narrowed", "forbidden")
 
     def _rules(self, client: Client) -> list[GroupTopics] | None:
-        if not self._groups or _is_trusted(client.user):
+        if not self._narrowed or _is_trusted(client.user):
             return None
         return [rule for number, rule in self._groups.items() if number in client.groups]
 

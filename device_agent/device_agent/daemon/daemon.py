@@ -122,11 +122,15 @@ class Daemon:
             session_expiry=options.session_expiry,
         )
         try:
+            access = Access(options.groups, self._installation.topic_prefix)
+            self._warnings = access.warnings
+            for warning in access.warnings:
+                _log.warning("%s", warning)
             self._requests = LocalRequests(
                 self.loop,
                 self._queue,
                 self._connection,
-                Access(options.groups, self._installation.topic_prefix),
+                access,
                 prefix=self._installation.topic_prefix,
                 status=self.status,
             )
@@ -299,7 +303,9 @@ class Daemon:
         if self._monitor.alive is False:
             connected = self._monitor.reason
         warnings = [certificate.warning for certificate in self._certificates.found if certificate.warning]
-        troubles = [trouble for trouble in (self._queue.error, self._certificates.error, *warnings) if trouble]
+        troubles = [
+            trouble for trouble in (self._queue.error, self._certificates.error, *warnings, *self._warnings) if trouble
+        ]
         return "; ".join([connected, f"{totals.depth} queued, {totals.counters['sent']} sent", *troubles])
 
     def _watchdog(self, interval: float) -> None:

@@ -147,8 +147,8 @@ class Loop:
             key.data(events)
         for _call in range(len(self._calls)):
             self._calls.popleft()()
-        now = self._system.monotonic()
-        while self._timers and self._timers[0][0] <= now:
+        now, first_new = self._system.monotonic(), next(self._numbers)
+        while self._timers and self._timers[0][:2] <= (now, first_new):
             call, timer.call = (timer := heapq.heappop(self._timers)[2]).call, None
             if call is not None:
                 call()

@@ -7,11 +7,12 @@ import tomllib
 
 import pytest
 from device_agent.__main__ import main
+from device_agent.commands.config import _line
 from device_agent.daemon.connection import SESSION_EXPIRY
 from device_agent.daemon.delivery import DeliveryOptions
 from device_agent.daemon.local_socket import MAX_BUFFERED
 from device_agent.messages import Limits
-from device_agent.settings import Settings, check_settings, load_settings
+from device_agent.settings import Rule, Setting, Settings, check_settings, load_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ WRONG = {
     "[local.groups]\na = 1\n": "local.groups.a is 1; it is a table with publish, subscribe",
     "[local]\ngroups = 7\n": "local.groups is 7; it is a table of groups",
     "[local.groups.a]\npublish = [1]\n": "local.groups.a holds [1]; it is a list of topic filters",
+    '[local.groups.a]\nsubscribe = ["$foo/#"]\n': "local.groups.a: ",
     "[connection]\nsession_expiry = 604801\n": "connection.session_expiry is 604801; allowed is 60 to 604800",
     "queue = 1\n": "queue is 1; it is a table, [queue]",
     "[queue\n": "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 7)",
@@ -125,3 +127,23 @@ def test_what_config_prints_is_a_file_that_changes_nothing(
     assert main(["config"], system) == 0
     give(system, capsys.readouterr().out)
     assert load_settings(system) == Settings()
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@given(st.dictionaries(_TEXTS, st.dictionaries(st.sampled_from(["publish", "subscribe"]), st.lists(_TEXTS))))
+def test_config_prints_groups_of_any_name_as_toml(groups: dict[str, dict[str, list[str]]]) -> None:
+    rule = Rule(text="topics", groups=True)
+    line = _line(Setting("local", "groups", groups, given=True, rule=rule))
+    assert tomllib.loads(line) == {"groups": groups}
+
+
+def test_config_prints_groups_as_a_file_may_give_them(system: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
+    give(system, '[local.groups.sensors]\npublish = ["telemetry/#", "ü"]\n')
+    before = load_settings(system)
+    assert main(["config"], system) == 0
+    text = capsys.readouterr().out
+    assert 'groups = {"sensors" = {"publish" = ["telemetry/#", "ü"]}}' in text
+    give(system, text)
+    assert load_settings(system) == before

@@ -552,9 +552,12 @@ def test_without_rules_every_member_may_use_every_topic() -> None:
     Access({}, "pi-1").check_publish(Peer(), "anything")  # type: ignore[arg-type]
 
 
-def test_a_group_that_does_not_exist_is_refused_by_name() -> None:
-    with pytest.raises(DeviceAgentError, match="there is no group 'nobody-has-this'"):
-        Access({"nobody-has-this": GroupTopics()}, "pi-1")
+def test_a_group_that_the_machine_does_not_have_is_told_of_and_opens_nothing_to_others() -> None:
+    access = Access({"nobody-has-this": GroupTopics(publish=["#"])}, "pi-1")
+    (warning,) = access.warnings
+    assert "[local.groups.nobody-has-this] serves nobody: there is no such group; `sudo groupadd" in warning
+    with pytest.raises(DeviceAgentError, match="may not publish"):
+        access.check_publish(Peer(54321), "pi-1/telemetry")  # type: ignore[arg-type]
 
 
 def test_the_kernel_says_which_groups_a_program_belongs_to(agent: Agent) -> None:

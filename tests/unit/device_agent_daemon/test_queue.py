@@ -5,6 +5,7 @@ A killed process is real here; lost power is not: only the drive can say whether
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -478,6 +479,48 @@ def test_what_a_full_disk_kept_from_being_carried_over_is_tried_again(
         assert queue.totals().depth == 401
         assert queue.totals().counters["set_aside"] == 1
         assert [file.name for file in path.parent.glob("*.carrying-*")] == []
+        assert path.with_name("queue.sqlite3.damaged-1").exists()
+    finally:
+        queue.close()
+
+
+def test_a_damaged_file_on_a_card_that_became_read_only_refuses_puts_until_it_can_be_set_aside(
+    machine: Machine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed = Path.rename
+
+    def refuse(_self: Path, _target: str) -> Path:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    queue = Queue(machine, path)
+    try:
+        put(queue, id="before")
+        monkeypatch.setattr(Path, "rename", refuse)
+        queue._damage = "found by the reader"
+        with pytest.raises(QueueStorageError, match=r"cannot be written: .*Read-only file system"):
+            put(queue, id="refused")
+        assert queue.stalled_for() < float("inf"), "the writer has died"
+        monkeypatch.setattr(Path, "rename", renamed)
+        put(queue, id="after")
+        assert [message.id for message in queue.read(0, 10)] == ["before", "after"]
+    finally:
+        queue.close()
+
+
+def test_the_agent_starts_on_a_damaged_file_that_cannot_be_set_aside(
+    machine: Machine, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"no database at all" * 500)
+
+    def refuse(_self: Path, _target: str) -> Path:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        queue = Queue(machine, path)
+        assert "Read-only file system" in str(error_of(queue))
+    try:
+        put(queue, id="after")
         assert path.with_name("queue.sqlite3.damaged-1").exists()
     finally:
         queue.close()
