@@ -7,8 +7,6 @@ built, and the peer of the connection itself afterwards, since the SDK resolves 
 
 from __future__ import annotations
 
-import errno
-import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from device_agent._exceptions import AddressError
@@ -92,23 +90,6 @@ def refuse_foreign_peers(installation: Installation, port: int) -> list[str]:
             " `device-agent doctor` tells"
         )
     return found
-
-
-def try_forbidden_address() -> str:
-    """Send one datagram where the agent has no business, and give the kernel's answer.
-
-    Returns:
-        `EPERM` if the kernel keeps the agent's service to the VPC's addresses (systemd.resource-control(5),
-        `IPAddressDeny=`), the name of another error, or `sent`. The address is one of TEST-NET-1 (RFC 5737), and
-        the datagram does not pass the first router.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
-        try:
-            probe.sendto(b"", ("192.0.2.1", 9))
-        except OSError as error:
-            return errno.errorcode.get(error.errno or 0, "an unknown error")
-    return "sent"
 
 
 def _unmapped(address: str) -> IPv4Address | IPv6Address:

@@ -7,6 +7,7 @@ and answers.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import pwd
 import socket
@@ -148,6 +149,23 @@ class System:
     def list_routes(self) -> list[Route]:
         """List the kernel's main routing table."""
         return routes.list_routes()
+
+    def try_forbidden_address(self) -> str:
+        """Send one datagram where the agent has no business, and give the kernel's answer.
+
+        Nothing leaves the machine in any case: it is one of TEST-NET-1 (RFC 5737), through the loopback interface.
+
+        Returns:
+            `EPERM` if the kernel keeps this process to the VPC's addresses (systemd.resource-control(5),
+            `IPAddressDeny=`), the name of another error, or `sent`.
+        """
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+                probe.sendto(b"", ("192.0.2.1", 9))
+            except OSError as error:
+                return errno.errorcode.get(error.errno or 0, "an unknown error")
+        return "sent"
 
     def user_id(self) -> int:
         """Give the effective user's number; 0 is root."""

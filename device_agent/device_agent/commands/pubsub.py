@@ -8,6 +8,7 @@ import queue
 from collections.abc import Callable
 
 from device_agent._exceptions import ConnectionFailedError, UsageError
+from device_agent.address_rule import address_rule
 from device_agent.install.restart_unit import agent_paused
 from device_agent.installation import Installation
 from device_agent.system import System
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     installation = Installation.load(system)
     topic = _topic(arguments.topic) if arguments.topic is not None else _default_topic(installation.topic_prefix)
     received: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
-    with agent_paused(system):
+    with agent_paused(system), address_rule(system, installation.vpc_cidr):
         session = mqtt_session.open_session(system, installation, mqtt3=arguments.mqtt3, port=arguments.port)
         print(f"Connecting to {installation.endpoint} with client ID '{installation.client_id}'...", flush=True)
         try:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
-from device_agent.addresses import try_forbidden_address
 from device_agent.daemon.access import Access
 from device_agent.daemon.local_socket import Answer, Client, RequestError
 from device_agent.daemon.loop import Loop
@@ -94,7 +93,7 @@ class LocalRequests:
                 self._access.check_subscribe(client, topic_filter)
                 self._persistent.unsubscribe(topic_filter, answer)
             case "try-forbidden-address":
-                answer({"ok": True, "answer": try_forbidden_address()})
+                answer({"ok": True, "answer": self._loop.system.try_forbidden_address()})
             case "status":
                 answer({"ok": True, "status": self._status()})
             case "protocol":

@@ -45,7 +45,7 @@ class Loop:
         Args:
             system: The clock.
         """
-        self._system = system
+        self.system = system
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
@@ -83,7 +83,7 @@ class Loop:
         Returns:
             The timer, which may be cancelled.
         """
-        timer = Timer(self._system.monotonic() + seconds, call)
+        timer = Timer(self.system.monotonic() + seconds, call)
         heapq.heappush(self._timers, (timer.when, next(self._numbers), timer))
         return timer
 
@@ -142,12 +142,12 @@ class Loop:
         """
         upcoming = self.next_timer()
         if upcoming is not None:
-            longest = min(longest, max(0.0, upcoming - self._system.monotonic()))
+            longest = min(longest, max(0.0, upcoming - self.system.monotonic()))
         for key, events in self._selector.select(0 if self._calls else longest):
             key.data(events)
         for _call in range(len(self._calls)):
             self._calls.popleft()()
-        now, first_new = self._system.monotonic(), next(self._numbers)
+        now, first_new = self.system.monotonic(), next(self._numbers)
         while self._timers and self._timers[0][:2] <= (now, first_new):
             call, timer.call = (timer := heapq.heappop(self._timers)[2]).call, None
             if call is not None:

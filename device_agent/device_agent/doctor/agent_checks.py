@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from device_agent._exceptions import DeviceAgentError
+from device_agent.address_rule import describe_rule
 from device_agent.client import AGENT_SOCKET, Channel, PublishRefusedError
 from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.installation import AGENT_SERVICE, STATE_DIRECTORY
@@ -63,11 +64,7 @@ def _address_rule(system: System) -> str:
             answer = channel.receive().get("answer", "the agent is of an earlier release")
     except (DeviceAgentError, OSError, ValueError) as error:
         answer = str(error)
-    if answer == "EPERM":
-        return "the kernel refuses it any other address (EPERM)"
-    if answer == "sent":
-        return "no rule of the kernel keeps it from other addresses"
-    return f"what the kernel does about other addresses is not known ({answer})"
+    return describe_rule(answer)
 
 
 def check_agent_echo(context: CheckContext) -> Finding:

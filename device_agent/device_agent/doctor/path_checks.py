@@ -7,6 +7,7 @@ import ssl
 from ipaddress import IPv4Address
 
 from device_agent._exceptions import CertificateError, DeviceAgentError, RefusedError
+from device_agent.address_rule import address_rule, describe_rule
 from device_agent.addresses import outside
 from device_agent.certificates import date, parse_certificate
 from device_agent.dns import DnsError, query
@@ -152,9 +153,10 @@ def check_mqtt(context: CheckContext) -> Finding:
 
     installation = context.installation
     session = mqtt_session.open_session(context.system, installation, port=context.port)
-    start = context.system.monotonic()
     try:
-        peers = session.connect()
+        with address_rule(context.system, installation.vpc_cidr) as rule:
+            start = context.system.monotonic()
+            peers = session.connect()
     except DeviceAgentError as error:
         if isinstance(error, RefusedError) and error.passing:
             return Finding("failed", str(error), "AWS IoT is there, but does not serve now", "wait and ask again")
@@ -168,7 +170,9 @@ def check_mqtt(context: CheckContext) -> Finding:
     finally:
         session.disconnect()
     return Finding(
-        "ok", f"connected to {', '.join(peers)} as {installation.client_id} in {_milliseconds(context, start)}"
+        "ok",
+        f"connected to {', '.join(peers)} as {installation.client_id} in {_milliseconds(context, start)};"
+        f" {describe_rule(rule)}",
     )
 
 
@@ -180,8 +184,9 @@ def check_echo(context: CheckContext) -> Finding:
     topic = f"{installation.topic_prefix}/echo"
     session = mqtt_session.open_session(context.system, installation, port=context.port)
     try:
-        session.connect()
-        seconds = mqtt_session.echo(session, topic)
+        with address_rule(context.system, installation.vpc_cidr):
+            session.connect()
+            seconds = mqtt_session.echo(session, topic)
     except DeviceAgentError as error:
         return Finding(
             "failed",

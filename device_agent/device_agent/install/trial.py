@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from device_agent import session as mqtt_session
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
+from device_agent.address_rule import address_rule
 from device_agent.addresses import resolve_inside
 from device_agent.files import remove, write_link
 from device_agent.install.restart_unit import restart_when_killed
@@ -61,7 +62,8 @@ def try_slot(system: System, slot: str) -> float:
     try:
         write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
         systemctl(system, "start", TRIAL_SERVICE)
-        return _echo(system, installation, system.monotonic() + TRIAL_TIMEOUT)
+        with address_rule(system, installation.vpc_cidr):
+            return _echo(system, installation, system.monotonic() + TRIAL_TIMEOUT)
     finally:
         with signals_ignored():
             end_trial(system)

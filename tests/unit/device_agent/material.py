@@ -264,6 +264,7 @@ class FakeSystem(System):
                 "groups": set(),
                 "members": False,
                 "user_id": 0,
+                "kept": False,
                 "enabled": set(),
                 "active": set(),
                 "fail": {},
@@ -295,6 +296,7 @@ class FakeSystem(System):
             "groupdel": self._groupdel,
             "journalctl": self._journalctl,
             "resolvectl": self._resolvectl,
+            "busctl": self._busctl,
         }
         return programs[words[0]](words[1:])
 
@@ -316,6 +318,11 @@ class FakeSystem(System):
             active.update(set(units) - {RESTART_SERVICE})
         if verb == "stop" or (verb == "disable" and "--now" in words):
             active.difference_update(units)
+        return Completed(0, "", "")
+
+    def _busctl(self, words: list[str]) -> Completed:
+        # systemd moves the process into the scope that the words describe.
+        self.state["kept"] = "IPAddressDeny" in words
         return Completed(0, "", "")
 
     def _useradd(self, words: list[str]) -> Completed:
@@ -371,6 +378,9 @@ class FakeSystem(System):
         if isinstance(found, Exception):
             raise found
         return list(found)
+
+    def try_forbidden_address(self) -> str:
+        return "EPERM" if self.state["kept"] else "sent"
 
     def user_id(self) -> int:
         return int(self.state["user_id"])
