@@ -90,6 +90,26 @@ def test_the_kernel_drops_what_the_service_sends_outside_the_vpc(pi: Pi) -> None
     assert pi.machine.run("bash", "-c", f": </dev/tcp/{IOT_PUBLIC}/8883").returncode == 0
 
 
+def test_the_kernel_keeps_the_service_and_what_a_command_sends_itself_to_the_vpc(pi: Pi) -> None:
+    refused = "; the kernel refuses it any other address (EPERM)"
+    rows = pi.wait_until_healthy()
+    assert rows["mqtt"]["seen"].startswith("the agent is connected to ")
+    assert rows["mqtt"]["seen"].endswith(refused), rows["mqtt"]
+    pi.machine.shell(f"systemctl stop {AGENT}", timeout=300)
+    try:
+        rows = pi.doctor()
+        assert rows["mqtt"]["seen"].startswith("connected to ")
+        assert rows["mqtt"]["seen"].endswith(refused), rows["mqtt"]
+        # Which is not under the rule: it sees AWS IoT's public address refuse the device.
+        assert rows["public-way"]["result"] == "ok", rows["public-way"]
+        done = pi.agent("pubsub", "--count", "2")
+        assert (done.returncode, done.stderr) == (0, ""), words_of(done)
+    finally:
+        pi.machine.shell(f"systemctl start {AGENT}", timeout=300)
+    assert pi.machine.shell("systemctl list-units --all --no-legend --plain 'private-iot-*.scope'") == ""
+    wait_for(pi.is_connected, "the connection", 180)
+
+
 def test_the_service_sees_the_system_read_only_and_holds_no_capability(pi: Pi) -> None:
     number = pi.show(AGENT, "MainPID")
     status = dict(

@@ -691,11 +691,23 @@ def test_what_the_kernel_does_about_other_addresses_is_said(
     assert doctor()[1]["mqtt"]["seen"].endswith(f"; {said}")
 
 
-def test_an_agent_that_is_not_connected_is_paused_and_its_part_played(doctor: Doctor, agent: Agent) -> None:
+def test_an_agent_that_is_not_connected_is_paused_and_its_part_played(
+    doctor: Doctor, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agent.connected = False
+    kept: list[bool] = []
+
+    def connect() -> list[str]:
+        kept.append(doctor.state["kept"])
+        return ["10.0.1.105"]
+
+    monkeypatch.setattr(doctor.state["session"], "connect", connect)
     code, rows = doctor()
     assert code == 0
     assert rows["mqtt"]["seen"].startswith("connected to 10.0.1.105 as pi-1 in ")
+    assert rows["mqtt"]["seen"].endswith("; the kernel refuses it any other address (EPERM)")
+    assert kept == [True, True], "it connects without the rule"
+    assert doctor.state["kept"] is False, "the check of the public way is kept from it"
     assert ["systemctl", "stop", AGENT_SERVICE] in doctor.state["commands"]
 
 
