@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -22,6 +23,7 @@ _REQUEST, _DUMP = 0x1, 0x300
 _UNICAST, _LOCAL, _MAIN = 1, 2, 254
 _DESTINATION, _INTERFACE, _METRIC, _SOURCE = 1, 4, 6, 7
 _NAME, _LINK_INFO, _KIND = 3, 18, 1
+_CHANGES = 0x1 | 0x10 | 0x40 | 0x80  # RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE of linux/rtnetlink.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,40 @@ def list_routes() -> list[Route]:
         ]
     except OSError:
         return []
+
+
+class RouteChanges:
+    """Tells whether links, addresses, routes or rules may have changed since it was last asked."""
+
+    def __init__(self) -> None:
+        """Begin to listen to the kernel; where that cannot be had, everything may have changed at any time."""
+        self._socket: socket.socket | None = None
+        with suppress(OSError):
+            made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+            made.bind((0, _CHANGES))
+            self._socket = made
+
+    def happened(self) -> bool:
+        """Tell it, and begin anew."""
+        if self._socket is None:
+            return True
+        changed = False
+        try:
+            # What changed is not read: the rest of each message is dropped.
+            while self._socket.recv(1):
+                changed = True
+        except BlockingIOError:
+            return changed
+        except OSError:
+            # More came than the kernel keeps (ENOBUFS).
+            pass
+        return True
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def overlapping(routes: Iterable[Route], network: IPv4Network) -> list[Route]:

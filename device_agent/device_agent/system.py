@@ -20,7 +20,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from device_agent import routes
-from device_agent.routes import Route
+from device_agent.routes import Route, RouteChanges
 
 _STA_UNSYNC = 0x0040
 
@@ -145,6 +145,10 @@ class System:
     def find_route(self, address: IPv4Address) -> Route | None:
         """Ask the kernel how an address is reached; None if it is not."""
         return routes.find_route(address)
+
+    def route_changes(self) -> RouteChanges:
+        """Listen to the kernel's word of changes of links and routes."""
+        return RouteChanges()
 
     def list_routes(self) -> list[Route]:
         """List the kernel's main routing table."""

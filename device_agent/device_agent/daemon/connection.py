@@ -191,7 +191,7 @@ class Connection:
 
     def look(self) -> None:
         """Drop the connection if it is dead. To be called every second."""
-        dead = self._exchange.find_death(self._look(self._port)) if self._exchange is not None else None
+        dead = self._exchange.find_death(lambda: self._look(self._port)) if self._exchange is not None else None
         if dead:
             self._drop(dead)
 

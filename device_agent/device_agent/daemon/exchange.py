@@ -117,17 +117,17 @@ class Exchange:
         self._delivery.disconnected(hung_up=hung_up and not status and not filters and self._pinged_at is None)
         return hung_up and (status or filters > 0)
 
-    def find_death(self, connections: Sequence[TcpConnection]) -> str | None:
+    def find_death(self, look: Callable[[], Sequence[TcpConnection]]) -> str | None:
         """Tell why the connection is dead, if it is.
 
         Args:
-            connections: What the kernel knows of it.
+            look: Asks the kernel what it knows of the connection; not called while nothing is without an answer.
         """
         if self._nothing_asked() and self._pinged_at is None:
             return None
         heard_at = self._liveness.heard_at
         dead = self._liveness.look(
-            connections,
+            look(),
             self._system.monotonic(),
             asked_at=None if self._nothing_asked() else self._asked_at,
             pinged_at=self._pinged_at,

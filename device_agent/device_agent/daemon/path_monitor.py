@@ -24,6 +24,8 @@ from device_agent.tcp import bind_to
 
 LONGEST_ANSWER = 15.0
 """Seconds that are waited for a DNS answer at most, however late earlier ones came."""
+LOOK_EVERY = 10.0
+"""Seconds between looks at the route while the kernel tells of no change; a change is seen with the next tick."""
 MOST_QUERIES = 16
 """Queries whose late answers still count."""
 
@@ -35,7 +37,7 @@ class MonitorOptions:
     """How closely the path is watched. All in seconds, but `losses`.
 
     Attributes:
-        tick: Between looks at the route.
+        tick: Between looks at what has changed.
         probe_every: Between DNS queries while nothing else proves that the path is alive.
         answer_within: How long a DNS answer may take on a line that has not shown to be slower; else twice the time of
             the last one, `LONGEST_ANSWER` at most.
@@ -107,6 +109,8 @@ class PathMonitor:
         self._queries: dict[bytes, tuple[bytes, float]] = {}
         self._sent_at = -float("inf")
         self._pending = False
+        self._changes = system.route_changes()
+        self._looked_at = -float("inf")
 
     def start(self) -> None:
         """Begin to watch."""
@@ -138,17 +142,19 @@ class PathMonitor:
     def close(self) -> None:
         """Stop watching."""
         self._end_probe()
+        self._changes.close()
 
     def _tick(self) -> None:
         self._check()
         self._loop.call_later(self._options.tick, self._tick)
 
     def _check(self) -> None:
-        self._look_at_route()
+        now = self._system.monotonic()
+        if self._changes.happened() or self.interface is None or now - self._looked_at >= LOOK_EVERY:
+            self._look_at_route()
         if self.interface is None:
             self._on_dead(self.reason)
             return
-        now = self._system.monotonic()
         if self._pending:
             if now - self._sent_at < self._answer_within():
                 return
@@ -176,6 +182,7 @@ class PathMonitor:
 
     def _look_at_route(self) -> None:
         server = self._installation.dns_server
+        self._looked_at = self._system.monotonic()
         route = self._system.find_route(server)
         if route is not None and route.tunnel:
             self.conflict = False

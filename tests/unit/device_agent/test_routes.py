@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -25,6 +27,28 @@ def test_every_route_that_is_listed_is_the_kernels_own_decision() -> None:
     for route in list_routes():
         found = find_route(route.network[0])
         assert found is None or isinstance(found.interface, str)
+
+
+_CHANGES = """
+import subprocess
+from device_agent.routes import RouteChanges
+
+changes = RouteChanges()
+seen = [changes.happened()]
+for words in ("link set lo up", "address add 10.9.9.1/32 dev lo", "route add 10.8.0.0/16 dev lo", "link set lo down"):
+    subprocess.run(["ip", *words.split()], check=True)
+    seen += [changes.happened(), changes.happened()]
+changes.close()
+seen.append(changes.happened())
+print(seen)
+"""
+
+
+def test_the_kernel_tells_once_of_links_addresses_and_routes_that_change() -> None:
+    # In a network namespace of its own, where nothing else changes.
+    words = ["unshare", "--map-root-user", "--net", sys.executable, "-c", _CHANGES]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{[False, *[True, False] * 4, True]}\n"
 
 
 def attribute(kind: int, value: bytes) -> bytes:

@@ -17,7 +17,7 @@ from device_agent.daemon.loop import Loop
 from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
 from device_agent.routes import Route
 
-from tests.unit.device_agent_daemon.machine import Machine, advance, installation, make_machine
+from tests.unit.device_agent_daemon.machine import AnyChange, Machine, advance, installation, make_machine
 
 
 class Bench:
@@ -110,6 +110,30 @@ def test_while_the_service_answers_nobody_asks_the_resolver(bench: Bench) -> Non
         bench.monitor.evidence()
         bench.seconds(1)
     assert bench.asked == asked
+
+
+def test_the_route_is_asked_for_when_the_kernel_tells_of_a_change_and_else_seldom(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.monitor.start()
+    bench.seconds(2)
+    looks: list[float] = []
+    found = bench.machine.find_route(IPv4Address("127.0.0.1"))
+
+    def find_route(_self: Machine, _address: IPv4Address) -> Route | None:
+        looks.append(bench.machine.monotonic())
+        return found
+
+    monkeypatch.setattr(Machine, "find_route", find_route)
+    changes = bench.monitor._changes
+    assert isinstance(changes, AnyChange)
+    changes.quiet = True
+    bench.seconds(40)
+    assert len(looks) == 4, "the kernel is asked though it tells of no change"
+    found, changes.quiet = None, False
+    bench.seconds(1)
+    assert bench.monitor.alive is False
+    assert "the route to 127.0.0.1 does not exist" in bench.dead[0]
 
 
 def test_a_silent_resolver_means_death_within_seconds_of_a_suspicion(bench: Bench) -> None:
