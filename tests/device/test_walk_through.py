@@ -90,6 +90,7 @@ def test_the_kernel_drops_what_the_service_sends_outside_the_vpc(pi: Pi) -> None
     assert pi.machine.run("bash", "-c", f": </dev/tcp/{IOT_PUBLIC}/8883").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_kernel_keeps_the_service_and_what_a_command_sends_itself_to_the_vpc(pi: Pi) -> None:
     refused = "; the kernel refuses it any other address (EPERM)"
     rows = pi.wait_until_healthy()
