@@ -75,3 +75,21 @@ def test_a_boot_without_network_in_2020_takes_messages_and_delivers_them_when_th
         wait_for(lambda: "before-the-network" in listener.ids(), "the message", 240, pause=0.2)
     say(capsys, f"boot in 2020: the message {listener.data()[-1]['at'] - began:.1f} s after the time was set")
     pi.wait_until_healthy()
+
+
+def test_a_root_that_turns_read_only_is_named_and_accepts_nothing(pi: Pi) -> None:
+    machine = pi.machine
+    pi.wait_until_healthy()
+    # What ext4 does at an error of the card, made by its own means (Documentation/ABI/testing/sysfs-fs-ext4 of Linux).
+    machine.shell("mount -o remount,errors=remount-ro / && echo test >/sys/fs/ext4/vda/trigger_fs_error")
+    wait_for(lambda: " / ext4 ro," in machine.shell("cat /proc/mounts"), "the read-only root", 60)
+    done = pi.agent("publish", "data", "21.5", "--id", "refused")
+    row = pi.doctor()["echo"]
+    listener = Listener()
+    with listener.listening(pi.sandbox()):
+        machine.cut_power()
+        machine.boot()
+        pi.wait_until_healthy(400)
+    assert done.returncode == 2, words_of(done)
+    assert (row["result"], row["remedy"][:4]) == ("failed", "`df "), row
+    assert not listener.ids()
