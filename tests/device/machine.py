@@ -24,8 +24,12 @@ MEMORY = "512M"
 """A Pi Zero 2 W's."""
 BOOT = 900.0
 """Seconds until the guest agent has to answer: a boot takes a minute of a processor, of which others may have most."""
-_KERNEL = "quiet net.ifnames=0 panic=-1 mitigations=off no_timer_check"
-"""Interfaces named as on a Pi, and no check of the timer: a processor that is late fails it, and the kernel panics."""
+_KERNEL = (
+    "quiet net.ifnames=0 panic=-1 mitigations=off no_timer_check"
+    " systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600"
+)
+"""Interfaces named as on a Pi, no check of the timer, which a late processor fails, so that the kernel panics, and as
+much time for units to start as such a processor needs."""
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
