@@ -13,9 +13,10 @@ from cryptography.x509.oid import NameOID
 
 from private_iot.arguments import InstalledDevices, Setting, boolean, string_list, string_map, whole_number
 from private_iot.certificate_requests import check_no_stack_key, vpn_request
-from private_iot.certificates import ClientCertificate, VpnCertificates, own_authority
+from private_iot.certificates import ClientCertificate, VpnCertificates, Wanted
 from private_iot.errors import ArgumentError
 from private_iot.names import device_name, device_names
+from private_iot.own_authority import own_authority
 from private_iot.private_ca import MADE_HERE, private_ca
 from private_iot.revocation import check_entries, revoked_entry
 
@@ -194,14 +195,15 @@ def make_certificates(name: str, arguments: Mapping[str, Any], parent: pulumi.Re
             },
             expires={},
         )
-    common: dict[str, Any] = {
-        "server_name": arguments["server_name"],
-        "clients": {**dict.fromkeys(arguments["clients"]), **arguments.get("client_requests", {})},
-        "authority_validity_days": arguments["ca_validity_days"],
-        "certificate_validity_days": arguments["certificate_validity_days"],
-        "tags": arguments["tags"],
-        "parent": parent,
-    }
+    wanted = Wanted(
+        name=name,
+        server_name=arguments["server_name"],
+        clients={**dict.fromkeys(arguments["clients"]), **arguments.get("client_requests", {})},
+        authority_validity_days=arguments["ca_validity_days"],
+        certificate_validity_days=arguments["certificate_validity_days"],
+        tags=arguments["tags"],
+        parent=parent,
+    )
     if arguments["certificate_authority"] == OWN:
-        return own_authority(name, **common)
-    return private_ca(name, certificate_authority=arguments["certificate_authority"], **common)
+        return own_authority(wanted)
+    return private_ca(wanted, arguments["certificate_authority"])

@@ -22,14 +22,8 @@ from private_iot.arguments import (
 )
 from private_iot.certificate_source import CERTIFICATE_SETTINGS, as_given, check_source, make_certificates
 from private_iot.certificates import ClientCertificate
-from private_iot.deployed import (
-    ASSOCIATION,
-    CLIENT_VPN,
-    SUBNET,
-    DeployedResource,
-    deployed_resources,
-    warn_of_new_bundles,
-)
+from private_iot.client_vpn_networks import ReachedNetworks
+from private_iot.deployed import CLIENT_VPN, deployed_resources, warn_of_new_bundles
 from private_iot.device_path import DevicePath, PrivateLinkPath
 from private_iot.errors import ArgumentError
 from private_iot.revocation_resources import revoke
@@ -220,12 +214,12 @@ class ClientVpnAccess(pulumi.ComponentResource):
         self.server_certificate_arn = self.certificates.server_arn
         self.log_group = self._log_group() if arguments["connection_log"] else None
         self.endpoint = self._endpoint()
-        deployed = deployed_resources(TYPE, ASSOCIATION, SUBNET)
-        before = next((one for one in deployed if (one.type, one.name) == (TYPE, name)), None)
-        self.associations = self._associations(_numbered_associations(name, [*arguments["subnet_ids"]], deployed))
-        self._authorize(vpc.apply(str))
-        self._route()
+        before = next((one for one in deployed_resources(TYPE) if one.name == name), None)
         self.client_vpn_endpoint_id = self.endpoint.id
+        reached = ReachedNetworks(name, self.endpoint.id, arguments["subnet_ids"], self)
+        reached.authorize(vpc.apply(str), arguments["authorized_cidr_blocks"])
+        reached.route(arguments["authorized_cidr_blocks"])
+        self.associations = reached.associations
         clients = self.certificates.clients
         made_here = {client: one for client, one in clients.items() if one.private_key_pem is not None}
         keys_there = {client: one for client, one in clients.items() if one.private_key_pem is None}
@@ -341,54 +335,6 @@ class ClientVpnAccess(pulumi.ComponentResource):
             opts=self._children,
         )
 
-    def _associations(self, numbered: Mapping[str, str]) -> dict[str, aws.ec2clientvpn.NetworkAssociation]:
-        """Associate the subnets, keyed by their zones; each brings the VPC's route itself.
-
-        An endpoint takes one association a zone (DuplicateAz): one that moves to another subnet goes before it comes.
-        """
-        return {
-            zone: aws.ec2clientvpn.NetworkAssociation(
-                f"{self._prefix}-clientvpn-association-{zone}",
-                client_vpn_endpoint_id=self.endpoint.id,
-                subnet_id=subnet_id,
-                opts=pulumi.ResourceOptions(
-                    parent=self, delete_before_replace=True, aliases=[pulumi.Alias(name=numbered[zone])]
-                ),
-            )
-            for zone, subnet_id in self._arguments["subnet_ids"].items()
-        }
-
-    def _authorize(self, vpc_cidr_block: pulumi.Input[str]) -> None:
-        """Let every client reach the VPC and the further networks, once the subnets are associated.
-
-        The order is that of AWS's own guide ("Get started with AWS Client VPN"); rules that stay `authorizing` until
-        the provider gives up are a known complaint (terraform-provider-aws #16890).
-        """
-        networks = {"": (vpc_cidr_block, "the VPC")}
-        networks |= {f"-{block}": (block, block) for block in self._arguments["authorized_cidr_blocks"]}
-        for suffix, (block, description) in networks.items():
-            aws.ec2clientvpn.AuthorizationRule(
-                f"{self._prefix}-clientvpn-authorization{suffix}",
-                client_vpn_endpoint_id=self.endpoint.id,
-                target_network_cidr=block,
-                authorize_all_groups=True,
-                description=f"Every device may reach {description}",
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[*self.associations.values()]),
-            )
-
-    def _route(self) -> None:
-        """Lead the clients to the further networks through every zone; an association brings the VPC's route alone."""
-        for block in self._arguments["authorized_cidr_blocks"]:
-            for zone, subnet_id in self._arguments["subnet_ids"].items():
-                aws.ec2clientvpn.Route(
-                    f"{self._prefix}-clientvpn-route-{block}-{zone}",
-                    client_vpn_endpoint_id=self.endpoint.id,
-                    destination_cidr_block=block,
-                    target_vpc_subnet_id=subnet_id,
-                    description=f"{block} through {zone}",
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[self.associations[zone]]),
-                )
-
     def _profiles(self, clients: Mapping[str, ClientCertificate]) -> pulumi.Output[dict[str, str]]:
         arguments = self._arguments
 
@@ -453,19 +399,3 @@ def _check_subnet_ids(subnet_ids: object) -> None:
         raise ArgumentError(
             "subnet_ids", {}, "without an association no client can connect", "pass a subnet of at least 1 zone"
         )
-
-
-def _numbered_associations(prefix: str, zones: list[str], deployed: list[DeployedResource]) -> dict[str, str]:
-    """Zone → the name that an earlier release gave its association, which it knew by its number."""
-    numbered = {zone: f"{prefix}-clientvpn-association-{number}" for number, zone in enumerate(zones, 1)}
-    zone_of = {
-        str(one.outputs["arn"]).rsplit("/", 1)[-1]: one.outputs["availabilityZone"]
-        for one in deployed
-        if one.type == SUBNET
-    }
-    for one in deployed:
-        if one.type == ASSOCIATION and one.name.startswith(f"{prefix}-clientvpn-association-"):
-            zone = zone_of.get(one.outputs["subnetId"])
-            if zone in numbered:
-                numbered[zone] = one.name
-    return numbered

@@ -9,7 +9,6 @@ at AWS, since the provider's delete would revoke it while its device still uses 
 """
 
 import time
-from collections.abc import Mapping
 
 import pulumi
 import pulumi_aws as aws
@@ -20,8 +19,8 @@ from private_iot.certificates import (
     CLIENT_RENEWAL_DAYS,
     ClientCertificate,
     VpnCertificates,
+    Wanted,
     early_renewal_hours,
-    key_and_request,
 )
 
 MADE_HERE = "acm-pca"
@@ -40,32 +39,16 @@ def renewal_period(validity_days: int, now: float) -> str:
     return f"{int(now // 3600 // lasts)} of {lasts} hours"
 
 
-def private_ca(
-    name: str,
-    *,
-    certificate_authority: str,
-    server_name: str,
-    clients: Mapping[str, str | None],
-    authority_validity_days: int,
-    certificate_validity_days: int,
-    tags: Mapping[str, pulumi.Input[str]],
-    parent: pulumi.Resource,
-) -> VpnCertificates:
+def private_ca(wanted: Wanted, certificate_authority: str) -> VpnCertificates:
     """Have the server's certificate and one a client issued.
 
     Args:
-        name: The first part of every resource's name.
+        wanted: What is asked for.
         certificate_authority: The ARN of an authority that is there and active, or `acm-pca` to make one.
-        server_name: Common name and DNS name of the server.
-        clients: Device → its certificate request, PEM, or None to make its key in the stack.
-        authority_validity_days: Days that a new authority is valid.
-        certificate_validity_days: Days that the clients' certificates are valid.
-        tags: Tags of what takes them.
-        parent: The component that they belong to.
     """
-    children = pulumi.ResourceOptions(parent=parent)
+    parent = wanted.parent
     if certificate_authority == MADE_HERE:
-        arn, authority_pem, ready = _authority(name, authority_validity_days, tags, parent)
+        arn, authority_pem, ready = _authority(wanted)
     else:
         found = aws.acmpca.get_certificate_authority_output(
             arn=certificate_authority, opts=pulumi.InvokeOutputOptions(parent=parent)
@@ -75,38 +58,31 @@ def private_ca(
         authority_pem = found.apply(lambda one: "\n".join(filter(None, (one.certificate, one.certificate_chain))))
         ready = []
     server = aws.acm.Certificate(
-        f"{name}-server",
-        domain_name=server_name,
+        f"{wanted.name}-server",
+        domain_name=wanted.server_name,
         certificate_authority_arn=arn,
-        tags={**tags, "Name": f"{name}-server"},
+        tags=wanted.tagged("server"),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=ready),
     )
     made: dict[str, ClientCertificate] = {}
-    for client, given in clients.items():
-        prefix = f"{name}-client-{client}"
-        key: pulumi.Output[str] | None = None
-        request: pulumi.Input[str]
-        if given is None:
-            key, request = key_and_request(prefix, client, [], children)
-        else:
-            request = given
+    for asked in wanted.requests():
         certificate = aws.acmpca.Certificate(
-            f"{prefix}-certificate",
+            f"{asked.prefix}-certificate",
             certificate_authority_arn=arn,
-            certificate_signing_request=request,
+            certificate_signing_request=asked.request_pem,
             signing_algorithm="SHA256WITHRSA",
             template_arn=_template(arn, _CLIENT),
-            validity=aws.acmpca.CertificateValidityArgs(type="DAYS", value=str(certificate_validity_days)),
+            validity=_days(wanted.certificate_validity_days),
             opts=pulumi.ResourceOptions(
                 parent=parent,
                 depends_on=ready,
                 retain_on_delete=True,
-                replacement_trigger=renewal_period(certificate_validity_days, time.time()),
+                replacement_trigger=renewal_period(wanted.certificate_validity_days, time.time()),
             ),
         )
-        made[client] = ClientCertificate(
+        made[asked.client] = ClientCertificate(
             certificate_pem=certificate.certificate,
-            private_key_pem=key,
+            private_key_pem=asked.private_key_pem,
             expires=certificate.certificate.apply(_not_after),
         )
     return VpnCertificates(
@@ -119,11 +95,15 @@ def private_ca(
     )
 
 
+def _days(number: int) -> aws.acmpca.CertificateValidityArgs:
+    return aws.acmpca.CertificateValidityArgs(type="DAYS", value=str(number))
+
+
 def _authority(
-    name: str, validity_days: int, tags: Mapping[str, pulumi.Input[str]], parent: pulumi.Resource
+    wanted: Wanted,
 ) -> tuple[pulumi.Output[str], pulumi.Output[str], list[pulumi.Resource]]:
     """Make a root authority; return its ARN, its certificate, and what has to be there before it issues."""
-    children = pulumi.ResourceOptions(parent=parent)
+    name, parent = wanted.name, wanted.parent
     authority = aws.acmpca.CertificateAuthority(
         f"{name}-ca",
         type="ROOT",
@@ -135,7 +115,7 @@ def _authority(
                 common_name=AUTHORITY_COMMON_NAME
             ),
         ),
-        tags={**tags, "Name": f"{name}-ca"},
+        tags=wanted.tagged("ca"),
         opts=pulumi.ResourceOptions(parent=parent, protect=True),
     )
     own = aws.acmpca.Certificate(
@@ -144,7 +124,7 @@ def _authority(
         certificate_signing_request=authority.certificate_signing_request,
         signing_algorithm="SHA256WITHRSA",
         template_arn=_template(authority.arn, _ROOT),
-        validity=aws.acmpca.CertificateValidityArgs(type="DAYS", value=str(validity_days)),
+        validity=_days(wanted.authority_validity_days),
         opts=pulumi.ResourceOptions(
             parent=parent, protect=True, ignore_changes=["validity", "certificateSigningRequest"], retain_on_delete=True
         ),
@@ -153,14 +133,14 @@ def _authority(
         f"{name}-ca-activation",
         certificate_authority_arn=authority.arn,
         certificate=own.certificate,
-        opts=children,
+        opts=wanted.children,
     )
     permission = aws.acmpca.Permission(
         f"{name}-ca-permission",
         certificate_authority_arn=authority.arn,
         principal="acm.amazonaws.com",
         actions=["IssueCertificate", "GetCertificate", "ListPermissions"],
-        opts=children,
+        opts=wanted.children,
     )
     return authority.arn, own.certificate, [activated, permission]
 

@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from lab import clock
 from lab.path.parts import IotServer
 
 _DAY = datetime.timedelta(days=1)
+_RENEWED_AFTER = 335 * _DAY
 
 
 class Authority:
@@ -27,22 +29,22 @@ class Authority:
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise TypeError(f"{directory / 'root-ca.key'} holds a {type(key).__name__}: RSA or EC is needed")
         self._key = key
-        self._issued: dict[tuple[str, bool], IotServer] = {}
+        self._issued: dict[tuple[str, bool], tuple[IotServer, datetime.datetime]] = {}
         self.expired = False
 
     def server(self, region: str) -> IotServer:
-        """Return the identity of AWS IoT's front in a Region, the same one every time.
+        """Return the identity of AWS IoT's front in a Region, the same one until a month before its end.
 
         The names are those of the real certificate: ``iot.REGION.amazonaws.com`` and ``*.iot.REGION.amazonaws.com``.
         While `expired` is set, it is one whose validity ended yesterday.
         """
         wanted = (region, self.expired)
-        if wanted not in self._issued:
-            self._issued[wanted] = self._issue(region, expired=self.expired)
-        return self._issued[wanted]
+        if wanted not in self._issued or self._issued[wanted][1] < clock.now():
+            self._issued[wanted] = (self._issue(region, expired=self.expired), clock.now() + _RENEWED_AFTER)
+        return self._issued[wanted][0]
 
     def _issue(self, region: str, *, expired: bool) -> IotServer:
-        now = datetime.datetime.now(datetime.UTC)
+        now = clock.now()
         key = ec.generate_private_key(ec.SECP256R1())
         name = f"*.iot.{region}.amazonaws.com"
         certificate = (

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.errors import LabError
-from lab.path import build, hosts, network, nftables, packages
-from lab.path.live import Device, LiveNetwork
+from lab.path import build, network, nftables, wall_clock
+from lab.path.live import LiveNetwork
 from lab.path.parts import INTERNET
 from lab.path.services import Running
-from lab.path.stand_ins import systemd
 
 # A Pi without a clock chip boots with the time of its last shutdown, or of its image.
 CLOCK_SKEW = "-400d"
@@ -161,24 +160,10 @@ class Faults:
     # -- clocks and certificates -----------------------------------------------------------------------------------
 
     async def _skew_clocks(self) -> None:
-        library = await asyncio.to_thread(packages.libfaketime)
-        for device in self.live.devices.values():
-            await self._reboot(device, hosts.skew_clock(device.base, library, CLOCK_SKEW))
+        await wall_clock.set_devices(self.live, CLOCK_SKEW)
 
     async def _set_clocks(self) -> None:
-        for device in self.live.devices.values():
-            await self._reboot(device, {})
-
-    async def _reboot(self, device: Device, extra: dict[str, str]) -> None:
-        """Start a device's units anew with a changed environment: a clock is wrong from boot on."""
-        hosts.set_environment(device.base, extra)
-        await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "environment", "environment": extra})
-        units = await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "list"})
-        names = [unit["Id"] for unit in units["units"] if unit["ActiveState"] in ("active", "activating")]
-        for name in names:
-            with contextlib.suppress(Exception):
-                # A unit that cannot start with a wrong clock is what the fault is about.
-                await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "restart", "units": [name]})
+        await wall_clock.set_devices(self.live, "")
 
     async def _expire_certificate(self) -> None:
         self.live.authority.expired = True

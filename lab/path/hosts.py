@@ -141,7 +141,12 @@ def skew_clock(base: Path, library: Path, offset: str) -> dict[str, str]:
         offset: Such as ``-400d`` (faketime(1)).
     """
     shutil.copy(library, base / "run/wall-clock.so")
-    return {"LD_PRELOAD": "/run/wall-clock.so", "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return wall_clock("/run/wall-clock.so", offset)
+
+
+def wall_clock(library: str, offset: str) -> dict[str, str]:
+    """Return the variables that give a program another wall clock by libfaketime; see `skew_clock`."""
+    return {"LD_PRELOAD": library, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def set_environment(base: Path, extra: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
-from lab.path import build, control, network, processes, sandbox_paths, status
+from lab.path import build, control, network, processes, sandbox_paths, status, wall_clock
 from lab.path.addresses import AddressError
 from lab.path.certificates import Authority
 from lab.path.connections import Connections
@@ -58,6 +58,9 @@ class Sandbox:
                 return self.faults.active()
             case "end-fault":
                 return await self.faults.end(question["name"])
+            case "follow-clock":
+                async with self.live.lock:
+                    return await wall_clock.follow(self.live)
             case "down":
                 self.ended.set()
                 return None

@@ -22,11 +22,16 @@ class ServiceError(Exception):
 
 
 class Running:
-    """A service that is kept running."""
+    """A service that is kept running.
+
+    Attributes:
+        environment: Further variables of its program, from the next start on.
+    """
 
     def __init__(self, service: Service, log: Path) -> None:
         self.service = service
         self.log = log
+        self.environment: dict[str, str] = {}
         self.process: processes.Process | None = None
         self.started = 0.0
         self.starts = 0
@@ -59,6 +64,7 @@ class Running:
             "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PYTHONPATH": str(ROOT),
             "LANG": "C.UTF-8",
+            **self.environment,
         }
         with self.log.open("ab") as output:
             self.process = processes.start(

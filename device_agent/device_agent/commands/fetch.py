@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import sys
+from pathlib import Path
 
 from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.commands.install import install
@@ -18,6 +20,8 @@ from device_agent.system import Completed, System
 HELP = "take this device's bundle from a stack's outputs with the Pulumi CLI, and install it"
 _PULUMI_TIMEOUT = 300.0
 """Seconds for `pulumi stack output`, which a backend far away and a Pi take their time for."""
+_SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where systemd looks for programs (systemd.exec(5), "Environment Variables in Spawned Processes")."""
 _STACK = re.compile(r"[A-Za-z0-9._/-]{1,300}")
 
 
@@ -83,10 +87,20 @@ def _pulumi(system: System, output: str, stack: str, *more: str) -> Completed:
     return done
 
 
+def _path() -> str:
+    """Return a PATH for the timer's service that has the CLI which this command has found."""
+    folder = str(Path(shutil.which("pulumi") or "/").parent)
+    plain = re.fullmatch(r"/[A-Za-z0-9._/-]+", folder) and folder not in _SYSTEMD_PATH.split(":")
+    return f"{folder}:{_SYSTEMD_PATH}" if plain else ""
+
+
 def _set_timer(system: System, stack: str, device: str, *, wanted: bool) -> None:
     name = FETCH_TIMER.rpartition("/")[2]
     if wanted:
-        texts = {FETCH_UNIT: fetch_unit(python=sys.executable, stack=stack, device=device), FETCH_TIMER: fetch_timer()}
+        texts = {
+            FETCH_UNIT: fetch_unit(python=sys.executable, stack=stack, device=device, path=_path()),
+            FETCH_TIMER: fetch_timer(),
+        }
         for path, text in texts.items():
             write_file(system, path, WantedFile(content=text.encode("ascii")))
         systemctl(system, "daemon-reload")

@@ -147,8 +147,15 @@ IPAddressAllow={vpc_cidr}
 """
 
 
-def fetch_unit(*, python: str, stack: str, device: str) -> str:
-    """Write the unit that fetches the device's bundle from a stack's outputs."""
+def fetch_unit(*, python: str, stack: str, device: str, path: str = "") -> str:
+    """Write the unit that fetches the device's bundle from a stack's outputs.
+
+    Args:
+        python: The interpreter that has the agent.
+        stack: The stack's name.
+        device: The device's name.
+        path: Where programs are searched; systemd's own list by default, which lacks a user's `~/.pulumi/bin`.
+    """
     return f"""\
 # Written by `device-agent fetch --timer`; `--no-timer` removes it.
 [Unit]
@@ -159,7 +166,7 @@ After=network-online.target
 [Service]
 Type=oneshot
 EnvironmentFile=-{FETCH_ENVIRONMENT}
-Environment=HOME=/root
+Environment=HOME=/root{f" PATH={path}" if path else ""}
 ExecStart={python} -I -m device_agent fetch --stack {stack} --device {device}
 """
 

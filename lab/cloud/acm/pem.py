@@ -4,7 +4,6 @@ UG is docs.aws.amazon.com/acm/latest/userguide/import-certificate-prerequisites.
 AWS's, as public reports quote them; the others are the lab's own words.
 """
 
-import datetime
 from typing import Any
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from lab import clock
 from lab.cloud.acm.exceptions import ValidationError
 
 RSA_BITS = (1024, 2048, 3072, 4096)
@@ -92,7 +92,7 @@ def _check_key(key: Any, certificate: x509.Certificate) -> None:
 
 
 def _check_dates(certificate: x509.Certificate) -> None:
-    now = datetime.datetime.now(datetime.UTC)
+    now = clock.now()
     if certificate.not_valid_after_utc < now:
         raise ValidationError("The certificate has expired, is not valid.")
     if certificate.not_valid_before_utc > now:

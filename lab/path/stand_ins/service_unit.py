@@ -50,6 +50,9 @@ class ServiceUnit:
         if self.active_state in ("active", "activating", "reloading"):
             return
         unit = self.unit()
+        if self.name.endswith(".timer"):
+            self._set("active", "waiting")
+            return
         if unit.get("Type", "simple") not in ("simple", "exec", "notify", "oneshot", "notify-reload"):
             raise UnitError(f"{self.name}: Type={unit.get('Type')} is not supported here")
         await self._end_task()

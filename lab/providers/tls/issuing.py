@@ -4,12 +4,13 @@ Source: terraform-provider-tls ``internal/provider/common_cert.go`` (createCerti
 """
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from lab import clock
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Created, Property, boolean, integer, list_of, string
 from lab.providers.tls.pem import PrivateKey, PublicKey, digest
@@ -90,7 +91,7 @@ def issue(
             "Invalid Certificate Subject: Must contain at least one Distinguished Name when creating Certificate "
             "Authority (CA)"
         )
-    start = datetime.now(UTC)
+    start = clock.now()
     try:
         end = start + timedelta(hours=inputs["validityPeriodHours"])
     except OverflowError:
@@ -182,7 +183,7 @@ def _is_due(state: Properties, inputs: Properties) -> bool:
     early = inputs.get("earlyRenewalHours") or 0
     if "validityEndTime" not in state or early is UNKNOWN:
         return False
-    return datetime.now(UTC) >= datetime.fromisoformat(state["validityEndTime"]) - timedelta(hours=early)
+    return clock.now() >= datetime.fromisoformat(state["validityEndTime"]) - timedelta(hours=early)
 
 
 def keep(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:

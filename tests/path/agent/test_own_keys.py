@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from device_agent.installation import FETCH_ENVIRONMENT, FETCH_TIMER
 
 from lab.engine import cli
 from lab.report import Report
@@ -115,9 +116,9 @@ def test_the_pi_fetches_its_own_outputs_with_the_real_cli(house: House, pi: Devi
     stack = Stack(tmp_path)
     variables = [f"{name}={value}" for name, value in stack.variables.items()]
 
-    def fetch() -> subprocess.CompletedProcess[str]:
-        command = 'PATH="$0:$PATH"; exec device-agent fetch --stack "$1" --device pi-1'
-        return pi.run("env", *variables, "sh", "-c", command, str(stack.pulumi.parent), STACK)
+    def fetch(*more: str) -> subprocess.CompletedProcess[str]:
+        command = 'PATH="$0:$PATH"; exec device-agent fetch --stack "$@" --device pi-1'
+        return pi.run("env", *variables, "sh", "-c", command, str(stack.pulumi.parent), STACK, *more)
 
     stack.give({"devices": {**_SECRET, "plaintext": json.dumps({"pi-1": house.bundle("pi-1")})}, "deviceBundles": {}})
     done = fetch()
@@ -127,8 +128,22 @@ def test_the_pi_fetches_its_own_outputs_with_the_real_cli(house: House, pi: Devi
     bundle = answer(house, json.loads(pi.agent("request", "--name", "pi-1").stdout))
     stack.give({"devices": {**_SECRET, "plaintext": "{}"}, "deviceBundles": {"pi-1": bundle}})
     variables = [item for item in variables if "PASSPHRASE" not in item]
-    done = fetch()
+    pi.run("sh", "-c", f"umask 077; cat > {FETCH_ENVIRONMENT}", stdin="\n".join(variables))
+    done = fetch("--timer")
     assert done.returncode == 0, done.stderr
     assert bundle["iot"]["certificatePem"] == pi.run("cat", "/etc/private-iot/certificate.pem").stdout
     pi.wait_until_healthy()
     assert fetch().stdout == "pi-1 is installed already; nothing changed\n"
+    # What the timer starts once a day, with nothing but the variables of its file.
+    timer = FETCH_TIMER.rpartition("/")[2]
+    assert pi.run("systemctl", "is-active", timer).stdout == "active\n"
+    assert pi.run("systemctl", "is-enabled", timer).stdout == "enabled\n"
+    again = answer(house, json.loads(pi.agent("request", "--name", "pi-1").stdout))
+    stack.give({"devices": {**_SECRET, "plaintext": "{}"}, "deviceBundles": {"pi-1": again}})
+    done = pi.run("systemctl", "start", "private-iot-fetch.service")
+    said = pi.run("journalctl", "-u", "private-iot-fetch").stdout
+    assert done.returncode == 0, said
+    assert "pi-1 is installed" in said
+    assert again["iot"]["certificatePem"] == pi.run("cat", "/etc/private-iot/certificate.pem").stdout
+    assert fetch("--no-timer").returncode == 0
+    assert pi.run("test", "-e", FETCH_TIMER).returncode == 1
