@@ -25,10 +25,8 @@ from cryptography import x509
 from lab import clock
 from lab.cloud import server
 from lab.engine import Engine, PluginSource, find_or_build, provide_plugins
-from lab.path import hosts, lifecycle
-from lab.path.parts import service_directory
+from lab.path import lifecycle
 from lab.path.read import Aws
-from lab.path.services import ROOT
 from lab.report import Report
 from lab.state import Lab
 from tests.engine.stack import Outcome, Stack
@@ -37,11 +35,8 @@ from tests.path.path_lab import wait_for
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(900)]
 ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
-READ_RETAINED = Path(__file__).with_name("retained_message.py")
 VALIDITY = 200
 """Days of a certificate: it renews itself with a third of them left, from day 134 on."""
-UNDER_FAKETIME = 120.0
-"""Seconds for what an event brings about; a trial takes ten of them."""
 
 
 @dataclass
@@ -69,14 +64,6 @@ class DeployedLab(RunningLab):
         """Move the lab's date to so many days after its beginning."""
         (self.folder / "days").write_text(str(day))
         lifecycle.ask(self.lab, {"command": "follow-clock"})
-
-    def told(self, topic: str) -> Any:
-        """Return the message that AWS IoT retains on a topic; None where there is none."""
-        broker = f"{service_directory('broker')}/mosquitto.sock"
-        words = ["env", f"PYTHONPATH={ROOT}", sys.executable, str(READ_RETAINED), broker, topic]
-        done = hosts.run(self.lab, "iot", words)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout else None
 
 
 @pytest.fixture(scope="module")
@@ -124,21 +111,6 @@ def deliver(deployed: DeployedLab, stack: Stack) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def wait_until_told(deployed: DeployedLab, device: str, result: str, detail: str = "") -> None:
-    """Wait until the device's status message at AWS IoT says how its last delivery ended."""
-
-    told: dict[str, Any] = {}
-
-    def ended() -> bool:
-        told.update((deployed.told(f"lab/{device}/status") or {}).get("certificate", {}))
-        return told.get("result") == result and detail in told["detail"]
-
-    try:
-        wait_for(ended, f"{result} on lab/{device}/status", UNDER_FAKETIME)
-    except AssertionError as error:
-        raise AssertionError(f"{error}; it says {told}") from None
 
 
 def test_a_device_whose_certificate_private_ca_issued_is_on_the_path(deployed: DeployedLab) -> None:
@@ -189,7 +161,7 @@ def test_from_request_to_revocation_in_more_than_a_year_nobody_touches_a_device(
         for pi in (pi_1, pi_2):
             renewed = stack.outputs()["vpnCertificates"][pi.name]["certificatePem"]
             expected = x509.load_pem_x509_certificate(renewed.encode())
-            wait_until_told(deployed, pi.name, "installed", f"{expected.not_valid_after_utc:%Y-%m-%d}")
+            deployed.wait_until_told(f"lab/{pi.name}", "installed", f"{expected.not_valid_after_utc:%Y-%m-%d}")
             assert vpn_certificate(pi) == expected
             assert expected.public_key() == first[pi.name].public_key()
             deliveries[pi.name] = deliveries[pi.name] or renewed
@@ -205,7 +177,7 @@ def test_from_request_to_revocation_in_more_than_a_year_nobody_touches_a_device(
         (b"\xff" * 128 * 1024, "has over 32768 bytes"),
     ):
         iot_data.publish(topic="lab/pi-1/agent/certificates", qos=1, retain=True, payload=payload)
-        wait_until_told(deployed, "pi-1", "refused", said)
+        deployed.wait_until_told("lab/pi-1", "refused", said)
     after = pi_1.run(
         "sh", "-c", f"systemctl show -p MainPID {TUNNEL}; md5sum /etc/openvpn/client/clientvpn.conf"
     ).stdout
@@ -224,7 +196,7 @@ def test_from_request_to_revocation_in_more_than_a_year_nobody_touches_a_device(
     deployed.up(stack)
     [log] = (deployed.lab.path_directory / "log").glob("client-vpn_*.log")
     serial = f"{revoked.serial_number}"
-    wait_for(lambda: f"serial={serial}" in log.read_text(errors="replace"), "a refusal", UNDER_FAKETIME)
+    wait_for(lambda: f"serial={serial}" in log.read_text(errors="replace"), "a refusal", 120)
     refusal = next(line for line in log.read_text(errors="replace").splitlines() if f"serial={serial}" in line)
     assert "certificate revoked" in refusal
     assert "CN=pi-1" in refusal

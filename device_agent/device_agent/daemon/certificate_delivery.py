@@ -45,6 +45,7 @@ class CertificateDelivery:
         self._loop = loop
         self._on_told = on_told
         self._pending: str | None = None
+        self._before: Renewal | None = None
         self._until = 0.0
         self._local: Renewal | None = None
         self.topic = f"{topic_prefix}/agent/certificates"
@@ -74,8 +75,7 @@ class CertificateDelivery:
             return
         _log.info("a VPN certificate was delivered; %s judges it", RENEWAL_SERVICE)
         self._pending = digest
-        words = ["systemctl", "start", "--no-block", RENEWAL_SERVICE]
-        self._loop.in_background(lambda: self._system.run(words, timeout=60), self._started)
+        self._start()
 
     def status(self) -> dict[str, dict[str, str]]:
         """Give the last result, for the status message; empty if nothing was ever delivered."""
@@ -93,6 +93,11 @@ class CertificateDelivery:
             return False
         waited = self._system.now() - last.at
         return not 0 <= waited < RETRY_AFTER * 2 ** min(last.attempts - 1, 5)
+
+    def _start(self) -> None:
+        self._before = load_renewal(self._system)
+        words = ["systemctl", "start", "--no-block", RENEWAL_SERVICE]
+        self._loop.in_background(lambda: self._system.run(words, timeout=60), self._started)
 
     def _started(self, done: Completed | Exception) -> None:
         if self._judged():
@@ -120,8 +125,15 @@ class CertificateDelivery:
             self._end(None)
         elif self._pending is None or self._system.monotonic() > self._until:
             self._pending = None
+        elif self._another_ended():
+            self._start()
         else:
             self._loop.call_later(LOOK_EVERY, self._look)
+
+    def _another_ended(self) -> bool:
+        """Tell whether the unit was at another delivery when this one came: then nobody has looked at this one."""
+        found = load_renewal(self._system)
+        return found is not None and found != self._before and found.result != "started"
 
     def _end(self, local: Renewal | None) -> None:
         self._local = local

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,12 +16,16 @@ from typing import Any
 
 from lab.cloud import server
 from lab.path import hosts, lifecycle
+from lab.path.parts import service_directory
 from lab.path.read import Aws
+from lab.path.services import ROOT
 from lab.report import Report
 from lab.state import Lab
+from tests.path.path_lab import wait_for
 from tests.path.walk_through_by_hand import WalkThrough, bundle, make
 
 REGION = "ap-northeast-1"
+_READ_RETAINED = Path(__file__).with_name("retained_message.py")
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
 
 # Every file of the device that the agent may touch: mode, owner, and content or target. Shadow files carry dates.
@@ -121,6 +126,27 @@ class RunningLab:
             yield
         finally:
             lifecycle.ask(self.lab, {"command": "end-fault", "name": name})
+
+    def told(self, topic: str) -> Any:
+        """Return the message that AWS IoT retains on a topic; None where there is none."""
+        broker = f"{service_directory('broker')}/mosquitto.sock"
+        words = ["env", f"PYTHONPATH={ROOT}", sys.executable, str(_READ_RETAINED), broker, topic]
+        done = hosts.run(self.lab, "iot", words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout else None
+
+    def wait_until_told(self, prefix: str, result: str, detail: str) -> None:
+        """Wait until a device's status message at AWS IoT says how its last delivery of a certificate ended."""
+        found: dict[str, Any] = {}
+
+        def ended() -> bool:
+            found.update((self.told(f"{prefix}/status") or {}).get("certificate", {}))
+            return found.get("result") == result and detail in found["detail"]
+
+        try:
+            wait_for(ended, f"{result} on {prefix}/status", 150)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it says {found}") from None
 
     def pause(self) -> None:
         """Let a moment pass between two looks at what has no event to wait for."""

@@ -9,19 +9,18 @@ from __future__ import annotations
 import datetime
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from device_agent.installation import RENEWAL_FILE
 
 from tests.path.agent.house import AGENT, TUNNEL, Device, House
 from tests.path.walk_through_by_hand import Authority, Issued
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(600)]
 UP = {AGENT: "active", TUNNEL: "active"}
+PREFIX = "private-iot/pi-1"
 PROFILE = "/etc/openvpn/client/clientvpn.conf"
 
 
@@ -51,7 +50,12 @@ def deliver(house: House, payload: bytes | str) -> None:
     """Publish a retained message on the device's topic, as the operator's command does."""
     payload = payload.encode() if isinstance(payload, str) else payload
     iot_data = house.aws.client("iot-data")
-    iot_data.publish(topic="private-iot/pi-1/agent/certificates", qos=1, retain=True, payload=payload)
+    iot_data.publish(topic=f"{PREFIX}/agent/certificates", qos=1, retain=True, payload=payload)
+
+
+def ending(issued: Issued) -> str:
+    """Write when a certificate ends as the agent does."""
+    return f"valid until {issued.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
 
 
 def message(issued: Issued) -> str:
@@ -59,20 +63,11 @@ def message(issued: Issued) -> str:
     return json.dumps({"version": 1, "vpnCertificatePem": pem})
 
 
-def wait_for(pi: Device, result: str) -> dict[str, Any]:
-    """Wait until the last delivery has come to its end."""
-    script = f'until grep -qE \'"result": "{result}"\' {RENEWAL_FILE}; do sleep 0.2; done'
-    done = pi.run("timeout", "150", "sh", "-c", f"{script} 2>&1")
-    found: dict[str, Any] = json.loads(pi.run("cat", RENEWAL_FILE).stdout or "{}")
-    assert done.returncode == 0, (found, pi.run("journalctl", "-u", AGENT, "-u", "private-iot-renewal").stdout[-3000:])
-    return found
-
-
 def test_a_renewed_certificate_takes_over_and_the_key_stays(house: House, installed: Device) -> None:
     pi, fresh = installed, renewed(house)
     before = pi.run("cat", PROFILE).stdout
     deliver(house, message(fresh))
-    wait_for(pi, "installed")
+    house.wait_until_told(PREFIX, "installed", ending(fresh))
     pi.wait_until_healthy()
     profile = pi.run("cat", PROFILE).stdout
     assert fresh.pem.strip() in profile
@@ -84,7 +79,7 @@ def test_deliveries_that_do_not_fit_change_nothing_and_never_touch_the_tunnel(ho
     pi = installed
     later = renewed(house, days=850)
     deliver(house, message(later))
-    wait_for(pi, "installed")
+    house.wait_until_told(PREFIX, "installed", ending(later))
     pi.wait_until_healthy()
     before = pi.run("sh", "-c", f"md5sum {PROFILE}; systemctl show -p MainPID {TUNNEL}").stdout
     stranger = Authority("another authority")
@@ -98,10 +93,7 @@ def test_deliveries_that_do_not_fit_change_nothing_and_never_touch_the_tunnel(ho
         (b"\xff" * 128 * 1024, "has over 32768 bytes"),
     ):
         deliver(house, payload)
-        # The agent's own status, which it also tells AWS IoT.
-        script = f"until device-agent status --json | grep -qF '{said}'; do sleep 0.2; done"
-        done = pi.run("timeout", "60", "sh", "-c", script)
-        assert done.returncode == 0, (said, pi.run("cat", RENEWAL_FILE).stdout)
+        house.wait_until_told(PREFIX, "refused", said)
     assert pi.run("sh", "-c", f"md5sum {PROFILE}; systemctl show -p MainPID {TUNNEL}").stdout == before
     pi.wait_until_healthy()
 
@@ -118,8 +110,7 @@ def test_a_certificate_that_the_endpoint_refuses_is_tried_in_vain_and_the_old_on
     house.sync()
     before = pi.run("md5sum", PROFILE).stdout
     deliver(house, message(fresh))
-    found = wait_for(pi, "failed")
-    assert "did not pass its trial and was not installed" in found["detail"]
+    house.wait_until_told(PREFIX, "failed", "did not pass its trial and was not installed")
     assert pi.run("md5sum", PROFILE).stdout == before
     pi.wait_until_healthy()
     assert pi.units() == UP

@@ -149,3 +149,22 @@ def test_a_unit_that_ends_with_a_refusal_before_its_start_returns_is_told_as_wha
     bench.delivery.received(PAYLOAD)
     assert bench.told == 1
     assert bench.delivery.status()["certificate"]["detail"] == "it is for another key"
+
+
+def test_a_delivery_that_comes_while_another_is_judged_is_judged_after_it(bench: Bench) -> None:
+    bench.delivery.received(PAYLOAD)
+    bench.end("started")
+    later = b'{"version": 1, "vpnCertificatePem": "later"}'
+    bench.delivery.received(later)
+    assert len(bench.started) == 2, "systemd does nothing for a unit that runs"
+    bench.pass_time(3)
+    assert len(bench.started) == 2
+    bench.end("installed")
+    bench.pass_time(3)
+    assert len(bench.started) == 3
+    bench.pass_time(3)
+    assert len(bench.started) == 3
+    store_renewal(bench.machine, Renewal(digest=digest_of(later), result="refused", detail="shorter"))
+    bench.pass_time(3)
+    assert bench.delivery.status()["certificate"]["detail"] == "shorter"
+    assert bench.told == 1
