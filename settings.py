@@ -36,7 +36,7 @@ COMPONENTS: dict[type, dict[str, Setting]] = {
         for name, setting in client_vpn.SETTINGS.items()
         if name not in ("client_requests", "client_certificates")
     },
-    IotDeviceArgs: {"root_ca_pem": device.SETTINGS["root_ca_pem"]},
+    IotDeviceArgs: {name: device.SETTINGS[name] for name in ("root_ca_pem", "wait_for_detachment")},
 }
 """The arguments that are settings of the program: those with a default, one device's own left out."""
 REQUESTS_FOLDER = "requests"

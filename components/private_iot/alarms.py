@@ -10,17 +10,19 @@ DAYS_AHEAD = 30
 """Days: the server's certificate renews 60 days ahead, so an alarm says that nobody has run `pulumi up` for a month."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Alarm:
+    """What is watched; by default the days until something of the endpoint's ends."""
+
     suffix: str
-    namespace: str
     metric: str
-    dimension: str
-    statistic: str
-    comparison: str
-    threshold: float
-    period: int
     description: str
+    namespace: str = "AWS/ClientVPN"
+    dimension: str = "Endpoint"
+    statistic: str = "Minimum"
+    comparison: str = "LessThanThreshold"
+    threshold: float = DAYS_AHEAD
+    period: int = 86_400
 
 
 # Metrics: ACM user guide, "Supported CloudWatch metrics"; Client VPN administrator guide, "Amazon CloudWatch metrics".
@@ -30,28 +32,16 @@ _ALARMS = (
         namespace="AWS/CertificateManager",
         metric="DaysToExpiry",
         dimension="CertificateArn",
-        statistic="Minimum",
-        comparison="LessThanThreshold",
-        threshold=DAYS_AHEAD,
-        period=86_400,
         description="The VPN server's certificate expires; run pulumi up",
     ),
     _Alarm(
         suffix="revocation-list-expiry",
-        namespace="AWS/ClientVPN",
         metric="CrlDaysToExpiry",
-        dimension="Endpoint",
-        statistic="Minimum",
-        comparison="LessThanThreshold",
-        threshold=DAYS_AHEAD,
-        period=86_400,
         description="The revocation list expires and will block every connection; import a new one",
     ),
     _Alarm(
         suffix="authentication-failures",
-        namespace="AWS/ClientVPN",
         metric="AuthenticationFailures",
-        dimension="Endpoint",
         statistic="Sum",
         comparison="GreaterThanThreshold",
         threshold=0,

@@ -8,10 +8,11 @@ import pulumi_aws as aws
 import pulumi_tls as tls
 
 from private_iot import names
-from private_iot.arguments import InstalledDevices, Setting, checked_arguments, require_arguments
+from private_iot.arguments import InstalledDevices, Setting, boolean, checked_arguments, require_arguments
 from private_iot.certificate_requests import iot_request
 from private_iot.device_path import DevicePath
 from private_iot.errors import UnknownArgumentError
+from private_iot.thing_detachment import ThingDetachment
 
 TYPE = "private-iot:index:IotDevice"
 BUNDLE_VERSION = 1
@@ -34,6 +35,9 @@ class IotDeviceArgs(TypedDict):
     key is made here."""
     active: NotRequired[pulumi.Input[bool]]
     """Whether AWS IoT accepts the certificate; false locks a device out at once. Default: true."""
+    wait_for_detachment: NotRequired[bool]
+    """Whether a deletion waits until AWS has detached the certificate from its thing, asked with boto3's own
+    credentials. Default: true."""
 
 
 SETTINGS: dict[str, Setting] = {
@@ -51,6 +55,7 @@ SETTINGS: dict[str, Setting] = {
         installed_devices=InstalledDevices.NEED_BUNDLE,
     ),
     "active": Setting(read=lambda _, value: value, default=True),
+    "wait_for_detachment": Setting(read=boolean, default=True),
 }
 
 
@@ -114,8 +119,22 @@ class IotDevice(pulumi.ComponentResource):
             target=self.certificate.arn,
             opts=children,
         )
+        waits: list[pulumi.Resource] = []
+        if arguments["wait_for_detachment"]:
+            waits.append(
+                ThingDetachment(
+                    f"{name}-thing-detachment",
+                    thing=self.thing.name,
+                    principal=self.certificate.arn,
+                    region=arguments["path"]["region"],
+                    opts=children,
+                )
+            )
         aws.iot.ThingPrincipalAttachment(
-            f"{name}-thing-attachment", thing=self.thing.name, principal=self.certificate.arn, opts=children
+            f"{name}-thing-attachment",
+            thing=self.thing.name,
+            principal=self.certificate.arn,
+            opts=pulumi.ResourceOptions.merge(children, pulumi.ResourceOptions(depends_on=waits)),
         )
 
         self.thing_name = self.thing.name

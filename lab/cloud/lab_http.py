@@ -6,6 +6,7 @@
 | ``GET /_lab/acm/private-key?arn=ARN`` | gives an imported key out, which AWS never does; the data plane needs it |
 | ``GET /_lab/iot-data/publications?region=REGION&after=NUMBER`` | what the API published since, for the broker |
 | ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
+| ``PUT /_lab/iot/late-detachment`` | how many looks a thing's principal outlives its detachment; ``0``: none |
 | ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
 | ``GET /_lab/calls``, ``DELETE /_lab/calls`` | the calls so far, in order; forget them |
 
@@ -27,6 +28,7 @@ from moto.iotdata.models import iotdata_backends
 from werkzeug.wrappers import Request, Response
 
 from lab.cloud.faults import Fault, FaultError, Faults, Journal
+from lab.cloud.iot.models import IoTBackend
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -52,6 +54,7 @@ class LabHttp:
             ("GET", "/_lab/acm/private-key"): self._private_key,
             ("GET", "/_lab/iot-data/publications"): self._publications,
             ("PUT", "/_lab/ec2/client-vpn-connections"): self._report_connections,
+            ("PUT", "/_lab/iot/late-detachment"): self._set_late_detachment,
             ("PUT", "/_lab/faults"): self._set_faults,
             ("GET", "/_lab/calls"): self._list_calls,
             ("DELETE", "/_lab/calls"): self._forget_calls,
@@ -131,6 +134,14 @@ class LabHttp:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, f"missing or unknown {error}") from error
         except (ValueError, TypeError) as error:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+    def _set_late_detachment(self, request: Request) -> dict[str, int]:
+        looks = _body(request)
+        if not isinstance(looks, int) or isinstance(looks, bool) or looks < 0:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, f"the body is a number of looks, 0 or more; got {looks!r}")
+        with self._lock:
+            IoTBackend.late_detachment = looks
+        return {"looks": looks}
 
     def _set_faults(self, request: Request) -> dict[str, int]:
         rules = _body(request)

@@ -13,6 +13,7 @@ INTERNET = ipaddress.IPv4Network("203.0.113.0/24")
 ROUTER = "203.0.113.1"
 INTERNET_DNS = "203.0.113.53"
 IOT_PUBLIC = "203.0.113.80"
+CREDENTIALS_PUBLIC = "203.0.113.81"
 NAMES_OF_ANYBODY = "attacker.example"
 """Every name below it is answered on the internet, as those of whoever wants to be told something by being asked."""
 _CLIENT_VPN = range(100, 250)

@@ -35,7 +35,8 @@ class Authority:
     def server(self, region: str) -> IotServer:
         """Return the identity of AWS IoT's front in a Region, the same one until a month before its end.
 
-        The names are those of the real certificate: ``iot.REGION.amazonaws.com`` and ``*.iot.REGION.amazonaws.com``.
+        The names are those of the real certificate, ``iot.REGION.amazonaws.com`` and ``*.iot.REGION.amazonaws.com``,
+        and the credential provider's.
         While `expired` is set, it is one whose validity ended yesterday.
         """
         wanted = (region, self.expired)
@@ -57,7 +58,10 @@ class Authority:
             .not_valid_after(now - _DAY if expired else now + 365 * _DAY)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(f"iot.{region}.amazonaws.com"), x509.DNSName(name)]),
+                x509.SubjectAlternativeName(
+                    # A wildcard stands for one label: the credential provider's name has one more.
+                    [x509.DNSName(each) for each in (f"iot.{region}.amazonaws.com", name, f"*.credentials.{name[2:]}")]
+                ),
                 critical=False,
             )
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -217,14 +217,36 @@ class Thing:
 
 
 @dataclass(frozen=True)
+class RoleAlias:
+    """A role alias of AWS IoT and what the role behind it says.
+
+    Attributes:
+        duration: Seconds that its credentials are valid.
+        max_session: The longest that the role allows, in seconds; None where there is no such role, or it does not
+            trust the credential provider.
+    """
+
+    name: str
+    duration: int
+    max_session: int | None
+
+
+@dataclass(frozen=True)
 class Iot:
-    """AWS IoT Core of the account and Region."""
+    """AWS IoT Core of the account and Region.
+
+    Attributes:
+        endpoint: Where devices connect.
+        credentials_endpoint: Where they get credentials.
+    """
 
     endpoint: str
     account_id: str
     things: tuple[Thing, ...]
     certificates: tuple[IotCertificate, ...]
     policies: tuple[tuple[str, Any], ...]
+    credentials_endpoint: str = ""
+    role_aliases: tuple[RoleAlias, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The plan of the network: a pure function of what the cloud says."""
 
 import ipaddress
-import json
 import sys
 from collections.abc import Iterator, Sequence
 
 from lab.path import addresses, firewall, nftables, openvpn, resolver
 from lab.path.addresses import AddressError
+from lab.path.iot_services import Listener, gives_credentials, iot_services
 from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
 from lab.path.nftables import GroupedInterface
 from lab.path.parts import INTERNET, IOT, End, File, Host, IotServer, Link, Plan, Service, service_directory
@@ -63,6 +63,7 @@ class _Planner:
         self.public = addresses.public_addresses(
             endpoint.client_vpn_endpoint_id for endpoint in cloud.client_vpn_endpoints
         )
+        self.credentials = gives_credentials(cloud)
         self.endpoint_names = {
             name: tuple(interface.address for interface in cloud.interfaces_of(endpoint))
             for endpoint in cloud.vpc_endpoints
@@ -70,7 +71,11 @@ class _Planner:
             for name in endpoint.dns_names
         }
         self.internet_zone = resolver.Zone(
-            addresses={cloud.iot.endpoint: (addresses.IOT_PUBLIC,), **self.endpoint_names},
+            addresses={
+                cloud.iot.endpoint: (addresses.IOT_PUBLIC,),
+                **({cloud.iot.credentials_endpoint: (addresses.CREDENTIALS_PUBLIC,)} if self.credentials else {}),
+                **self.endpoint_names,
+            },
             wildcards={
                 addresses.NAMES_OF_ANYBODY: (addresses.INTERNET_DNS,),
                 **{
@@ -112,7 +117,9 @@ class _Planner:
                     End(name, "wlan0", (f"{network[2]}/24",), (f"default via {network[1]}",)),
                 )
             )
-        services += self._front()
+        front, notes = iot_services(self.cloud, self.server, self._iot_listeners(), python=self.python)
+        services += front
+        self.notes += notes
         return Plan(tuple(hosts), tuple(links), tuple(loopback), tuple(filters), tuple(services), tuple(self.notes))
 
     def _homes(self) -> dict[str, ipaddress.IPv4Network]:
@@ -144,13 +151,26 @@ class _Planner:
             if endpoint.vpc_id == vpc.vpc_id and endpoint.state == "available":
                 yield endpoint
 
+    def _iot_listeners(self) -> Iterator[tuple[str, Listener]]:
+        for vpc in self.vpcs:
+            for endpoint in self._iot_endpoints(vpc):
+                for item in self.cloud.interfaces_of(endpoint):
+                    yield (
+                        endpoint.service_name,
+                        {"address": item.address, "vpcEndpointId": endpoint.vpc_endpoint_id, "vpcId": vpc.vpc_id},
+                    )
+
     def _iot_links(self) -> Iterator[Link]:
+        public = tuple(
+            f"{address}/32"
+            for address in (addresses.IOT_PUBLIC, *((addresses.CREDENTIALS_PUBLIC,) if self.credentials else ()))
+        )
         yield Link(
-            End(INTERNET, "iot", routes=(f"{addresses.IOT_PUBLIC}/32",)),
+            End(INTERNET, "iot", routes=public),
             End(
                 IOT,
                 nftables.PUBLIC,
-                (f"{addresses.IOT_PUBLIC}/32",),
+                public,
                 (f"default via {addresses.ROUTER} onlink quickack 1",),
             ),
         )
@@ -169,77 +189,6 @@ class _Planner:
                         tuple(f"{block} via {router} onlink quickack 1" for block in vpc.cidr_blocks),
                     ),
                 )
-
-    def _front(self) -> list[Service]:
-        broker = service_directory("broker")
-        gateway = service_directory("gateway")
-        socket = f"{broker}/mosquitto.sock"
-        listeners: list[dict[str, str | None]] = [
-            {"address": addresses.IOT_PUBLIC, "vpcEndpointId": None, "vpcId": None}
-        ]
-        for vpc in self.vpcs:
-            for endpoint in self._iot_endpoints(vpc):
-                if endpoint.service_name == f"com.amazonaws.{self.cloud.region}.iot.data":
-                    listeners += [
-                        {"address": item.address, "vpcEndpointId": endpoint.vpc_endpoint_id, "vpcId": vpc.vpc_id}
-                        for item in self.cloud.interfaces_of(endpoint)
-                    ]
-                else:
-                    self.notes.append(f"{endpoint.vpc_endpoint_id}: nothing answers for {endpoint.service_name}")
-        # The file's name changes with the certificate, so that the table changes too and the gateway reads both again.
-        identity = addresses.short(self.server.certificate)
-        certificate, key = f"{gateway}/server-{identity}.pem", f"{gateway}/server-{identity}.key"
-        iot = self.cloud.iot
-        table = {
-            "endpoint": iot.endpoint,
-            "region": self.cloud.region,
-            "accountId": iot.account_id,
-            "server": {"certificateFile": certificate, "privateKeyFile": key},
-            "deviceRootsFile": f"{gateway}/device-roots.pem",
-            "listeners": listeners,
-            "certificates": {
-                item.certificate_id: {
-                    "status": item.status,
-                    "policies": list(item.policies),
-                    "things": list(item.things),
-                    "certificatePem": item.pem,
-                }
-                for item in iot.certificates
-            },
-            "things": {
-                thing.name: {"thingTypeName": thing.thing_type_name, "attributes": dict(thing.attributes)}
-                for thing in iot.things
-            },
-            "policies": dict(iot.policies),
-        }
-        files = (
-            File(certificate, self.server.certificate, "hangup"),
-            File(key, self.server.private_key, "hangup"),
-            File(f"{gateway}/device-roots.pem", self.server.device_roots, "hangup"),
-            File(f"{gateway}/table.json", json.dumps(table, indent=2) + "\n", "hangup"),
-        )
-        # Imported here: the gateway is a program of its own, and only its broker's configuration is shared.
-        from lab.path.gateway import mosquitto_configuration  # noqa: PLC0415
-
-        return [
-            Service(
-                "broker",
-                IOT,
-                ("mosquitto", "-c", f"{broker}/mosquitto.conf"),
-                (File(f"{broker}/mosquitto.conf", mosquitto_configuration(socket)),),
-                ready=socket,
-            ),
-            Service(
-                "gateway",
-                IOT,
-                (
-                    *(self.python, "-m", "lab.path.gateway", "--table", f"{gateway}/table.json"),
-                    *("--broker-socket", socket, "--control", f"{gateway}/control.sock"),
-                ),
-                files,
-                ready=f"{gateway}/control.sock",
-            ),
-        ]
 
     # -- VPC -------------------------------------------------------------------------------------------------------
 

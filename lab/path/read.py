@@ -29,6 +29,7 @@ from lab.path.model import (
     NetworkInterface,
     PrivateHostedZone,
     Record,
+    RoleAlias,
     RouteTable,
     SecurityGroup,
     SecurityGroupRule,
@@ -352,4 +353,39 @@ def _iot(aws: Aws) -> Iot:
         ),
         certificates=tuple(sorted(certificates, key=lambda certificate: certificate.certificate_id)),
         policies=tuple(sorted(policies, key=lambda policy: policy[0])),
+        credentials_endpoint=iot.describe_endpoint(endpointType="iot:CredentialProvider")["endpointAddress"],
+        role_aliases=tuple(_role_aliases(aws)),
     )
+
+
+def _role_aliases(aws: Aws) -> Iterator[RoleAlias]:
+    for name in sorted(aws.pages("iot", "list_role_aliases", "roleAliases")):
+        alias = aws.client("iot").describe_role_alias(roleAlias=name)["roleAliasDescription"]
+        try:
+            role = aws.client("iam").get_role(RoleName=alias["roleArn"].rpartition("/")[2])["Role"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchEntity":
+                raise
+            role = None
+        trusted = role is not None and _trusts_credential_provider(role["AssumeRolePolicyDocument"])
+        # A role that was made without the member allows an hour (IAM API reference, Role).
+        max_session = role.get("MaxSessionDuration", 3600) if role is not None and trusted else None
+        yield RoleAlias(name, alias["credentialDurationSeconds"], max_session)
+
+
+def _trusts_credential_provider(document: dict[str, Any]) -> bool:
+    """Whether a trust policy lets ``credentials.iot.amazonaws.com`` assume the role; conditions are not looked at.
+
+    Source: AWS IoT developer guide, "Authorizing direct calls to AWS services".
+    """
+    statements = document.get("Statement", ())
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        services = statement.get("Principal", {}).get("Service", ())
+        actions = statement.get("Action", ())
+        if (
+            statement.get("Effect") == "Allow"
+            and "credentials.iot.amazonaws.com" in ([services] if isinstance(services, str) else services)
+            and "sts:AssumeRole" in ([actions] if isinstance(actions, str) else actions)
+        ):
+            return True
+    return False

@@ -130,6 +130,8 @@ def _coerce(rule: Property, value: Any) -> Any:
         return str(value)
     if rule.kind == "integer" and isinstance(value, str) and re.fullmatch(r"-?\d+", value):
         return int(value)
+    if rule.kind == "number" and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return float(value)
     if rule.kind == "boolean" and value in ("true", "false"):
         return value == "true"
     if rule.kind == "map" and isinstance(value, dict):
@@ -145,6 +147,8 @@ def _fits(rule: Property, value: Any) -> bool:
         return isinstance(value, str)
     if rule.kind == "integer":
         return isinstance(value, int) and not isinstance(value, bool)
+    if rule.kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
     if rule.kind == "boolean":
         return isinstance(value, bool)
     if rule.kind in ("list", "set"):

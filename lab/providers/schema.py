@@ -12,7 +12,7 @@ from lab.providers.errors import Failure
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-Kind = Literal["string", "integer", "boolean", "list", "set", "map", "object"]
+Kind = Literal["string", "integer", "number", "boolean", "list", "set", "map", "object"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,11 @@ def string(**rules: Any) -> Property:
 def integer(**rules: Any) -> Property:
     """An integer property."""
     return Property("integer", **rules)
+
+
+def number(**rules: Any) -> Property:
+    """A number that may have a fraction."""
+    return Property("number", **rules)
 
 
 def boolean(**rules: Any) -> Property:

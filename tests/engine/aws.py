@@ -35,6 +35,10 @@ class Cloud:
         """Let the next calls that fit fail; no fault clears those that are left."""
         self._lab("PUT", "faults", list(faults))
 
+    def detach_late(self, looks: int) -> None:
+        """Let each later detachment of a thing's principal outlive some looks at it; 0 detaches at once again."""
+        self._lab("PUT", "iot/late-detachment", looks)
+
     def called(self, *operations: str) -> Callable[[], bool]:
         """Return a condition: one of the operations was answered. The condition itself waits a moment."""
 

@@ -45,6 +45,7 @@ ONE_DEVICE = {
     "aws:iot/certificate:Certificate": 1,
     "aws:iot/policyAttachment:PolicyAttachment": 1,
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
+    "pulumi-python:dynamic/private-iot:ThingDetachment": 1,
 }
 """How many of each type the program makes for one device in one zone."""
 

@@ -27,6 +27,7 @@ OF_ONE_DEVICE = {
     "aws:iot/certificate:Certificate": 1,
     "aws:iot/policyAttachment:PolicyAttachment": 1,
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
+    "pulumi-python:dynamic/private-iot:ThingDetachment": 1,
 }
 
 

@@ -15,7 +15,7 @@ from device_agent.install.bundle import parse_bundle
 from lab.engine import CHECKOUT
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
-from tests.example_project import copy_example
+from tests.engine.workplace import Workplace
 
 pytestmark = pytest.mark.engine
 
@@ -23,22 +23,21 @@ pytestmark = pytest.mark.engine
 def test_the_sample_project_deploys_with_its_own_names_region_and_provider(
     new_stack: StackFactory, own_cloud: Cloud, tmp_path: Path
 ) -> None:
-    stack = new_stack(own_cloud, "dev", project=copy_example(tmp_path / "greenhouse"))
-    created = stack.up()
-    assert created.ops == {"create"}
-    assert created.counts("create")["aws:ec2clientvpn/networkAssociation:NetworkAssociation"] == 2
+    """By its README's own commands, in a clean copy of the checkout."""
+    place = Workplace(tmp_path, new_stack(own_cloud).engine, "examples/import_components")
+    place.block("examples/import_components/README.md", "pulumi install")
+    assert len(place.resources("aws:ec2clientvpn/networkAssociation:NetworkAssociation")) == 2
     frankfurt = own_cloud.client("ec2", "eu-central-1").describe_client_vpn_endpoints()["ClientVpnEndpoints"]
     assert [{tag["Key"]: tag["Value"] for tag in each["Tags"]}["Name"] for each in frankfurt] == [
         "greenhouse-clientvpn"
     ]
     assert own_cloud.client("ec2").describe_client_vpn_endpoints()["ClientVpnEndpoints"] == []
-    devices = json.dumps(stack.outputs(show_secrets=True)).encode()
-    bundle = parse_bundle(devices, device="orchids", now=time.time())
+    devices = place.run("pulumi stack output --json --show-secrets")
+    bundle = parse_bundle(devices.encode(), device="orchids", now=time.time())
     assert bundle.region == "eu-central-1"
     assert bundle.endpoint.endswith(".iot.eu-central-1.amazonaws.com")
-    assert stack.outputs() == {"devices": "[secret]"}
-    stack.preview("--expect-no-changes")
-    stack.destroy()
+    assert json.loads(place.run("pulumi stack output --json")) == {"devices": "[secret]"}
+    place.run("pulumi preview --expect-no-changes", "pulumi state unprotect --all --yes", "pulumi destroy")
     assert own_cloud.client("ec2", "eu-central-1").describe_vpc_endpoints()["VpcEndpoints"] == []
 
 

@@ -55,6 +55,7 @@ TOGETHER: list[dict[str, Any]] = [
     },
     {
         "importRevocationList": False,
+        "waitForDetachment": False,
         "revokeRemovedDevices": False,
         "revocationListProfile": "operators",
         "connectionLog": False,

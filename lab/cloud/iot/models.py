@@ -58,13 +58,19 @@ class IoTBackend(moto.IoTBackend):
 
     Attributes:
         authority: signs the certificates; set before the first backend is made.
+        late_detachment: how many looks a detachment outlives: listings of the attachment, and deletes that it refuses.
+            "This call is asynchronous. It might take several seconds for the detachment to propagate" (API reference,
+            DetachThingPrincipal); no clock here, so that a test sees the same each time. 0 detaches at once.
+        detaching: (principal, thing) → the looks that are left.
     """
 
     authority: ClassVar[Authority]
+    late_detachment: ClassVar[int] = 0
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.thing_principal_types: dict[tuple[str, str], str] = {}
+        self.detaching: dict[tuple[str, str], int] = {}
         self.tags: dict[str, dict[str, str]] = {}
 
     def describe_endpoint(self, endpoint_type: str) -> moto.FakeEndpoint:
@@ -197,11 +203,51 @@ class IoTBackend(moto.IoTBackend):
             )
         self.attach_thing_principal(thing_name, principal_arn)
         self.thing_principal_types[(principal_arn, thing_name)] = kind
+        self.detaching.pop((principal_arn, thing_name), None)
 
     def detach_thing_principal(self, thing_name: str, principal_arn: str) -> None:
-        """Detach a certificate from a thing."""
+        """Detach a certificate from a thing, at once or later."""
+        key = principal_arn, thing_name
+        if self.late_detachment and key in self.principal_things:
+            self.detaching.setdefault(key, self.late_detachment)
+            return
         super().detach_thing_principal(thing_name, principal_arn)
-        self.thing_principal_types.pop((principal_arn, thing_name), None)
+        self.thing_principal_types.pop(key, None)
+
+    def _look(self, looked_at: str) -> None:
+        """Count a look at a thing or a principal against its detachments."""
+        for key in [key for key in self.detaching if looked_at in key]:
+            self.detaching[key] -= 1
+            if self.detaching[key] == 0:
+                del self.detaching[key], self.thing_principal_types[key]
+                super().detach_thing_principal(key[1], key[0])
+
+    def list_thing_principals(self, thing_name: str) -> list[str]:
+        """Return what is attached to a thing, and what is on its way off."""
+        found = super().list_thing_principals(thing_name)
+        self._look(thing_name)
+        return found
+
+    def list_principal_things(self, principal_arn: str) -> list[str]:
+        """Return what a principal is attached to, or on its way off from."""
+        found = super().list_principal_things(principal_arn)
+        self._look(principal_arn)
+        return found
+
+    def delete_thing(self, thing_name: str) -> None:
+        """Delete a thing that nothing is attached to."""
+        try:
+            super().delete_thing(thing_name)
+        finally:
+            self._look(thing_name)
+
+    def delete_certificate(self, certificate_id: str, force_delete: bool) -> None:
+        """Delete a certificate that is attached to nothing."""
+        arn = self.describe_certificate(certificate_id).arn
+        try:
+            super().delete_certificate(certificate_id, force_delete)
+        finally:
+            self._look(arn)
 
     def delete_policy(self, policy_name: str) -> None:
         """Delete a policy that nothing has, and its tags."""

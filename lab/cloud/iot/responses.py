@@ -83,8 +83,9 @@ class IoTResponse(moto.IoTResponse):
     def list_thing_principals_v2(self) -> ActionResult:
         """Answer ListThingPrincipalsV2, with the type of each attachment."""
         thing_name = self._get_param("thingName")
-        types = {arn: self._type(arn, thing_name) for arn in self.backend.list_thing_principals(thing_name)}
-        items = [{"principal": arn, "thingPrincipalType": kind} for arn, kind in types.items() if self._wanted(kind)]
+        types = {arn: kind for (arn, name), kind in self.backend.thing_principal_types.items() if name == thing_name}
+        attached = self.backend.list_thing_principals(thing_name)
+        items = [{"principal": arn, "thingPrincipalType": types[arn]} for arn in attached if self._wanted(types[arn])]
         return self._page("thingPrincipalObjects", items, "maxResults", "nextToken")
 
     def list_principal_things(self) -> ActionResult:
@@ -94,8 +95,9 @@ class IoTResponse(moto.IoTResponse):
     def list_principal_things_v2(self) -> ActionResult:
         """Answer ListPrincipalThingsV2, with the type of each attachment."""
         arn = self._principal()
-        types = {name: self._type(arn, name) for name in self.backend.list_principal_things(arn)}
-        items = [{"thingName": name, "thingPrincipalType": kind} for name, kind in types.items() if self._wanted(kind)]
+        types = {name: kind for (one, name), kind in self.backend.thing_principal_types.items() if one == arn}
+        things = self.backend.list_principal_things(arn)
+        items = [{"thingName": name, "thingPrincipalType": types[name]} for name in things if self._wanted(types[name])]
         return self._page("principalThingObjects", items, "maxResults", "nextToken")
 
     def list_tags_for_resource(self) -> ActionResult:
@@ -121,9 +123,6 @@ class IoTResponse(moto.IoTResponse):
 
     def _principal(self) -> str:
         return str(self.headers.get("x-amzn-principal"))
-
-    def _type(self, principal_arn: str, thing_name: str) -> str:
-        return self.backend.thing_principal_types[(principal_arn, thing_name)]
 
     def _wanted(self, kind: str) -> bool:
         return self._get_param("thingPrincipalType") in (None, kind)

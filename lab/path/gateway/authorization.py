@@ -96,15 +96,18 @@ def certificate_fields(parsed: Mapping[str, object]) -> dict[str, str]:
 
 
 def request_context(
-    table: Table, listener: Listener, peer: Peer, certificate: Certificate, connect: Connect
+    table: Table, listener: Listener, peer: Peer, certificate: Certificate, thing_name: str | None
 ) -> dict[str, str]:
-    """Everything of the request's context that has one value.
+    """What every request's context has, whatever it asks for.
 
     ``aws:SourceIp`` is the client's public address and absent over an interface endpoint, where ``aws:VpcSourceIp``
-    takes its place (IAM/reference_policies_condition-keys.html). Thing variables resolve only if the client ID is the
-    name of a thing that the certificate is attached to (IOT/thing-policy-variables.html).
+    takes its place (IAM/reference_policies_condition-keys.html). Thing variables resolve only for the name of a thing
+    that the certificate is attached to (IOT/thing-policy-variables.html).
+
+    Args:
+        thing_name: what the client calls itself: its client ID, or the thing that it names to the credential provider.
     """
-    context = {"iot:ClientId": connect.client_id, "iot:DomainName": table.endpoint, "aws:SecureTransport": "true"}
+    context = {"iot:DomainName": table.endpoint, "aws:SecureTransport": "true"}
     if listener.vpc_endpoint_id is None:
         context["aws:SourceIp"] = peer.address
     else:
@@ -112,19 +115,28 @@ def request_context(
         context["aws:VpcSourceIp"] = peer.address
         if listener.vpc_id is not None:
             context["aws:SourceVpc"] = listener.vpc_id
-    attached = connect.client_id in certificate.things
+    attached = thing_name in certificate.things
     context["iot:Connection.Thing.IsAttached"] = "true" if attached else "false"
-    if attached:
-        context["iot:Connection.Thing.ThingName"] = connect.client_id
-        thing = table.things.get(connect.client_id)
+    if thing_name is not None and attached:
+        context["iot:Connection.Thing.ThingName"] = thing_name
+        thing = table.things.get(thing_name)
         if thing is not None:
             if thing.thing_type_name is not None:
                 context["iot:Connection.Thing.ThingTypeName"] = thing.thing_type_name
             for name, value in thing.attributes.items():
                 context[f"iot:Connection.Thing.Attributes[{name}]"] = value
+    return {**peer.certificate_fields, **context}
+
+
+def connect_context(
+    table: Table, listener: Listener, peer: Peer, certificate: Certificate, connect: Connect
+) -> dict[str, str]:
+    """Everything of a connection's context that has one value."""
+    context = request_context(table, listener, peer, certificate, connect.client_id)
+    context["iot:ClientId"] = connect.client_id
     if connect.will is not None:
         context["iot:LastWillTopic"] = table.arn(f"topic/{connect.will.topic}")
-    return {**peer.certificate_fields, **context}
+    return context
 
 
 def is_persistent(connect: Connect) -> bool:
@@ -151,7 +163,7 @@ class Authorization:
         self._connect = connect
         self._policies = {name: table.policies[name] for name in certificate.policies}
         self._kept = not any(map(depends_on_time, self._policies.values()))
-        self._context: dict[str, str | list[str]] = dict(request_context(table, listener, peer, certificate, connect))
+        self._context: dict[str, str | list[str]] = dict(connect_context(table, listener, peer, certificate, connect))
         attributes = ["LastWill"] * (connect.will is not None) + ["PersistentConnect"] * is_persistent(connect)
         if attributes:
             self._context["iot:ConnectAttributes"] = attributes

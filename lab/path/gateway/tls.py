@@ -20,8 +20,8 @@ MQTT_PORT, ALPN_PORT = 8883, 443
 PORTS = (MQTT_PORT, ALPN_PORT)
 
 
-def server_context(table: Table) -> ssl.SSLContext:
-    """The context for every listener.
+def server_context(table: Table, *, protocol: str = MQTT_ALPN) -> ssl.SSLContext:
+    """The context for every listener; ``protocol`` is what ALPN may name.
 
     Raises:
         TableError: a certificate, key or root cannot be loaded.
@@ -30,7 +30,7 @@ def server_context(table: Table) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.set_alpn_protocols([MQTT_ALPN])
+    context.set_alpn_protocols([protocol])
     # A resumed session would skip the look at the certificate; TLS 1.3 tickets only cost time in a lab.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0

@@ -49,6 +49,17 @@ def arn(value: str) -> str | None:
     return f"({value}) is an invalid ARN: it has to look like arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE"
 
 
+def length(smallest: int, largest: int) -> Callable[[str], str | None]:
+    """A validator of a text's length in bytes (StringLenBetween of the plugin SDK)."""
+
+    def validate(value: str) -> str | None:
+        if smallest <= len(value.encode()) <= largest:
+            return None
+        return f"expected length to be in the range ({smallest} - {largest}), got {value}"
+
+    return validate
+
+
 def name_of(inputs: Properties) -> str:
     """The name that is given, or a unique one that begins with `namePrefix` (``helper/id`` of the plugin SDK)."""
     if inputs.get("name"):

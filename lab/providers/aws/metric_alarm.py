@@ -4,10 +4,13 @@ Source: terraform-provider-aws ``internal/service/cloudwatch/metric_alarm.go``. 
 statistics and units.
 """
 
+import re
+
 from lab.providers.aws.clients import attempt
-from lab.providers.aws.common import REGION, TAGS, arn, picked
+from lab.providers.aws.common import REGION, TAGS, arn, length, picked
 from lab.providers.aws.tags import changes, from_list, to_list
-from lab.providers.schema import AutoName, Resource, boolean, integer, map_of_strings, set_of, string
+from lab.providers.errors import Failure
+from lab.providers.schema import AutoName, Resource, boolean, integer, map_of_strings, number, set_of, string
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -16,6 +19,9 @@ _COMPARISONS = (
     "GreaterThanThreshold",
     "LessThanThreshold",
     "LessThanOrEqualToThreshold",
+    "LessThanLowerOrGreaterThanUpperThreshold",
+    "LessThanLowerThreshold",
+    "GreaterThanUpperThreshold",
 )
 _SENT = {
     "ActionsEnabled": "actionsEnabled",
@@ -110,7 +116,27 @@ def _delete(call: Call, identifier: str, state: Properties) -> None:
     )
 
 
-_ACTIONS = set_of(string(validate=arn), maximum=5)
+def _action(value: str) -> str | None:
+    """An ARN, or EC2's automation (validEC2AutomateARN)."""
+    automation = re.fullmatch(r"arn:[\w-]+:automate:[\w-]+:ec2:(reboot|recover|stop|terminate)", value)
+    return None if automation else arn(value)
+
+
+def _period(value: int) -> str | None:
+    if value in (10, 20, 30) or value % 60 == 0:
+        return None
+    return f"expected period to be one of [10 20 30] or divisible by 60, got: {value}"
+
+
+def _check(inputs: Properties) -> list[Failure]:
+    """Of the provider's CustomizeDiff what has no metric queries: it refuses in the plan, which a preview makes too."""
+    if inputs.get("metricName") and not inputs.get("statistic"):
+        reason = "One of `statistic` or `extended_statistic` must be set for a cloudwatch metric alarm"
+        return [Failure("statistic", reason)]
+    return []
+
+
+_ACTIONS = set_of(string(validate=_action), maximum=5)
 RESOURCES = {
     "aws:cloudwatch/metricAlarm:MetricAlarm": Resource(
         type="aws:cloudwatch/metricAlarm:MetricAlarm",
@@ -119,23 +145,24 @@ RESOURCES = {
             **REGION,
             **TAGS,
             "actionsEnabled": boolean(default=True),
-            "alarmActions": _ACTIONS,
-            "alarmDescription": string(),
+            "alarmActions": set_of(string(validate=_action)),
+            "alarmDescription": string(validate=length(0, 1024)),
             "comparisonOperator": string(required=True, allowed=_COMPARISONS),
             "datapointsToAlarm": integer(minimum=1),
             "dimensions": map_of_strings(),
             "evaluationPeriods": integer(required=True, minimum=1),
             "insufficientDataActions": _ACTIONS,
-            "metricName": string(),
-            "name": string(computed=True, force_new=True),
-            "namespace": string(),
+            "metricName": string(validate=length(1, 255)),
+            "name": string(computed=True, force_new=True, validate=length(1, 255)),
+            "namespace": string(validate=length(1, 255)),
             "okActions": _ACTIONS,
-            "period": integer(allowed=(10, 20, 30, *range(60, 86_401, 60))),
+            "period": integer(validate=_period),
             "statistic": string(allowed=("SampleCount", "Average", "Sum", "Minimum", "Maximum")),
-            "threshold": integer(),
+            "threshold": number(),
             "treatMissingData": string(default="missing", allowed=("breaching", "notBreaching", "ignore", "missing")),
         },
         outputs={"arn": string()},
+        check=_check,
         autoname=AutoName(),
         create=_create,
         settle=_settle,

@@ -5,12 +5,15 @@ certificate_authority_certificate,permission}.go``. Deleting a certificate revok
 before it is deleted. Left out: revocation configurations, which the components do not use.
 """
 
+import json
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
 
 from lab.providers.aws.clients import attempt, unless_gone
-from lab.providers.aws.common import REGION, TAGS, arn
+from lab.providers.aws.common import REGION, TAGS, arn, json_document, length, normal_json, picked, same_policy
 from lab.providers.aws.tags import changes, from_list, to_list
 from lab.providers.errors import ProviderError
 from lab.providers.schema import Resource, boolean, integer, object_of, set_of, string
@@ -18,8 +21,31 @@ from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
 _GONE = ("ResourceNotFoundException",)
-_SUBJECT = ("commonName", "country", "locality", "organization", "organizationalUnit", "state")
-_ALGORITHMS = tuple(f"SHA{bits}WITH{kind}" for bits in (256, 384, 512) for kind in ("ECDSA", "RSA"))
+_SUBJECT = {
+    "commonName": 64,
+    "country": 2,
+    "distinguishedNameQualifier": 64,
+    "generationQualifier": 3,
+    "givenName": 16,
+    "initials": 5,
+    "locality": 128,
+    "organization": 64,
+    "organizationalUnit": 64,
+    "pseudonym": 128,
+    "state": 128,
+    "surname": 40,
+    "title": 64,
+}
+"""Part of a subject → its longest value."""
+_ML_DSA = ("ML_DSA_44", "ML_DSA_65", "ML_DSA_87")
+_KEYS = (
+    *("RSA_2048", "RSA_3072", "RSA_4096", "EC_prime256v1", "EC_secp384r1", "EC_secp521r1"),
+    *(*_ML_DSA, "SM2"),
+)
+_ALGORITHMS = (
+    *(f"SHA{bits}WITH{kind}" for bits in (256, 384, 512) for kind in ("ECDSA", "RSA", "RSA_PSS")),
+    *("SM3WITHSM2", *_ML_DSA),
+)
 
 
 def _api(name: str) -> str:
@@ -37,6 +63,7 @@ def _create_authority(call: Call, inputs: Properties) -> str:
         },
         "CertificateAuthorityType": inputs["type"],
         "UsageMode": inputs.get("usageMode") or "GENERAL_PURPOSE",
+        **picked(inputs, {"KeyStorageSecurityStandard": "keyStorageSecurityStandard"}),
         **({"Tags": to_list(inputs["tagsAll"])} if inputs.get("tagsAll") else {}),
     }
     answer = attempt(
@@ -124,13 +151,21 @@ def _delete_authority(call: Call, identifier: str, state: Properties) -> None:
     )
 
 
+def _validity_value(validity: Properties) -> int:
+    """The number that AWS takes: an end date as YYYYMMDDHHMMSS (ExpandValidityValue)."""
+    if validity["type"] == "END_DATE":
+        return int(datetime.fromisoformat(validity["value"]).astimezone(UTC).strftime("%Y%m%d%H%M%S"))
+    return int(validity["value"])
+
+
 def _issue(call: Call, inputs: Properties) -> str:
     validity = inputs["validity"]
     arguments = {
         "CertificateAuthorityArn": inputs["certificateAuthorityArn"],
         "Csr": inputs["certificateSigningRequest"].encode(),
         "SigningAlgorithm": inputs["signingAlgorithm"],
-        "Validity": {"Type": validity["type"], "Value": int(validity["value"])},
+        "Validity": {"Type": validity["type"], "Value": _validity_value(validity)},
+        **({"ApiPassthrough": json.loads(inputs["apiPassthrough"])} if inputs.get("apiPassthrough") else {}),
         **({"TemplateArn": inputs["templateArn"]} if inputs.get("templateArn") else {}),
     }
     answer = attempt("requesting ACM PCA Certificate", lambda: call.client("acm-pca").issue_certificate(**arguments))
@@ -249,6 +284,33 @@ def _revoke_permission(call: Call, identifier: str, state: Properties) -> None:
     )
 
 
+def _template(value: str) -> str | None:
+    """An ARN of Private CA's own templates, without Region and account (validTemplateARN)."""
+    wrong = arn(value)
+    if wrong:
+        return wrong
+    _, _, service, region, account, resource = value.split(":", 5)
+    for named, found, right in (("service", service, "acm-pca"), ("region", region, ""), ("account ID", account, "")):
+        if found != right:
+            return f"({value}) is not a valid ACM PCA template ARN: {named} must be {right or 'empty'!r}, was {found!r}"
+    if not resource.startswith("template/"):
+        return f'({value}) is not a valid ACM PCA template ARN: expected resource to start with "template/"'
+    return None
+
+
+def _end(value: str) -> str | None:
+    """A positive number, or a moment (ValidStringDateOrPositiveInt)."""
+    if re.fullmatch(r"0*[1-9]\d*", value):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        moment = None
+    if moment is not None and moment.tzinfo is not None:
+        return None
+    return f"must be a positive integer or an RFC 3339 date, got {value}"
+
+
 _AUTHORITY_ARN = string(required=True, force_new=True, validate=arn)
 RESOURCES = {
     resource.type: resource
@@ -261,20 +323,31 @@ RESOURCES = {
                 **TAGS,
                 "certificateAuthorityConfiguration": object_of(
                     {
-                        "keyAlgorithm": string(required=True, force_new=True),
+                        "keyAlgorithm": string(required=True, force_new=True, allowed=_KEYS),
                         "signingAlgorithm": string(required=True, force_new=True, allowed=_ALGORITHMS),
-                        "subject": object_of({name: string(force_new=True) for name in _SUBJECT}, required=True),
+                        "subject": object_of(
+                            {
+                                name: string(force_new=True, validate=length(0, longest))
+                                for name, longest in _SUBJECT.items()
+                            },
+                            required=True,
+                            force_new=True,
+                        ),
                     },
                     required=True,
-                    force_new=True,
                 ),
                 "enabled": boolean(default=True),
-                "keyStorageSecurityStandard": string(computed=True, force_new=True),
+                "keyStorageSecurityStandard": string(
+                    computed=True,
+                    force_new=True,
+                    allowed=(
+                        *("FIPS_140_2_LEVEL_2_OR_HIGHER", "FIPS_140_2_LEVEL_3_OR_HIGHER"),
+                        "CCPC_LEVEL_1_OR_HIGHER",
+                    ),
+                ),
                 "permanentDeletionTimeInDays": integer(default=30, minimum=7, maximum=30),
                 "type": string(default="SUBORDINATE", force_new=True, allowed=("ROOT", "SUBORDINATE")),
-                "usageMode": string(
-                    computed=True, force_new=True, allowed=("GENERAL_PURPOSE", "SHORT_LIVED_CERTIFICATE")
-                ),
+                "usageMode": string(computed=True, allowed=("GENERAL_PURPOSE", "SHORT_LIVED_CERTIFICATE")),
             },
             outputs={
                 "arn": string(),
@@ -295,11 +368,11 @@ RESOURCES = {
             title="ACM PCA Certificate",
             inputs={
                 **REGION,
-                "apiPassthrough": string(force_new=True),
+                "apiPassthrough": string(force_new=True, validate=json_document, same=same_policy, normal=normal_json),
                 "certificateAuthorityArn": _AUTHORITY_ARN,
                 "certificateSigningRequest": string(required=True, force_new=True),
                 "signingAlgorithm": string(required=True, force_new=True, allowed=_ALGORITHMS),
-                "templateArn": string(force_new=True, validate=arn),
+                "templateArn": string(force_new=True, validate=_template),
                 "validity": object_of(
                     {
                         "type": string(
@@ -307,7 +380,7 @@ RESOURCES = {
                             force_new=True,
                             allowed=("END_DATE", "ABSOLUTE", "DAYS", "MONTHS", "YEARS"),
                         ),
-                        "value": string(required=True, force_new=True),
+                        "value": string(required=True, force_new=True, validate=_end),
                     },
                     required=True,
                     force_new=True,
@@ -337,7 +410,11 @@ RESOURCES = {
             title="ACM PCA Permission",
             inputs={
                 **REGION,
-                "actions": set_of(string(), required=True, force_new=True),
+                "actions": set_of(
+                    string(allowed=("IssueCertificate", "GetCertificate", "ListPermissions")),
+                    required=True,
+                    force_new=True,
+                ),
                 "certificateAuthorityArn": _AUTHORITY_ARN,
                 "principal": string(required=True, force_new=True, allowed=("acm.amazonaws.com",)),
                 "sourceAccount": string(computed=True, force_new=True),

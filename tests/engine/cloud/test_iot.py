@@ -6,6 +6,7 @@ Cannot prove: the names in the certificates that AWS issues for its own authorit
 import hashlib
 import json
 import re
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from lab.cloud.server import CloudServer
+from tests.engine.aws import Cloud
 from tests.engine.cloud.certificates import request as csr_for
 from tests.engine.cloud.conftest import refused
 
@@ -248,6 +251,32 @@ def test_things_and_principals_are_listed_from_both_ends(iot: Any, certificate: 
     assert iot.list_thing_principals(thingName="pi-list")["principals"] == []
     with refused("ResourceNotFoundException"):
         iot.list_thing_principals(thingName="pi-none")
+
+
+def test_a_principal_is_detached_late_on_request(iot: Any, cloud: CloudServer, certificate: dict[str, str]) -> None:
+    """Nothing waits for it: listings show it still, and deletions are refused, until it was looked at so often."""
+    account = Cloud(cloud.url)
+    attachment = {"thingName": "pi-late", "principal": certificate["arn"]}
+    iot.create_thing(thingName="pi-late")
+    iot.attach_thing_principal(**attachment)
+    account.detach_late(4)
+    try:
+        iot.detach_thing_principal(**attachment)
+        iot.detach_thing_principal(**attachment)
+        assert iot.list_thing_principals(thingName="pi-late")["principals"] == [certificate["arn"]]
+        assert iot.list_principal_things_v2(principal=certificate["arn"])["principalThingObjects"]
+        with refused("InvalidRequestException", "still attached"):
+            iot.delete_thing(thingName="pi-late")
+        iot.update_certificate(certificateId=certificate["id"], newStatus="INACTIVE")
+        with refused("DeleteConflictException", "Things must be detached"):
+            iot.delete_certificate(certificateId=certificate["id"])
+        assert iot.list_thing_principals_v2(thingName="pi-late")["thingPrincipalObjects"] == []
+        iot.delete_thing(thingName="pi-late")
+        iot.delete_certificate(certificateId=certificate["id"])
+    finally:
+        account.detach_late(0)
+    with pytest.raises(urllib.error.HTTPError):
+        account.detach_late(-1)
 
 
 def test_an_exclusive_attachment_is_a_certificates_only_one(iot: Any, certificate: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ def deployed(vpn: dict[str, Any], *, keys_there: tuple[str, ...] = ()) -> Deploy
         bundles = {}
         for name, path in access.paths.items():
             own = {"certificate_request_pem": request_pem(name, "P-256")} if name in keys_there else {}
-            bundles[name] = IotDevice(name, {"path": path, **own}).bundle  # type: ignore[typeddict-item] # as above
+            bundles[name] = IotDevice(name, {"path": path, "wait_for_detachment": False, **own}).bundle  # type: ignore[typeddict-item] # as above
         export(bundles=bundles, configs=access.client_configs, expiry=access.certificate_expiry)
 
     return deploy(program)

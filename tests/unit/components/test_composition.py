@@ -66,6 +66,7 @@ A_DEVICE = {
     "aws:iot/certificate:Certificate": 1,
     "aws:iot/policyAttachment:PolicyAttachment": 1,
     "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
+    "pulumi-python:dynamic/private-iot:ThingDetachment": 1,
 }
 DEVICES = ("pi-1", "pi-2")
 
@@ -234,6 +235,9 @@ def depends(deployed: Deployment, later: Registration, earlier: Registration) ->
         ("Policy", "VpcEndpoint"),
         ("PolicyAttachment", "Policy"),
         ("PolicyAttachment", "Certificate:pi-1-certificate"),
+        ("ThingPrincipalAttachment", "ThingDetachment"),
+        ("ThingDetachment", "Thing"),
+        ("ThingDetachment", "Certificate:pi-1-certificate"),
         ("ThingPrincipalAttachment", "Thing"),
         ("ThingPrincipalAttachment", "Certificate:pi-1-certificate"),
         ("DefaultSecurityGroup", "Vpc"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.path.gateway import limits, packets
-from lab.path.gateway.authorization import ALLOWED, Authorization, Peer, Verdict, certificate_fields, request_context
+from lab.path.gateway.authorization import ALLOWED, Authorization, Peer, Verdict, certificate_fields, connect_context
 from lab.path.gateway.broker import mosquitto_configuration
 from lab.path.gateway.opening import Opening, RefusedConnectError, acknowledgement, for_broker, read_opening
 from lab.path.gateway.packets import V5, V311, Connect, Will
@@ -184,7 +184,7 @@ def context(listener: int, client_id: str = "pi-1", **members: Any) -> dict[str,
     found = table()
     connect = Connect(V5, client_id, clean=True, keep_alive=60, **members)
     peer = Peer("10.0.1.7", 40000, CERTIFICATE_ID, {})
-    return request_context(found, found.listeners[listener], peer, found.certificates[CERTIFICATE_ID], connect)
+    return connect_context(found, found.listeners[listener], peer, found.certificates[CERTIFICATE_ID], connect)
 
 
 def test_the_endpoint_gives_its_keys_and_hides_the_source_address() -> None:

@@ -77,6 +77,7 @@ def test_values_of_other_resources_are_inputs(schema: dict[str, Any]) -> None:
         "path",
         "thingName",
         "certificateRequestPem",
+        "waitForDetachment",
     ]
     path = schema["types"]["private-iot:index:DevicePath"]
     assert [key for key, entry in path["properties"].items() if entry.get("plain")] == []
