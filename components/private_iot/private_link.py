@@ -171,13 +171,7 @@ class IotPrivateLink(pulumi.ComponentResource):
 
     @staticmethod
     def check(args: Mapping[str, Any]) -> IotPrivateLinkArgs:
-        """Refuse bad arguments without asking AWS or registering anything.
-
-        Args:
-            args: Arguments of this component; those that are still to come may be missing.
-
-        Returns:
-            The arguments with their defaults.
+        """Return the arguments with their defaults, before AWS is asked; required ones may be missing still.
 
         Raises:
             ArgumentError: One is refused.

@@ -14,7 +14,7 @@ from lab.path.parts import File, Service
 _RESTART_DELAY = 1.0
 _READY_TIMEOUT = 20.0
 _POLL = 0.01
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class ServiceError(Exception):

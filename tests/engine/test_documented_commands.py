@@ -22,6 +22,7 @@ CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
 AUTHORITY_KEY = "tls:index/privateKey:PrivateKey"
 
 
+@pytest.mark.timeout(1200)
 def test_the_blocks_do_what_the_documents_say(new_stack: StackFactory, own_cloud: Cloud, tmp_path: Path) -> None:
     """One after another, since each goes on where the one before left the stack."""
     empty = own_cloud.inventory()
