@@ -27,6 +27,7 @@ COMMANDS = (
     "status",
     "metrics",
     "config",
+    "mqtt",
     "uninstall",
 )
 _EPILOG = """\

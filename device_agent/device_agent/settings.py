@@ -19,6 +19,9 @@ from device_agent.topics import TopicError, check_filter
 
 _SIZE_LIMIT = 64 * 1024
 GROUP_KEYS = ("publish", "subscribe")
+MAX_MAPS = 20
+"""Of each direction: AWS IoT takes 50 subscriptions of a connection, and the device's programs have some as well."""
+_MAPS = f"a list of at most {MAX_MAPS} topic filters, each followed by ` -> FILTER` where the other side's name differs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Rule:
         most: The greatest number.
         choices: The values that it may have, if they are few.
         groups: Whether it is a table of groups, each with lists of topic filters.
+        allowed: What a text that is free, or each text of a list, may be, for people.
     """
 
     text: str
@@ -38,12 +42,15 @@ class Rule:
     most: float | None = None
     choices: tuple[str | int, ...] = ()
     groups: bool = False
+    allowed: str = ""
 
     @property
     def limits(self) -> str:
         """The limits, for people."""
         if self.groups:
             return f"[local.groups.NAME] with {_list(GROUP_KEYS)}, lists of topic filters"
+        if self.allowed:
+            return self.allowed
         if self.choices:
             return " or ".join(map(str, self.choices))
         return f"{self.least:g} to {self.most:g}"
@@ -100,6 +107,26 @@ class LocalSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """`[mqtt]`: the broker on this device, whose messages go into the queue and which gets what AWS IoT sends."""
+
+    port: int = _setting(1883, "the port of this device's own MQTT broker, on localhost", least=1, most=65535)
+    username: str = _setting("", "the agent's user there; none: without", allowed="a user of the broker's")
+    password_file: str = _setting("", "the file with that user's password, mode 0600", allowed="an absolute path")
+    publish: tuple[str, ...] = _setting(
+        (), "what is taken from the broker, to be published below the device's prefix", allowed=_MAPS
+    )
+    subscribe: tuple[str, ...] = _setting(
+        (), "what is subscribed to below the device's prefix, and published by the broker", allowed=_MAPS
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is taken from the broker or given to it."""
+        return bool(self.publish or self.subscribe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every table of the file."""
 
@@ -107,6 +134,7 @@ class Settings:
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     local: LocalSettings = field(default_factory=LocalSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +231,9 @@ def _check(key: str, value: object, default: object, rule: Rule) -> None:
     if rule.groups:
         _check_groups(key, value)
         return
+    if isinstance(default, tuple):
+        _check_texts(key, value, rule)
+        return
     whole = isinstance(default, int)
     kind = "a text" if isinstance(default, str) else "a whole number" if whole else "a number"
     fits = isinstance(value, str) if isinstance(default, str) else isinstance(value, int if whole else (int, float))
@@ -211,6 +242,11 @@ def _check(key: str, value: object, default: object, rule: Rule) -> None:
     outside = isinstance(value, int | float) and not (rule.least or value) <= value <= (rule.most or value)
     if outside or (rule.choices and value not in rule.choices):
         raise SettingsError(f"{SETTINGS_FILE}: {key} is {value!r}; allowed is {rule.limits}")
+
+
+def _check_texts(key: str, value: object, rule: Rule) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value) or len(value) > MAX_MAPS:
+        raise SettingsError(f"{SETTINGS_FILE}: {key} is {value!r}; it is {rule.limits}")
 
 
 def _check_groups(key: str, value: object) -> None:

@@ -59,17 +59,18 @@ def bind_to(tied: socket.socket, interface: str) -> None:
 
 
 def bind_connections(interface: str) -> int:
-    """Tie every TCP connection of this process to an interface, and give their number.
+    """Tie every TCP connection of this process that leaves the device to an interface, and give their number.
 
-    The agent has no other connection than the one to AWS IoT.
+    The agent has no other such connection than the one to AWS IoT.
 
     Raises:
         OSError: As for `bind_to`.
     """
     count = 0
     for found in _own_sockets():
-        bind_to(found, interface)
-        count += 1
+        if not _is_local(found):
+            bind_to(found, interface)
+            count += 1
     return count
 
 
@@ -95,6 +96,14 @@ def list_connections(port: int) -> list[TcpConnection]:
                 )
             )
     return connections
+
+
+def _is_local(connection: socket.socket) -> bool:
+    """Tell whether a socket is connected to this device itself, as that of a local MQTT broker is."""
+    try:
+        return ip_address(_unmapped(connection.getpeername()[0])).is_loopback
+    except OSError:
+        return False
 
 
 def _own_sockets() -> Iterator[socket.socket]:

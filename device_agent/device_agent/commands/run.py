@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         port=settings.connection.port,
         session_expiry=settings.connection.session_expiry,
         max_buffered=settings.local.buffer_mib * _MIB,
+        mqtt=settings.mqtt,
         groups={name: GroupTopics(**topics) for name, topics in settings.local.groups.items()},
     )
     # The queue's files hold payloads: nobody else reads them.

@@ -95,7 +95,19 @@ def troubles(status: dict[str, Any]) -> list[str]:
         One line each.
     """
     found = [status["queue"]["error"], status["tunnel"]["error"]] if "queue" in status else []
+    broker = status.get("localBroker")
+    if broker and broker["lastError"]:
+        found.append(f"the local MQTT broker: {broker['lastError']}")
     return [text for text in (*found, *(item["warning"] for item in status["certificates"])) if text]
+
+
+def _local_broker(broker: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if broker is None:
+        return []
+    connected = "connected" if broker["connected"] else f"NOT CONNECTED: {broker['lastError'] or 'for the first time'}"
+    counts = [f"{broker[name]} {name}" for name in ("queued", "published", "refused", "dropped")]
+    rows = [("broker", f"{connected}; {broker['waiting']} wait for the queue"), ("", ", ".join(counts))]
+    return [*rows, ("", f"nothing is acknowledged: {broker['held']}")] if broker["held"] else rows
 
 
 def screen(status: dict[str, Any]) -> list[str]:
@@ -138,6 +150,7 @@ def screen(status: dict[str, Any]) -> list[str]:
         ]
         if queue["lastRefusal"]:
             rows.append(("", queue["lastRefusal"]))
+        rows += _local_broker(status.get("localBroker"))
     for item in status["certificates"]:
         rows.append(("certificate", f"{item['days_left']} days left ({item['file']}, until {item['expires']})"))
     rows += [("attention", text) for text in troubles(status)]

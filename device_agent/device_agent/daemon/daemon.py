@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from device_agent.client import AGENT_SOCKET
@@ -24,8 +25,13 @@ from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
 from device_agent.daemon.queue import Queue
 from device_agent.daemon.tunnel import Tunnel
 from device_agent.installation import QUEUE_FILE, Installation
+from device_agent.local_broker.bridge import LocalBroker
+from device_agent.local_broker.client import build_local_client
+from device_agent.local_broker.session import KnownFilters
+from device_agent.local_broker.topic_maps import read_maps
 from device_agent.messages import Limits
 from device_agent.mqtt import PORT
+from device_agent.settings import MqttSettings
 from device_agent.system import System
 
 FLUSH = 5.0
@@ -57,6 +63,7 @@ class Options:
         max_buffered: Bytes to hold for all local programs together, besides the queue.
         session_expiry: Seconds that AWS IoT keeps what comes in for persistent subscriptions while the device is
             offline.
+        mqtt: The broker on this device, and which of its topics are which.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -66,6 +73,7 @@ class Options:
     groups: Mapping[str, GroupTopics] = field(default_factory=dict)
     max_buffered: int = MAX_BUFFERED
     session_expiry: int = SESSION_EXPIRY
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
 
 
 class Daemon:
@@ -141,12 +149,28 @@ class Daemon:
                 self._requests.left,
                 max_buffered=options.max_buffered,
             )
+            self._local_broker = self._make_local_broker(options.mqtt)
         except BaseException:
             self._queue.close()
             raise
         self._certificates = CertificateWatch(system, self.loop, self._installation)
         self._certificate_delivery = CertificateDelivery(
             system, self.loop, self._installation.topic_prefix, self._connection.say_online
+        )
+
+    def _make_local_broker(self, settings: MqttSettings) -> LocalBroker | None:
+        maps = read_maps(settings.publish, settings.subscribe, self._installation.topic_prefix)
+        known = KnownFilters(self._system)
+        if not settings.wanted and not known.subscribe:
+            return None
+        return LocalBroker(
+            self._system,
+            self.loop,
+            self._queue,
+            self._requests.persistent,
+            maps=maps,
+            known=known,
+            build=partial(build_local_client, self._system, settings),
         )
 
     def run(self) -> None:
@@ -159,6 +183,8 @@ class Daemon:
         self._certificate_delivery.start()
         if self._certificate_delivery.topic:
             self._connection.subscribe(self._certificate_delivery.topic)
+        if self._local_broker is not None:
+            self._local_broker.start()
         self._second()
         self._tell()
         if self._notifier.watchdog is not None:
@@ -289,6 +315,7 @@ class Daemon:
                 "lastRefusal": self._delivery.last_refusal,
                 "error": self._queue.error,
             },
+            "localBroker": self._local_broker.status() if self._local_broker is not None else None,
             "certificates": [asdict(certificate) for certificate in self._certificates.found],
         }
 
@@ -322,6 +349,8 @@ class Daemon:
         self._stopping = self._requests.stopping = True
         _log.info("ending: %d messages are queued and stay so", self._queue.totals().depth)
         self._notifier.stopping()
+        if self._local_broker is not None:
+            self._local_broker.stop()
         self._flush(self._system.monotonic() + FLUSH)
 
     def _flush(self, until: float) -> None:

@@ -12,7 +12,7 @@ from device_agent._exceptions import DeviceAgentError
 from device_agent.daemon.access import Access
 from device_agent.daemon.local_socket import Answer, Client, RequestError
 from device_agent.daemon.loop import Loop
-from device_agent.daemon.persistent import PersistentSubscriptions, Subscriber
+from device_agent.daemon.persistent import PersistentSubscriptions, Subscriber, Taker
 from device_agent.daemon.queue import Queue
 from device_agent.daemon.queue_file import Stored
 from device_agent.daemon.received import Received
@@ -63,8 +63,8 @@ class LocalRequests:
         self._access = access
         self._prefix = prefix
         self._status = status
-        self._listeners: dict[Client, list[str]] = {}
-        self._persistent = PersistentSubscriptions(loop, queue, subscriber, _event)
+        self._listeners: dict[Taker, list[str]] = {}
+        self.persistent = PersistentSubscriptions(loop, queue, subscriber, _event)
         self.stopping = False
 
     def handle(self, client: Client, request: dict[str, Any], body: bytes, answer: Answer) -> None:
@@ -87,11 +87,11 @@ class LocalRequests:
             case "subscribe":
                 self._subscribe(client, request, answer)
             case "acknowledge":
-                self._persistent.acknowledge(client, _number(request), answer)
+                self.persistent.acknowledge(client, _number(request), answer)
             case "unsubscribe":
                 topic_filter = self._topic(request, _required_text(request, "filter"))
                 self._access.check_subscribe(client, topic_filter)
-                self._persistent.unsubscribe(topic_filter, answer)
+                self.persistent.unsubscribe(topic_filter, answer)
             case "try-forbidden-address":
                 answer({"ok": True, "answer": self._loop.system.try_forbidden_address()})
             case "status":
@@ -196,13 +196,13 @@ class LocalRequests:
         topic_filter = self._topic(request, _required_text(request, "filter"))
         check_filter(topic_filter)
         self._access.check_subscribe(client, topic_filter)
-        filters = {item for listening in self._listeners.values() for item in listening} | self._persistent.filters
+        filters = {item for listening in self._listeners.values() for item in listening} | self.persistent.filters
         if topic_filter not in filters and len(filters) >= MAX_FILTERS:
             raise DeviceAgentError(
                 f"{topic_filter!r} would be a filter more than the {MAX_FILTERS} that AWS IoT takes of a connection"
             )
         if request.get("persistent") is True:
-            self._persistent.subscribe(client, topic_filter, answer)
+            self.persistent.subscribe(client, topic_filter, answer)
             return
         self._listeners.setdefault(client, []).append(topic_filter)
         self._subscriber.subscribe(topic_filter)
@@ -210,7 +210,7 @@ class LocalRequests:
 
     def left(self, client: Client) -> None:
         """Forget a client that has gone."""
-        self._persistent.left(client)
+        self.persistent.left(client)
         for topic_filter in self._listeners.pop(client, ()):
             self._subscriber.unsubscribe(topic_filter)
 
@@ -229,7 +229,7 @@ class LocalRequests:
             properties: Its user properties.
             acknowledge: Answers AWS IoT.
         """
-        self._persistent.received(topic, payload, properties, acknowledge)
+        self.persistent.received(topic, payload, properties, acknowledge)
         event = _event(Received(number=0, topic=topic, payload=payload, properties=properties))
         for client, filters in list(self._listeners.items()):
             if any(matches(topic_filter, topic) for topic_filter in filters):
@@ -246,11 +246,11 @@ class LocalRequests:
         if refusal is not None:
             event = {"event": "refused", "filter": topic_filter, "error": f"'{topic_filter}': {refusal}"}
         for client in list(self._clients()):
-            if topic_filter in self._listeners.get(client, ()) or self._persistent.listens(client, topic_filter):
+            if topic_filter in self._listeners.get(client, ()) or self.persistent.listens(client, topic_filter):
                 client.send(event)
 
-    def _clients(self) -> set[Client]:
-        return self._listeners.keys() | self._persistent.clients()
+    def _clients(self) -> set[Taker]:
+        return self._listeners.keys() | self.persistent.clients()
 
 
 def _event(message: Received) -> dict[str, Any]:

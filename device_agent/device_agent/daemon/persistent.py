@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.daemon import received
-from device_agent.daemon.local_socket import Answer, Client, RequestError
+from device_agent.daemon.local_socket import Answer, RequestError
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.queue import Queue
 from device_agent.daemon.queue_file import Stored
@@ -41,9 +41,20 @@ class Subscriber(Protocol):
         """Have AWS IoT keep the session while the device is offline, or not."""
 
 
+class Taker(Protocol):
+    """Takes what comes in for a filter: a local program, or the local broker. One is itself only: no two are equal."""
+
+    @property
+    def peer(self) -> str:
+        """Who it is, for people."""
+
+    def send(self, document: dict[str, Any], /) -> None:
+        """Tell it something."""
+
+
 @dataclass(slots=True)
-class _Taker:
-    client: Client
+class _Taking:
+    client: Taker
     cursor: int = 0
     handed_out: set[int] = field(default_factory=set)
 
@@ -66,14 +77,14 @@ class PersistentSubscriptions:
         self._queue = queue
         self._subscriber = subscriber
         self._event = event
-        self._takers: dict[str, _Taker] = {}
+        self._takers: dict[str, _Taking] = {}
         self.filters = set(queue.persistent_filters())
         for topic_filter in sorted(self.filters):
             subscriber.subscribe(topic_filter)
         if self.filters:
             subscriber.keep_session(wanted=True)
 
-    def subscribe(self, client: Client, topic_filter: str, answer: Answer) -> None:
+    def subscribe(self, client: Taker, topic_filter: str, answer: Answer) -> None:
         """Make a program the one that takes what comes in for a filter, now and later.
 
         Raises:
@@ -83,7 +94,7 @@ class PersistentSubscriptions:
             raise RequestError(
                 f"{self._takers[topic_filter].client.peer} takes what comes in for {topic_filter!r}", "taken"
             )
-        self._takers[topic_filter] = _Taker(client)
+        self._takers[topic_filter] = _Taking(client)
 
         def subscribed(stored: Stored) -> None:
             if stored.error is not None:
@@ -124,7 +135,7 @@ class PersistentSubscriptions:
 
         self._change(lambda file: received.unsubscribe(file, topic_filter), unsubscribed)
 
-    def acknowledge(self, client: Client, number: int, answer: Answer) -> None:
+    def acknowledge(self, client: Taker, number: int, answer: Answer) -> None:
         """Remove a message that a program has taken, and hand out the next.
 
         Raises:
@@ -146,16 +157,16 @@ class PersistentSubscriptions:
         self._change(lambda file: received.take(file, number), taken)
         self._hand_out(found[0])
 
-    def left(self, client: Client) -> None:
+    def left(self, client: Taker) -> None:
         """Forget a program that has gone: the next one gets what it has not acknowledged."""
         for topic_filter in [name for name, taker in self._takers.items() if taker.client is client]:
             del self._takers[topic_filter]
 
-    def clients(self) -> set[Client]:
+    def clients(self) -> set[Taker]:
         """Give the programs that take something."""
         return {taker.client for taker in self._takers.values()}
 
-    def listens(self, client: Client, topic_filter: str) -> bool:
+    def listens(self, client: Taker, topic_filter: str) -> bool:
         """Tell whether a program takes what comes in for a filter."""
         taker = self._takers.get(topic_filter)
         return taker is not None and taker.client is client

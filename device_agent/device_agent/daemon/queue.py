@@ -113,14 +113,16 @@ class Queue:
 
     # For any thread
 
-    def put(self, drafts: Sequence[Draft], answer: Answer) -> None:
+    def put(self, drafts: Sequence[Draft], answer: Answer, *, make_room: bool = True) -> None:
         """Ask for messages to be queued, in one transaction.
 
         Args:
             drafts: The messages, already checked.
             answer: Called on the writer's thread once it is known which of them are durable. It must not block.
+            make_room: False has a full queue refuse them, whatever `when_full` says: the publisher can wait.
         """
-        self._changes.put(_Change(lambda file: file.put(drafts, self._system.now()), answer, adds=True))
+        now = self._system.now
+        self._changes.put(_Change(lambda file: file.put(drafts, now(), make_room=make_room), answer, adds=True))
 
     def move_to_dead_letters(self, sequence: int, reason: str) -> None:
         """Give a message up.

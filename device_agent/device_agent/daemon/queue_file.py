@@ -235,12 +235,13 @@ class QueueFile:
         found = self.connection.execute("SELECT 1 FROM messages WHERE sequence = ?", (self.next_sequence - 1,))
         return found.fetchone() is not None
 
-    def put(self, drafts: Sequence[Draft], now: float) -> Stored:
+    def put(self, drafts: Sequence[Draft], now: float, *, make_room: bool = True) -> Stored:
         """Add messages at the end, making room if the limits ask for it; after one that is refused, none.
 
         Args:
             drafts: The messages.
             now: The wall clock, in seconds since 1970.
+            make_room: False refuses what is over the limit whatever the limits say: the publisher can wait.
         """
         first = self.next_sequence
         size = sum(draft.size for draft in drafts)
@@ -249,7 +250,7 @@ class QueueFile:
             return Stored(first, len(drafts))
         for count, draft in enumerate(drafts):
             try:
-                self._make_room(draft)
+                self._make_room(draft, allowed=make_room)
             except QueueFullError as error:
                 return Stored(first, count, error)
             self._insert([draft], draft.size, now)
@@ -273,11 +274,11 @@ class QueueFile:
         self.totals.depth += len(rows)
         self.totals.size += size
 
-    def _make_room(self, draft: Draft) -> None:
+    def _make_room(self, draft: Draft, *, allowed: bool) -> None:
         excess = self.totals.size + draft.size - self.limits.max_bytes
         if excess <= 0:
             return
-        if self.limits.when_full == "refuse" or draft.size > self.limits.max_bytes:
+        if not allowed or self.limits.when_full == "refuse" or draft.size > self.limits.max_bytes:
             raise QueueFullError(
                 f"the queue is full: {self.totals.depth} messages of {self.totals.size} bytes, the limit is"
                 f" {self.limits.max_bytes} bytes; the message was not accepted"

@@ -1,0 +1,1 @@
+"""The MQTT broker on the device: its topics, its configuration, and the agent as its client."""
