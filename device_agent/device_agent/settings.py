@@ -224,7 +224,7 @@ def _table(table: str, kind: type, values: Mapping[str, Any]) -> Any:
         if name not in known:
             raise SettingsError(f"{SETTINGS_FILE}: [{table}] has no {name!r}; it has {_list(known)}")
         _check(f"{table}.{name}", value, known[name].default, known[name].metadata["rule"])
-    return kind(**values)
+    return kind(**{name: tuple(value) if known[name].default == () else value for name, value in values.items()})
 
 
 def _check(key: str, value: object, default: object, rule: Rule) -> None:

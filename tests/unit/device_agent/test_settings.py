@@ -71,6 +71,10 @@ WRONG = {
     "[local.groups.a]\npublish = [1]\n": "local.groups.a holds [1]; it is a list of topic filters",
     '[local.groups.a]\nsubscribe = ["$foo/#"]\n': "local.groups.a: ",
     "[connection]\nsession_expiry = 604801\n": "connection.session_expiry is 604801; allowed is 60 to 604800",
+    "[mqtt]\nport = 0\n": "mqtt.port is 0; allowed is 1 to 65535",
+    "[mqtt]\nusername = 7\n": "mqtt.username is 7; it is a text, a user of the broker's",
+    '[mqtt]\npublish = "a/#"\n': "mqtt.publish is 'a/#'; it is a list of at most 20 topic filters",
+    "[mqtt]\nsubscribe = [1]\n": "mqtt.subscribe is [1]; it is a list of at most 20 topic filters",
     "queue = 1\n": "queue is 1; it is a table, [queue]",
     "[queue\n": "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 7)",
 }
