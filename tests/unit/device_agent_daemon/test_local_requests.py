@@ -71,11 +71,11 @@ class StuckQueue(Queue):
         self.waiting: list[tuple[list[Draft], Callable[[Stored], None]]] = []
         super().__init__(*arguments, **options)
 
-    def put(self, drafts: Any, answer: Callable[[Stored], None]) -> None:
+    def put(self, drafts: Any, answer: Callable[[Stored], None], *, make_room: bool = True) -> None:
         if self.stuck:
             self.waiting.append((drafts, answer))
         else:
-            super().put(drafts, answer)
+            super().put(drafts, answer, make_room=make_room)
 
     def go_on(self) -> None:
         self.stuck = False
