@@ -28,6 +28,7 @@ COMMANDS = (
     "metrics",
     "config",
     "mqtt",
+    "gateway",
     "uninstall",
 )
 _EPILOG = """\

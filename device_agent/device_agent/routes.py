@@ -21,7 +21,7 @@ _GET_LINK, _GET_ROUTE = 18, 26
 _ERROR, _DONE = 2, 3
 _REQUEST, _DUMP = 0x1, 0x300
 _UNICAST, _LOCAL, _MAIN = 1, 2, 254
-_DESTINATION, _INTERFACE, _METRIC, _SOURCE = 1, 4, 6, 7
+_DESTINATION, _INTERFACE, _GATEWAY, _METRIC, _SOURCE = 1, 4, 5, 6, 7
 _NAME, _LINK_INFO, _KIND = 3, 18, 1
 _CHANGES = 0x1 | 0x10 | 0x40 | 0x80  # RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE of linux/rtnetlink.h
 
@@ -36,6 +36,7 @@ class Route:
         kind: The link's kind, such as `tun`, `veth` or `bridge`; empty for hardware and the loopback.
         source: The device's own address that packets carry, or None if the route names none.
         metric: The lower is preferred among routes for the same network.
+        gateway: The next router's address, or None if the link itself reaches the destination.
     """
 
     network: IPv4Network
@@ -43,6 +44,7 @@ class Route:
     kind: str = ""
     source: str | None = None
     metric: int = 0
+    gateway: str | None = None
 
     @property
     def tunnel(self) -> bool:
@@ -141,6 +143,7 @@ def _read_route(answer: bytes) -> Route | None:
         kind=link_kind,
         source=str(IPv4Address(found[_SOURCE])) if _SOURCE in found else None,
         metric=struct.unpack("=I", found[_METRIC])[0] if _METRIC in found else 0,
+        gateway=str(IPv4Address(found[_GATEWAY])) if _GATEWAY in found else None,
     )
 
 

@@ -14,10 +14,12 @@ from dataclasses import replace
 from device_agent.doctor.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
 from device_agent.doctor.checks import Check, CheckContext, Finding, run_checks
 from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
+from device_agent.doctor.gateway_check import check_gateway
 from device_agent.doctor.home_checks import check_home, check_public_way
 from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
 from device_agent.doctor.server_check import check_vpn_server
 from device_agent.install.restart_unit import agent_paused
+from device_agent.installation import GATEWAY_FILE
 from device_agent.system import System
 
 HELP = "prove the private path from the ground up and name the hop that is broken"
@@ -36,6 +38,8 @@ CHECKS = (
     Check("echo", "publish and subscribe", check_echo, ("mqtt",)),
     Check("public-way", "the public way is refused", check_public_way, ("certificates", "home")),
 )
+GATEWAY_CHECKS = (Check("gateway", "packet filter, forwarding and DNS for neighbours", check_gateway, ("interface",)),)
+"""Of a device that is a gateway."""
 TELL_AFTER = 2.0
 """Seconds after which a check says that it goes on; a resolver that is silent takes glibc 20 s and more."""
 _THROUGH_AGENT = {"mqtt": check_agent_connection, "echo": check_agent_echo}
@@ -66,7 +70,8 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     Returns:
         0 if every check is ok, 1 if there are warnings, 2 if one failed.
     """
-    checks = [check for check in CHECKS if not (arguments.no_public_way and check.name == "public-way")]
+    checks = [*CHECKS, *(GATEWAY_CHECKS if system.path(GATEWAY_FILE).exists() else ())]
+    checks = [check for check in checks if not (arguments.no_public_way and check.name == "public-way")]
     findings: list[tuple[Check, Finding]] = []
     connected = agent_is_connected(system)
     if connected:

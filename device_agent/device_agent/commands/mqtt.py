@@ -13,8 +13,8 @@ from device_agent.files import WantedFile, remove
 from device_agent.install.steps import start, write
 from device_agent.install.undo import undone_on_error
 from device_agent.installation import AGENT_SERVICE, SETTINGS_FILE, Installation
-from device_agent.local_broker.client import read_password
 from device_agent.local_broker.mosquitto import DROP_IN, SERVICE, check_broker, drop_in
+from device_agent.local_broker.password import read_password
 from device_agent.local_broker.topic_maps import TopicMaps, read_maps
 from device_agent.service import is_active, systemctl
 from device_agent.settings import MqttSettings, load_settings

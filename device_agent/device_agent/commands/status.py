@@ -11,6 +11,8 @@ from typing import Any
 from device_agent._exceptions import DeviceAgentError
 from device_agent.client import AGENT_SOCKET, AgentNotRunningError, Channel
 from device_agent.daemon.certificate_watch import Validity, validity
+from device_agent.gateway.counters import read_counters
+from device_agent.gateway.state import read_state
 from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE
 from device_agent.system import System
 
@@ -64,7 +66,15 @@ def read_status(system: System) -> dict[str, Any]:
         status = {"running": False, "certificates": [asdict(item) for item in _certificates(system, CERTIFICATE_FILE)]}
     except (ConnectionError, TimeoutError, ValueError, KeyError) as error:
         raise DeviceAgentError(f"the agent gives no answer ({error}); see `journalctl -u private-iot-agent`") from error
-    return {**status, "certificates": status["certificates"] + _vpn(system)}
+    return {**status, "gateway": _gateway(system), "certificates": status["certificates"] + _vpn(system)}
+
+
+def _gateway(system: System) -> dict[str, Any] | None:
+    """Tell what passes this device for its neighbours; None if it is no gateway. Only root sees the counters."""
+    gateway = read_state(system)
+    if gateway is None:
+        return None
+    return {"lan": gateway.lan, "allowed": str(gateway.allowed), **asdict(read_counters(system))}
 
 
 def _vpn(system: System) -> list[dict[str, Any]]:
@@ -110,6 +120,20 @@ def _local_broker(broker: dict[str, Any] | None) -> list[tuple[str, str]]:
     return [*rows, ("", f"nothing is acknowledged: {broker['held']}")] if broker["held"] else rows
 
 
+def _gateway_rows(gateway: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if gateway is None:
+        return []
+    whose = f"for {gateway['allowed']} of {gateway['lan']}"
+    if not gateway["loaded"]:
+        return [("gateway", f"{whose}; as root this shows what it has carried")]
+    (out, out_bytes), (back, back_bytes) = gateway["to_vpc"], gateway["from_vpc"]
+    rows = [("gateway", f"{whose}: {out} packets ({out_bytes} bytes) out, {back} ({back_bytes} bytes) back")]
+    return rows + [
+        ("", f"{item['address']}: {item['packets']} packets ({item['bytes']} bytes) out")
+        for item in gateway["neighbours"]
+    ]
+
+
 def screen(status: dict[str, Any]) -> list[str]:
     """Write the status for people.
 
@@ -151,6 +175,7 @@ def screen(status: dict[str, Any]) -> list[str]:
         if queue["lastRefusal"]:
             rows.append(("", queue["lastRefusal"]))
         rows += _local_broker(status.get("localBroker"))
+    rows += _gateway_rows(status.get("gateway"))
     for item in status["certificates"]:
         rows.append(("certificate", f"{item['days_left']} days left ({item['file']}, until {item['expires']})"))
     rows += [("attention", text) for text in troubles(status)]

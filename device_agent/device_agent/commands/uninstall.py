@@ -18,6 +18,10 @@ from device_agent.installation import (
     FETCH_ENVIRONMENT,
     FETCH_TIMER,
     FETCH_UNIT,
+    GATEWAY_DNS_SERVICE,
+    GATEWAY_DNS_UNIT,
+    GATEWAY_SERVICE,
+    GATEWAY_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
     OPENVPN_FILE_BEFORE,
@@ -32,6 +36,8 @@ from device_agent.installation import (
     TUNNEL_RULE,
     USER,
 )
+from device_agent.local_broker.mosquitto import DROP_IN as MOSQUITTO_DROP_IN
+from device_agent.local_broker.mosquitto import SERVICE as MOSQUITTO_SERVICE
 from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.system import System
 
@@ -73,7 +79,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 def _uninstall(arguments: argparse.Namespace, system: System) -> int:
     units = [
         unit
-        for unit in (Path(FETCH_TIMER).name, AGENT_SERVICE, OPENVPN_SERVICE)
+        for unit in (Path(FETCH_TIMER).name, GATEWAY_DNS_SERVICE, GATEWAY_SERVICE, AGENT_SERVICE, OPENVPN_SERVICE)
         if is_active(system, unit) or is_enabled(system, unit)
     ]
     files = _files(system, purge=arguments.purge)
@@ -97,6 +103,10 @@ def _uninstall(arguments: argparse.Namespace, system: System) -> int:
         if real:
             with reporting(f"{OPENVPN_FILE} cannot be put back"):
                 system.path(OPENVPN_FILE_BEFORE).replace(system.path(OPENVPN_FILE))
+    if MOSQUITTO_DROP_IN in files and is_active(system, MOSQUITTO_SERVICE):
+        print(f"{verb}start {MOSQUITTO_SERVICE} anew", flush=True)
+        if real:
+            systemctl(system, "restart", MOSQUITTO_SERVICE)
     if real:
         systemctl(system, "daemon-reload")
         _keep(system)
@@ -120,6 +130,9 @@ def _files(system: System, *, purge: bool) -> list[str]:
         RENEWAL_UNIT,
         FETCH_TIMER,
         FETCH_UNIT,
+        GATEWAY_DNS_UNIT,
+        GATEWAY_UNIT,
+        MOSQUITTO_DROP_IN,
         OPENVPN_DROP_IN,
         TUNNEL_RULE,
         TRIAL_FILE,
