@@ -196,7 +196,7 @@ def test_from_request_to_revocation_in_more_than_a_year_nobody_touches_a_device(
     deployed.up(stack)
     [log] = (deployed.lab.path_directory / "log").glob("client-vpn_*.log")
     serial = f"{revoked.serial_number}"
-    wait_for(lambda: f"serial={serial}" in log.read_text(errors="replace"), "a refusal", 120)
+    wait_for(lambda: f"serial={serial}" in log.read_text(errors="replace"), "a refusal", 300)
     refusal = next(line for line in log.read_text(errors="replace").splitlines() if f"serial={serial}" in line)
     assert "certificate revoked" in refusal
     assert "CN=pi-1" in refusal

@@ -144,7 +144,7 @@ class RunningLab:
             return found.get("result") == result and detail in found["detail"]
 
         try:
-            wait_for(ended, f"{result} on {prefix}/status", 150)
+            wait_for(ended, f"{result} on {prefix}/status", 300)
         except AssertionError as error:
             raise AssertionError(f"{error}; it says {found}") from None
 
