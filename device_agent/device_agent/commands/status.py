@@ -66,15 +66,15 @@ def read_status(system: System) -> dict[str, Any]:
         status = {"running": False, "certificates": [asdict(item) for item in _certificates(system, CERTIFICATE_FILE)]}
     except (ConnectionError, TimeoutError, ValueError, KeyError) as error:
         raise DeviceAgentError(f"the agent gives no answer ({error}); see `journalctl -u private-iot-agent`") from error
-    return {**status, "gateway": _gateway(system), "certificates": status["certificates"] + _vpn(system)}
+    return {**status, **_gateway(system), "certificates": status["certificates"] + _vpn(system)}
 
 
-def _gateway(system: System) -> dict[str, Any] | None:
-    """Tell what passes this device for its neighbours; None if it is no gateway. Only root sees the counters."""
+def _gateway(system: System) -> dict[str, Any]:
+    """Tell what passes this device for its neighbours, if it is a gateway. Only root sees the counters."""
     gateway = read_state(system)
     if gateway is None:
-        return None
-    return {"lan": gateway.lan, "allowed": str(gateway.allowed), **asdict(read_counters(system))}
+        return {}
+    return {"gateway": {"lan": gateway.lan, "allowed": str(gateway.allowed), **asdict(read_counters(system))}}
 
 
 def _vpn(system: System) -> list[dict[str, Any]]:
