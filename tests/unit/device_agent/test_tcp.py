@@ -6,6 +6,7 @@ import contextlib
 import socket
 
 import pytest
+from device_agent import tcp
 from device_agent.tcp import bind_connections, bind_to, list_connections
 
 
@@ -13,7 +14,9 @@ def interface_of(tied: socket.socket) -> bytes:
     return tied.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0")
 
 
-def test_every_tcp_connection_of_the_process_is_tied_and_still_works() -> None:
+def test_every_tcp_connection_of_the_process_is_tied_and_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loopback stands for the way to AWS IoT here.
+    monkeypatch.setattr(tcp, "_is_local", lambda _connection: False)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
@@ -26,6 +29,17 @@ def test_every_tcp_connection_of_the_process_is_tied_and_still_works() -> None:
         assert interface_of(other) == b"", "a datagram socket was taken for a connection"
         client.sendall(b"through")
         assert far.recv(10) == b"through"
+
+
+def test_a_connection_to_the_device_itself_is_left_alone() -> None:
+    """That of a local MQTT broker does not end with the tunnel."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as far,
+    ):
+        bind_connections("lo")
+        assert interface_of(client) == interface_of(far) == b""
 
 
 def test_a_connection_that_is_being_made_is_tied_too() -> None:
