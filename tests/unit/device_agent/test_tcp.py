@@ -6,8 +6,9 @@ import contextlib
 import socket
 
 import pytest
-from device_agent import tcp
 from device_agent.tcp import bind_connections, bind_to, list_connections
+
+from device_agent import tcp
 
 
 def interface_of(tied: socket.socket) -> bytes:
