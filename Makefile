@@ -59,7 +59,7 @@ test: setup system-tests ## run every tier, each in a process of its own: unit, 
 test-unit: setup ## run the unit tier alone, in seconds
 	$(UNIT)
 
-test-engine: setup ## run the tier that needs the Pulumi engine
+test-engine: setup system-tests ## run the tier that needs the Pulumi engine
 	$(ENGINE)
 
 test-path: setup system-tests ## run the tier that needs network namespaces

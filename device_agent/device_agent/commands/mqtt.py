@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from device_agent._exceptions import DeviceAgentError, UsageError
-from device_agent.client import SOCKET_FILE, Channel
+from device_agent.client import AGENT_SOCKET, Channel
 from device_agent.files import WantedFile, remove
 from device_agent.install.steps import start, write
 from device_agent.install.undo import undone_on_error
@@ -103,7 +103,7 @@ def _save_session(system: System) -> bool:
     deadline = system.monotonic() + CONNECT_TIMEOUT
     while system.monotonic() < deadline:
         with suppress(OSError, ValueError, LookupError, DeviceAgentError):
-            with Channel(str(system.path(SOCKET_FILE)), timeout=5) as channel:
+            with Channel(str(system.path(AGENT_SOCKET)), timeout=5) as channel:
                 broker = channel.ask({"command": "status"})["status"]["localBroker"]
             if broker["connected"]:
                 process = system.run(["systemctl", "show", "-p", "MainPID", "--value", SERVICE]).stdout.strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.dns import DnsError, query
-from device_agent.doctor.checks import Finding, Patient
+from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.gateway.counters import read_counters
 from device_agent.gateway.lan import lan_networks
 from device_agent.gateway.state import read_state
@@ -13,9 +13,9 @@ from device_agent.installation import GATEWAY_DNS_SERVICE, GATEWAY_SERVICE
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
-def check_gateway(patient: Patient) -> Finding:
+def check_gateway(context: CheckContext) -> Finding:
     """See that the filter is loaded, the kernel forwards, the LAN is there and the endpoint's name is answered."""
-    system = patient.system
+    system = context.system
     try:
         gateway = read_state(system)
     except DeviceAgentError as error:
@@ -43,7 +43,7 @@ def check_gateway(patient: Patient) -> Finding:
             f"give {gateway.lan} its address back, or enable the gateway anew",
         )
     try:
-        query(own[0], patient.installation.endpoint)
+        query(own[0], context.installation.endpoint)
     except DnsError as error:
         return Finding(
             "failed",

@@ -4,7 +4,8 @@ Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPos
 with ``RestartSec=`` and the start limit, ``WatchdogSec=``, ``NOTIFY_SOCKET``, ``RuntimeDirectory=`` and its siblings,
 ``User=`` where the sandbox has more than one user, ``Environment=``, ``EnvironmentFile=``, ``WorkingDirectory=``,
 ``Wants=|Requires=|BindsTo=|PartOf=`` among services, and as root ``IPAddressDeny=|IPAddressAllow=``. A timer is active
-and never elapses. Not done: other sandboxing (``ProtectSystem=`` and so on), limits of control groups, sockets, targets.
+and never elapses. Not done: other sandboxing (``ProtectSystem=`` and so on), limits of control groups, sockets and
+targets.
 """
 
 import asyncio
