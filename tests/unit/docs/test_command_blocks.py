@@ -20,7 +20,7 @@ def test_no_fence_is_of_a_kind_that_is_not_looked_at() -> None:
     """A block without a language, or of another shell, would be in no table."""
     for document in DOCUMENTS:
         kinds = re.findall(r"^ *```(\S*)$", document.read_text(encoding="utf-8"), re.MULTILINE)[::2]
-        assert set(kinds) <= {"console", "python"}, document
+        assert set(kinds) <= {"console", "python", "toml"}, document
 
 
 def test_whoever_runs_a_block_takes_it_from_the_document() -> None:
