@@ -1,7 +1,14 @@
 """One environment: a private path from devices to AWS IoT Core."""
 
 import pulumi
-from private_iot import ArgumentError, ClientVpnAccess, IotDevice, IotPrivateLink, PrivateIotNetwork
+from private_iot import (
+    ArgumentError,
+    ClientVpnAccess,
+    IotDevice,
+    IotFleetProvisioning,
+    IotPrivateLink,
+    PrivateIotNetwork,
+)
 
 from settings import NAMESPACE, Settings, refusal
 
@@ -29,7 +36,15 @@ def deploy(settings: Settings) -> None:
             "path": link.path,
         },
     )
-    devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in vpn.paths.items()}
+    devices = {
+        name: IotDevice(name, {**settings.of_device(name), "path": path})
+        for name, path in vpn.paths.items()
+        if name not in settings.batches
+    }
+    if settings.batches:
+        fleet = IotFleetProvisioning(f"{NAMESPACE}-fleet", settings.of_fleet(vpn.paths))
+        # A claim makes devices: it is a secret of the whole batch.
+        pulumi.export("claims", fleet.claims)
 
     pulumi.export("iotEndpoint", link.iot_endpoint)
     pulumi.export("vpcEndpointId", link.vpc_endpoint_id)

@@ -12,13 +12,17 @@ from private_iot import (
     ArgumentError,
     ClientVpnAccess,
     ClientVpnAccessArgs,
+    DevicePath,
     IotDeviceArgs,
+    IotFleetProvisioning,
+    IotFleetProvisioningArgs,
     IotPrivateLink,
     IotPrivateLinkArgs,
     PrivateIotNetwork,
     PrivateIotNetworkArgs,
     client_vpn,
     device,
+    fleet,
     network,
     private_link,
 )
@@ -28,6 +32,8 @@ from private_iot.names import device_names
 
 NAMESPACE = "private-iot"
 """The part of a configuration key before the colon."""
+FLEET = "fleet_"
+"""What the fleet's arguments begin with as settings, to tell them from a single device's."""
 COMPONENTS: dict[type, dict[str, Setting]] = {
     PrivateIotNetworkArgs: network.SETTINGS,
     IotPrivateLinkArgs: private_link.SETTINGS,
@@ -37,6 +43,11 @@ COMPONENTS: dict[type, dict[str, Setting]] = {
         if name not in ("client_requests", "client_certificates")
     },
     IotDeviceArgs: {name: device.SETTINGS[name] for name in ("root_ca_pem", "wait_for_detachment")},
+    IotFleetProvisioningArgs: {
+        f"{FLEET}{name}": setting
+        for name, setting in fleet.SETTINGS.items()
+        if name not in ("revoked", "root_ca_pem", "tags")
+    },
 }
 """The arguments that are settings of the program: those with a default, one device's own left out."""
 REQUESTS_FOLDER = "requests"
@@ -50,14 +61,14 @@ def key_of(argument: str) -> str:
 
 def kind_of(shape: type, argument: str) -> str:
     """Return how Pulumi.yaml calls the type of an argument; tags, a map, travel as a list of KEY=VALUE."""
-    [annotation] = get_args(shape.__annotations__[argument])
+    [annotation] = get_args(shape.__annotations__[argument.removeprefix(FLEET)])
     kinds: dict[Any, str] = {list: "array", dict: "array", bool: "boolean", int: "integer"}
     return kinds.get(get_origin(annotation) or annotation, "string")
 
 
 KINDS = {key_of(name): kind_of(shape, name) for shape, settings in COMPONENTS.items() for name in settings}
 """Key → type, devices left out."""
-KEYS = frozenset({"devices", "requestsFolder", *KINDS})
+KEYS = frozenset({"devices", "fleetBatches", "requestsFolder", *KINDS})
 """Every key that the program reads."""
 
 
@@ -72,6 +83,8 @@ class Settings:
         private_link: The plain arguments of the private link; those that other components give are still missing.
         client_vpn: The plain arguments of the VPN; those that other components give are still missing.
         device: The plain arguments of every device; those that other components give are still missing.
+        batches: Names of the fleet's batches; none is no fleet.
+        fleet: The plain arguments of the fleet; those that other components give are still missing.
     """
 
     devices: tuple[str, ...]
@@ -80,6 +93,8 @@ class Settings:
     private_link: IotPrivateLinkArgs
     client_vpn: ClientVpnAccessArgs
     device: IotDeviceArgs
+    batches: tuple[str, ...]
+    fleet: IotFleetProvisioningArgs
 
     def of_device(self, name: str) -> IotDeviceArgs:
         """Return the plain arguments of one device, which is locked out where its name is among the revoked."""
@@ -87,6 +102,15 @@ class Settings:
         if name in self.requests:
             arguments["certificate_request_pem"] = self.requests[name].iot_certificate_request_pem
         return cast("IotDeviceArgs", arguments)
+
+    def of_fleet(self, paths: Mapping[str, DevicePath]) -> IotFleetProvisioningArgs:
+        """Return the arguments of the fleet, whose batches are revoked by the VPN's own list."""
+        arguments: dict[str, Any] = {**self.fleet, "batches": {batch: paths[batch] for batch in self.batches}}
+        arguments["revoked"] = [batch for batch in self.batches if batch in self.client_vpn.get("revoked", [])]
+        for name, given in (("root_ca_pem", dict(self.device)), ("tags", dict(self.network))):
+            if name in given:
+                arguments[name] = given[name]
+        return cast("IotFleetProvisioningArgs", arguments)
 
     @classmethod
     def load(cls) -> Self:
@@ -99,14 +123,15 @@ class Settings:
         _refuse_unknown_keys()
         try:
             devices = device_names("devices", config.require_object("devices"))
-            of_network, of_link, of_vpn, of_device = (
+            of_network, of_link, of_vpn, of_device, of_fleet = (
                 _arguments(config, shape, settings) for shape, settings in COMPONENTS.items()
             )
             vpc_cidr_block = PrivateIotNetwork.check(of_network)["vpc_cidr_block"]
             IotPrivateLink.check(of_link)
             folder = Path(config.get("requestsFolder") or REQUESTS_FOLDER)
             requests = _requests(folder, devices)
-            of_vpn |= _clients(of_vpn, folder, devices, requests)
+            batches = _batches(config, of_fleet, (*devices, *requests))
+            of_vpn |= _clients(of_vpn, folder, (*devices, *batches), requests)
             # The network of a VPC that is there already is known when AWS has been asked.
             known = {} if "vpc_id" in of_network else {"vpc_cidr_block": vpc_cidr_block}
             ClientVpnAccess.check({**of_vpn, **known})
@@ -119,6 +144,8 @@ class Settings:
             private_link=cast("IotPrivateLinkArgs", of_link),
             client_vpn=cast("ClientVpnAccessArgs", of_vpn),
             device=cast("IotDeviceArgs", of_device),
+            batches=batches,
+            fleet=cast("IotFleetProvisioningArgs", {name.removeprefix(FLEET): one for name, one in of_fleet.items()}),
         )
 
 
@@ -137,6 +164,22 @@ def _refuse_unknown_keys() -> None:
             raise pulumi.RunError(
                 f"configuration {name} is unknown to this program: it knows {', '.join(sorted(KEYS))}; correct the key"
             )
+
+
+def _batches(config: pulumi.Config, of_fleet: Mapping[str, Any], devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the batches, and refuse what the fleet's component would refuse."""
+    batches = device_names("fleet_batches", config.get_object("fleetBatches") or [])
+    for batch in batches:
+        if batch in devices:
+            raise ArgumentError(
+                "fleet_batches", batch, "a batch's VPN certificate has its name, which a device has", "rename the batch"
+            )
+    try:
+        IotFleetProvisioning.check({name.removeprefix(FLEET): value for name, value in of_fleet.items()})
+    except ArgumentError as error:
+        error.argument = f"{FLEET}{error.argument}"
+        raise
+    return batches
 
 
 def _requests(folder: Path, devices: tuple[str, ...]) -> dict[str, DeviceRequest]:

@@ -1,14 +1,16 @@
 """Private connectivity for IoT devices on AWS, as Pulumi components.
 
-Four components, in the order that a program composes them: `PrivateIotNetwork` (VPC, subnets, security groups),
+Five components, in the order that a program composes them: `PrivateIotNetwork` (VPC, subnets, security groups),
 `IotPrivateLink` (interface endpoint, private hosted zone, IoT policy), `ClientVpnAccess` (Client VPN endpoint,
-certificates, profiles) and `IotDevice` (thing, certificate, device bundle).
+certificates, profiles), `IotDevice` (thing, certificate, device bundle) and `IotFleetProvisioning` (provisioning
+template, claims), with which a stack does not grow with its devices.
 """
 
 from private_iot.client_vpn import ClientVpnAccess, ClientVpnAccessArgs
 from private_iot.device import IotDevice, IotDeviceArgs
 from private_iot.device_path import DevicePath, PrivateLinkPath
 from private_iot.errors import ArgumentError
+from private_iot.fleet import IotFleetProvisioning, IotFleetProvisioningArgs
 from private_iot.network import PrivateIotNetwork, PrivateIotNetworkArgs
 from private_iot.private_link import IotPrivateLink, IotPrivateLinkArgs
 
@@ -22,6 +24,8 @@ __all__ = [
     "DevicePath",
     "IotDevice",
     "IotDeviceArgs",
+    "IotFleetProvisioning",
+    "IotFleetProvisioningArgs",
     "IotPrivateLink",
     "IotPrivateLinkArgs",
     "PrivateIotNetwork",

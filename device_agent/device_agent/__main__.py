@@ -18,6 +18,7 @@ from device_agent.system import System
 COMMANDS = (
     "request",
     "install",
+    "provision",
     "fetch",
     "renew",
     "doctor",

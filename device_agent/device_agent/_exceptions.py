@@ -77,5 +77,9 @@ class RefusedError(ConnectionFailedError):
         return self.reason_code in (0x88, 0x89, 0x97)
 
 
+class ProvisioningRefusedError(DeviceAgentError):
+    """AWS IoT's fleet provisioning, or the template's hook, answered that it does not take this device."""
+
+
 class SettingsError(DeviceAgentError):
     """A setting of /etc/private-iot/agent.toml is not known, or its value not allowed."""

@@ -71,7 +71,7 @@ def open_session(system: System, installation: Installation, *, mqtt3: bool = Fa
     Returns:
         The session.
     """
-    return _Session3(system, installation, port) if mqtt3 else _Session5(system, installation, port)
+    return _Session3(system, installation, port) if mqtt3 else Mqtt5Session(system, installation, port)
 
 
 def echo(session: Session, topic: str) -> float:
@@ -103,7 +103,9 @@ def echo(session: Session, topic: str) -> float:
             return time.monotonic() - start
 
 
-class _Session5:
+class Mqtt5Session:
+    """A session of MQTT 5, whose client the SDK's service clients can use."""
+
     def __init__(self, system: System, installation: Installation, port: int) -> None:
         self._system, self._installation, self._port = system, installation, port
         self._client: mqtt5.Client | None = None
@@ -136,13 +138,13 @@ class _Session5:
         self._on_message = on_message
         subscription = mqtt5.Subscription(topic_filter=topic, qos=mqtt5.QoS.AT_LEAST_ONCE)
         what = f"subscribe to '{topic}'"
-        suback = _wait(self._connected().subscribe(mqtt5.SubscribePacket(subscriptions=[subscription])), what)
+        suback = _wait(self.client.subscribe(mqtt5.SubscribePacket(subscriptions=[subscription])), what)
         check_reason(what, int(suback.reason_codes[0]), suback.reason_string)
 
     def publish(self, topic: str, payload: bytes) -> None:
         packet = mqtt5.PublishPacket(topic=topic, payload=payload, qos=mqtt5.QoS.AT_LEAST_ONCE)
         what = f"publish to '{topic}'"
-        puback = _wait(self._connected().publish(packet), what).puback
+        puback = _wait(self.client.publish(packet), what).puback
         check_reason(what, int(puback.reason_code), puback.reason_string)
 
     def disconnect(self) -> None:
@@ -151,7 +153,13 @@ class _Session5:
             self._stopped.wait(CONNECT_TIMEOUT)
             self._client = None
 
-    def _connected(self) -> mqtt5.Client:
+    @property
+    def client(self) -> mqtt5.Client:
+        """The SDK's client, which is connected.
+
+        Raises:
+            ConnectionFailedError: There is no connection.
+        """
         if self._client is None:
             raise ConnectionFailedError("there is no connection")
         return self._client

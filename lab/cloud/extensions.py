@@ -37,6 +37,8 @@ def register(authority: Authority) -> None:
     iot_backends.backend = IoTBackend
     # AWS: "The certificate ID is the SHA-256 of the DER"; moto hashes the PEM unless it is told not to.
     default_user_config["iot"]["use_valid_cert"] = True
+    # What AWS itself has in every account, such as AWSIoTThingsRegistration.
+    default_user_config["iam"]["load_aws_managed_policies"] = True
 
     logs_backends.backend = LogsBackend
     route53_backends.backend = Route53Backend

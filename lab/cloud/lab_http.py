@@ -5,6 +5,8 @@
 | ``GET /_lab/health`` | tells the process |
 | ``GET /_lab/acm/private-key?arn=ARN`` | gives an imported key out, which AWS never does; the data plane needs it |
 | ``GET /_lab/iot-data/publications?region=REGION&after=NUMBER`` | what the API published since, for the broker |
+| ``PUT /_lab/iot/provisioning`` | what a device asks of fleet provisioning over MQTT, handed on by the data plane |
+| ``PUT /_lab/iot/provisioning-hook`` | whom a pre-provisioning hook denies, since the lab runs no function |
 | ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
 | ``PUT /_lab/iot/late-detachment`` | how many looks a thing's principal outlives its detachment; ``0``: none |
 | ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
@@ -24,11 +26,13 @@ from typing import TYPE_CHECKING, Any
 from moto.acm.models import acm_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.iot.models import iot_backends
 from moto.iotdata.models import iotdata_backends
 from werkzeug.wrappers import Request, Response
 
 from lab.cloud.faults import Fault, FaultError, Faults, Journal
 from lab.cloud.iot.models import IoTBackend
+from lab.cloud.iot.provisioning import RejectedError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -53,6 +57,8 @@ class LabHttp:
             ("GET", "/_lab/health"): self._health,
             ("GET", "/_lab/acm/private-key"): self._private_key,
             ("GET", "/_lab/iot-data/publications"): self._publications,
+            ("PUT", "/_lab/iot/provisioning"): self._provision,
+            ("PUT", "/_lab/iot/provisioning-hook"): self._set_hook,
             ("PUT", "/_lab/ec2/client-vpn-connections"): self._report_connections,
             ("PUT", "/_lab/iot/late-detachment"): self._set_late_detachment,
             ("PUT", "/_lab/faults"): self._set_faults,
@@ -118,6 +124,36 @@ class LabHttp:
                 if one.number > after
             ],
         }
+
+    def _provision(self, request: Request) -> dict[str, Any]:
+        """Answer with the payload, whether it goes to `accepted`, and what the data plane has to know from now on."""
+        try:
+            asked = _body(request)
+            region, template, payload = asked["region"], asked["template"], asked["payload"]
+        except (KeyError, TypeError) as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region, template (or null) and payload") from error
+        with self._lock:
+            backend: Any = iot_backends[DEFAULT_ACCOUNT_ID][region]
+            known: dict[str, Any] = {}
+            try:
+                if template is None:
+                    answer = backend.provisioning.create_certificate_from_csr(payload)
+                else:
+                    answer, known = backend.provisioning.register_thing(template, payload)
+            except RejectedError as error:
+                return {"accepted": False, "payload": error.payload, "known": {}}
+        return {"accepted": True, "payload": answer, "known": known}
+
+    def _set_hook(self, request: Request) -> dict[str, int]:
+        try:
+            asked = _body(request)
+            region, arn, denied = asked["region"], asked["targetArn"], {str(one) for one in asked["denied"]}
+        except (KeyError, TypeError) as error:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region, targetArn and denied, serial numbers") from error
+        with self._lock:
+            backend: Any = iot_backends[DEFAULT_ACCOUNT_ID][region]
+            backend.denied_by_hook[arn] = denied
+        return {"denied": len(denied)}
 
     def _report_connections(self, request: Request) -> dict[str, int]:
         report = _body(request)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.path import addresses
 from lab.path.model import Cloud
-from lab.path.parts import IOT, File, IotServer, Service, service_directory
+from lab.path.parts import IOT, File, IotServer, Service, provisioning_socket, service_directory
 
 Listener = dict[str, str | None]
 """``address``, ``vpcEndpointId`` and ``vpcId``, as the gateway's table has it."""
@@ -73,6 +73,7 @@ def _gateway(cloud: Cloud, server: IotServer, listeners: list[Listener], python:
             (
                 *(python, "-m", "lab.path.gateway", "--table", f"{gateway}/table.json"),
                 *("--broker-socket", socket, "--control", f"{gateway}/control.sock"),
+                *("--provisioning-socket", provisioning_socket()),
             ),
             _files(gateway, server, {**_table(cloud), "endpoint": cloud.iot.endpoint, "listeners": listeners}),
             ready=f"{gateway}/control.sock",

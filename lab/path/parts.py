@@ -108,3 +108,8 @@ class Plan:
 
 def service_directory(name: str) -> str:
     return f"{SERVICES}/{name.replace(' ', '_')}"
+
+
+def provisioning_socket() -> str:
+    """Return where the gateway asks what devices ask of fleet provisioning."""
+    return f"{service_directory('provisioning')}/cloud.sock"

@@ -9,7 +9,18 @@ from lab.path.addresses import AddressError
 from lab.path.iot_services import Listener, gives_credentials, iot_services
 from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
 from lab.path.nftables import GroupedInterface
-from lab.path.parts import INTERNET, IOT, End, File, Host, IotServer, Link, Plan, Service, service_directory
+from lab.path.parts import (
+    INTERNET,
+    IOT,
+    End,
+    File,
+    Host,
+    IotServer,
+    Link,
+    Plan,
+    Service,
+    service_directory,
+)
 
 
 def vpc_hosts(cloud: Cloud) -> dict[str, str]:

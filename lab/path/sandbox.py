@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
-from lab.path import build, control, network, processes, sandbox_paths, status, wall_clock
+from lab.path import build, control, network, processes, provisioning, sandbox_paths, status, wall_clock
 from lab.path.addresses import AddressError
 from lab.path.certificates import Authority
 from lab.path.connections import Connections
@@ -87,6 +87,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, sandbox.ended.set)
     server = await asyncio.start_unix_server(sandbox.serve, sock=control.listen(arguments.directory))
+    provisioner = await provisioning.serve(sandbox.live)
     watches = [
         asyncio.create_task(sandbox.connections.watch()),
         asyncio.create_task(Publications(sandbox.live).watch()),
@@ -95,6 +96,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     for watch in watches:
         watch.cancel()
     server.close()
+    provisioner.close()
     await sandbox.connections.close()
 
 

@@ -88,6 +88,8 @@ class Cloud:
             "acmCertificate": _texts(self.client("acm").list_certificates()["CertificateSummaryList"]),
             "logGroup": _texts(self.client("logs").describe_log_groups()["logGroups"]),
             "iamRole": _texts(self.client("iam").list_roles()["Roles"]),
+            "thingGroup": _texts(iot.list_thing_groups()["thingGroups"]),
+            "provisioningTemplate": _texts(iot.list_provisioning_templates()["templates"]),
             "iotRoleAlias": _texts(iot.list_role_aliases()["roleAliases"]),
             "flowLog": _texts(ec2.describe_flow_logs()["FlowLogs"]),
             "firewallDomainList": _texts(firewall.list_firewall_domain_lists()["FirewallDomainLists"]),

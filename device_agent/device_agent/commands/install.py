@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         return _upgrade(arguments, system)
     if arguments.source is None:
         raise UsageError("install needs a bundle: '-' for standard input, or a file; or --upgrade")
-    return install(arguments, system, _read(arguments.source))
+    return install(arguments, system, read_source(arguments.source))
 
 
 def _upgrade(arguments: argparse.Namespace, system: System) -> int:
@@ -115,7 +115,7 @@ def _report(name: str, plan: Plan, arguments: argparse.Namespace) -> None:
         print(f"{name} is installed already; nothing changed")
 
 
-def _read(source: str) -> bytes:
+def read_source(source: str) -> bytes:
     """Read at most one byte more than is allowed, so that the size can be refused."""
     if source == "-":
         if sys.stdin.isatty():

@@ -93,7 +93,7 @@ def parse_bundle(data: bytes, *, device: str | None, now: float, keys: DeviceKey
         BundleError: The first thing that is wrong, in one line that names the field and the remedy. A subclass for the
             profile and for certificates.
     """
-    return check_bundle(_select(_read_json(data), device), now=now, keys=keys)
+    return check_bundle(_select(read_json(data), device), now=now, keys=keys)
 
 
 def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | None = None) -> Bundle:
@@ -115,7 +115,7 @@ def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | 
     if "vpn" not in document:
         raise BundleError("the bundle has no vpn: it is for a device behind a gateway, which this agent cannot be")
     if "certificatePem" not in document["iot"]:
-        raise BundleError("the bundle has no iot.certificatePem: it is provisioned later, which this agent cannot do")
+        raise BundleError("the bundle has no iot.certificatePem: give a claim to `device-agent provision -`")
     vpn, iot, network = document["vpn"], document["iot"], document["network"]
     name = _matching(document, "name", _NAME, "1 to 128 of letters, digits, ':', '_' and '-'")
     region = _matching(document, "region", _REGION, "a Region's name such as ap-northeast-1")
@@ -143,7 +143,12 @@ def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | 
     )
 
 
-def _read_json(data: bytes) -> Any:
+def read_json(data: bytes) -> Any:
+    """Read JSON of a bounded size, with no field twice.
+
+    Raises:
+        BundleError: It is none; the message never holds the text, which may be a key.
+    """
     if len(data) > INPUT_LIMIT:
         raise BundleError(f"the input is larger than {INPUT_LIMIT} bytes; {_HINT}")
     if not data.strip():

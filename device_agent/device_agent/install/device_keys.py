@@ -66,18 +66,31 @@ def make_request(system: System, name: str) -> dict[str, object]:
         raise UsageError(
             f"the name {name!a} cannot be used; allowed is 1 to 64 of letters, digits, ':', '_' and '-': give --name"
         )
-    with _locked(system):
-        for path, algorithm in ((VPN_KEY_FILE, _RSA), (IOT_KEY_FILE, _P256)):
-            if not system.path(path).exists():
-                key = _openssl(system, "genpkey", *algorithm)
-                write_file(system, path, WantedFile(content=key.encode("ascii"), mode=0o600))
-        keys = load_device_keys(system)
+    keys = _make_keys(system, ((VPN_KEY_FILE, _RSA), (IOT_KEY_FILE, _P256)))
     return {
         "version": REQUEST_VERSION,
         "name": name,
         "vpnCertificateRequestPem": _request(system, name, str(keys.vpn)),
         "iotCertificateRequestPem": _request(system, name, str(keys.iot)),
     }
+
+
+def make_iot_request(system: System, name: str) -> str:
+    """Make the key for AWS IoT if it is not there yet, and a certificate request for it, PEM.
+
+    Raises:
+        DeviceAgentError: openssl is missing, or the key cannot be written.
+    """
+    return _request(system, name, str(_make_keys(system, ((IOT_KEY_FILE, _P256),)).iot))
+
+
+def _make_keys(system: System, wanted: tuple[tuple[str, tuple[str, ...]], ...]) -> DeviceKeys:
+    with _locked(system):
+        for path, algorithm in wanted:
+            if not system.path(path).exists():
+                key = _openssl(system, "genpkey", *algorithm)
+                write_file(system, path, WantedFile(content=key.encode("ascii"), mode=0o600))
+        return load_device_keys(system)
 
 
 @contextmanager

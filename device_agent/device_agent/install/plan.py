@@ -130,6 +130,11 @@ def make_upgrade(system: System, *, python: str) -> Plan:
     return Plan(found + _services(system, changed, promoted=False), [])
 
 
+def make_ready(system: System) -> Plan:
+    """Plan what a slot needs before anything is installed: the user, the folders, and no leftovers."""
+    return Plan(_leftovers(system, [*wanted_links(), CURRENT, TRIAL_FILE, RESTART_UNIT]) + _machine(system), [])
+
+
 def apply_plan(plan: Plan, tell: Callable[[str], None]) -> None:
     """Do a plan, all of it or nothing.
 

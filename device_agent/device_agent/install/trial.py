@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TypeVar
 
 from device_agent import session as mqtt_session
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
@@ -15,8 +17,10 @@ from device_agent.install.slots import slot_folder
 from device_agent.install.undo import signals_ignored
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
 from device_agent.service import SYSTEMCTL_TIMEOUT, is_active, systemctl
+from device_agent.session import Session
 from device_agent.system import System
 
+T = TypeVar("T")
 TRIAL_TIMEOUT = 90
 """Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
 REFUSALS = 15
@@ -46,12 +50,6 @@ def stop_services(system: System, undo: ExitStack) -> None:
 def try_slot(system: System, slot: str) -> float:
     """Bring up a tunnel with a slot's profile and send an echo through it with its identity.
 
-    The services must be stopped. The tunnel of the trial is gone when this returns or raises.
-
-    Args:
-        system: The machine.
-        slot: The slot on trial.
-
     Returns:
         The echo's seconds.
 
@@ -59,11 +57,34 @@ def try_slot(system: System, slot: str) -> float:
         DeviceAgentError: The tunnel or the echo did not come about; says which.
     """
     installation = Installation.load(system, slot_folder(slot))
+    return use_slot(
+        system, slot, "echo", lambda session: mqtt_session.echo(session, f"{installation.topic_prefix}/echo")
+    )
+
+
+def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T]) -> T:
+    """Bring up a tunnel with a slot's profile, and do something over a connection with its identity.
+
+    The services must be stopped. The tunnel of the trial is gone when this returns or raises.
+
+    Args:
+        system: The machine.
+        slot: The slot on trial.
+        what: What is to come about, for the message.
+        action: Takes a session that is connected; done again where the connection does not hold.
+
+    Returns:
+        What the action gives.
+
+    Raises:
+        DeviceAgentError: The tunnel or the action did not come about; says which.
+    """
+    installation = Installation.load(system, slot_folder(slot))
     try:
         write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
         systemctl(system, "start", TRIAL_SERVICE)
         with address_rule(system, installation.vpc_cidr):
-            return _echo(system, installation, system.monotonic() + TRIAL_TIMEOUT)
+            return _repeat(system, installation, what, action)
     finally:
         with signals_ignored():
             end_trial(system)
@@ -79,24 +100,25 @@ def end_trial(system: System) -> None:
     remove(system, TRIAL_FILE)
 
 
-def _echo(system: System, installation: Installation, deadline: float) -> float:
+def _repeat(system: System, installation: Installation, what: str, action: Callable[[Session], T]) -> T:
     """Try until the deadline: while a tunnel comes up, names and routes follow one after the other.
 
     Each new reason to wait goes to standard error, as a sign of life.
     """
+    deadline = system.monotonic() + TRIAL_TIMEOUT
     shown = ""
     while True:
         session = mqtt_session.open_session(system, installation)
         try:
             resolve_inside(system, installation)
             session.connect()
-            return mqtt_session.echo(session, f"{installation.topic_prefix}/echo")
+            return action(session)
         except (AddressError, ConnectionFailedError) as error:
             now = system.monotonic()
             if isinstance(error, RefusedError) and not error.passing:
                 deadline = min(deadline, now + REFUSALS)
             if now >= deadline:
-                raise DeviceAgentError(f"no echo over the path: {error}") from error
+                raise DeviceAgentError(f"no {what} over the path: {error}") from error
             if str(error) != shown:
                 shown = str(error)
                 print(f"waiting: {shown}", file=sys.stderr, flush=True)

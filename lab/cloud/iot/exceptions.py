@@ -16,3 +16,19 @@ class LimitExceededError(IoTClientError):
     def __init__(self, message: str) -> None:
         super().__init__("LimitExceededException", message)
         self.code = 410
+
+
+class VersionsLimitExceededError(IoTClientError):
+    """A policy or a provisioning template has all the versions that it may have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("VersionsLimitExceededException", message)
+        self.code = 409
+
+
+class DeleteConflictError(IoTClientError):
+    """Something else still needs it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("DeleteConflictException", message)
+        self.code = 409

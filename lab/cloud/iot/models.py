@@ -19,6 +19,7 @@ from moto.iot.exceptions import (
 from lab.cloud.authority import Authority
 from lab.cloud.iot.exceptions import LimitExceededError
 from lab.cloud.iot.policies import check_document
+from lab.cloud.iot.provisioning import Provisioning
 
 ENDPOINT_SUFFIXES = {
     "iot:Data": "iot",
@@ -72,6 +73,8 @@ class IoTBackend(moto.IoTBackend):
         self.thing_principal_types: dict[tuple[str, str], str] = {}
         self.detaching: dict[tuple[str, str], int] = {}
         self.tags: dict[str, dict[str, str]] = {}
+        self.provisioning = Provisioning(self)
+        self.denied_by_hook: dict[str, set[str]] = {}
 
     def describe_endpoint(self, endpoint_type: str) -> moto.FakeEndpoint:
         """Return the one address that the account has in the Region for this type."""
@@ -261,6 +264,17 @@ class IoTBackend(moto.IoTBackend):
         super().delete_role_alias(role_alias_name)
         self.tags.pop(arn, None)
 
+    def delete_thing_group(self, thing_group_name: str) -> None:
+        """Delete a thing group, and its tags."""
+        arns = [group.arn for group in self.thing_groups.values() if group.thing_group_name == thing_group_name]
+        super().delete_thing_group(thing_group_name)
+        for arn in arns:
+            self.tags.pop(arn, None)
+
+    def hook_allows(self, target_arn: str, parameters: dict[str, Any]) -> bool:
+        """Tell what a pre-provisioning hook says: the lab runs no function, so it is told whom each one denies."""
+        return parameters.get("SerialNumber") not in self.denied_by_hook.get(target_arn, ())
+
     def taggable(self, arn: str) -> dict[str, str]:
         """Return the tags of a policy or a role alias, to read or to change.
 
@@ -268,7 +282,9 @@ class IoTBackend(moto.IoTBackend):
             ResourceNotFoundException: there is none with this ARN.
         """
         aliases = [str(alias.to_dict()["roleAliasArn"]) for alias in self.role_aliases.values()]
-        if arn not in aliases and all(policy.arn != arn for policy in self.policies.values()):
+        templates = [template.arn for template in self.provisioning.templates.values()]
+        others = (*aliases, *templates, *self.thing_groups)
+        if arn not in others and all(policy.arn != arn for policy in self.policies.values()):
             raise ResourceNotFoundException(f"No resource with the ARN {arn} that the lab can tag")
         return self.tags.setdefault(arn, {})
 

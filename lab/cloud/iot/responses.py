@@ -7,12 +7,14 @@ from moto.iot import responses as moto
 from moto.iot.exceptions import InvalidRequestException
 
 from lab.cloud.iot.models import IoTBackend
+from lab.cloud.iot.provisioning import Provisioning
+from lab.cloud.iot.provisioning_responses import ProvisioningResponse
 
 MAX_PAGE = 250
 """The most that pageSize and maxResults take (AWS IoT API reference)."""
 
 
-class IoTResponse(moto.IoTResponse):
+class IoTResponse(ProvisioningResponse, moto.IoTResponse):
     """Answers AWS IoT's operations."""
 
     @property
@@ -21,6 +23,16 @@ class IoTResponse(moto.IoTResponse):
         backend = self.iot_backend
         assert isinstance(backend, IoTBackend)  # noqa: S101 - extensions.register puts it there
         return backend
+
+    @property
+    def _provisioning(self) -> Provisioning:
+        return self.backend.provisioning
+
+    def create_thing_group(self) -> ActionResult:
+        """Answer CreateThingGroup, with tags."""
+        answer = super().create_thing_group()
+        self._tag(self.backend.describe_thing_group(self.path.rpartition("/")[2]).arn)
+        return answer
 
     def create_certificate_from_csr(self) -> ActionResult:
         """Answer CreateCertificateFromCsr; moto takes ``setAsActive=false`` of the query string for true."""
@@ -120,6 +132,9 @@ class IoTResponse(moto.IoTResponse):
     def _tag(self, arn: str) -> None:
         tags = self.backend.taggable(arn)
         tags.update({tag["Key"]: tag.get("Value", "") for tag in self._get_param("tags", [])})
+
+    def _untag_all(self, arn: str) -> None:
+        self.backend.tags.pop(arn, None)
 
     def _principal(self) -> str:
         return str(self.headers.get("x-amzn-principal"))

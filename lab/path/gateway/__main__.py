@@ -29,6 +29,9 @@ def _parser() -> argparse.ArgumentParser:
         "--broker-socket", type=Path, required=True, help="unix socket of the mosquitto behind the gateway"
     )
     parser.add_argument("--control", type=Path, help="unix socket for status and disconnect")
+    parser.add_argument(
+        "--provisioning-socket", type=Path, help="unix socket where fleet provisioning's requests are answered"
+    )
     parser.add_argument("--port", type=int, default=MQTT_PORT, help="MQTT port of every listener (%(default)s)")
     parser.add_argument("--alpn-port", type=int, default=ALPN_PORT, help="port that asks for ALPN (%(default)s)")
     parser.add_argument(
@@ -55,6 +58,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         denied_publish=arguments.denied_publish,
         publishes_per_second=arguments.publishes_per_second,
         ports=(arguments.port, arguments.alpn_port),
+        provisioning_socket=arguments.provisioning_socket,
     )
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from lab.path.gateway import limits, packets
+from lab.path.gateway import limits, packets, provisioning
 from lab.path.gateway.authorization import ALLOWED, Authorization, Peer, Verdict
 from lab.path.gateway.broker_link import BrokerLink
 from lab.path.gateway.journal import Journal
@@ -35,6 +35,7 @@ class Front(Protocol):
     broker_socket: Path
     denied_publish: limits.DeniedPublish
     publishes_per_second: int | None
+    provisioning_socket: Path | None
 
     def identify(self, device: "DeviceConnection") -> tuple[Peer, str | None]:
         """Who has connected, and why it must not be, None when it may."""
@@ -81,6 +82,7 @@ class DeviceConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._second, self._in_second = 0, 0
         self._denial = ALLOWED
+        self._asked: set[asyncio.Task[None]] = set()
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -201,7 +203,10 @@ class DeviceConnection:
     def _handle(self, data: bytes, at: Frame) -> bool:
         """Deal with a packet that does not simply pass; whether the broker gets it as it is."""
         if at.kind == packets.PUBLISH:
-            self._deny_publish(data, at)
+            if self._denial is ALLOWED:
+                self._ask_provisioning(data, at)
+            else:
+                self._deny_publish(data, at)
             return False
         if at.kind == packets.SUBSCRIBE:
             return self._subscribe(data, at)
@@ -309,11 +314,25 @@ class DeviceConnection:
 
     def _may_publish(self, data: bytes, at: Frame) -> bool:
         verdict = self._publish_verdict(data, at)
+        self._denial = verdict
         if verdict is not ALLOWED:
-            self._denial = verdict
             return False
         self.messages_in += 1
-        return True
+        return not provisioning.is_request(self._topic_of(packets.read_publish(data, at, self.level)))
+
+    def _topic_of(self, publish: packets.Publish) -> bytes:
+        return publish.topic or self._aliases.get(publish.alias or 0, b"")
+
+    def _ask_provisioning(self, data: bytes, at: Frame) -> None:
+        publish = packets.read_publish(data, at, self.level)
+        if publish.packet_id:
+            self.stream.write(packets.write_puback(publish.packet_id, self.level))
+        front, payload = self.gateway, bytes(data[publish.payload : at.end])
+        task = asyncio.get_running_loop().create_task(
+            provisioning.answer(front, self, self._topic_of(publish), payload, front.provisioning_socket)
+        )
+        self._asked.add(task)  # asyncio itself keeps no task alive
+        task.add_done_callback(self._asked.discard)
 
     def _publish_verdict(self, data: bytes, at: Frame) -> Verdict:
         publish = packets.read_publish(data, at, self.level)
@@ -351,7 +370,7 @@ class DeviceConnection:
 
     def _deny_publish(self, data: bytes, at: Frame) -> None:
         publish = packets.read_publish(data, at, self.level)
-        topic = publish.topic or self._aliases.get(publish.alias or 0, b"")
+        topic = self._topic_of(publish)
         verdict = self._denial
         self._deny(verdict, topic=topic.decode(errors="replace"))
         acknowledge = verdict.silent or (

@@ -25,6 +25,7 @@ class Gateway:
         denied_publish: what an MQTT 5 client gets for a denied QoS 1 publish.
         publishes_per_second: AWS's quota of publishes a connection, None to leave it out.
         ports: the MQTT port and the ALPN port of every listener.
+        provisioning_socket: where fleet provisioning's requests are answered.
 
     Raises:
         TableError: the table cannot be used.
@@ -38,10 +39,12 @@ class Gateway:
         denied_publish: DeniedPublish = DENIED_PUBLISH,
         publishes_per_second: int | None = None,
         ports: tuple[int, int] = PORTS,
+        provisioning_socket: Path | None = None,
     ) -> None:
         self.broker_socket = broker_socket
         self.denied_publish = denied_publish
         self.publishes_per_second = publishes_per_second
+        self.provisioning_socket = provisioning_socket
         self.journal = Journal()
         self.connections: set[DeviceConnection] = set()
         self.table = load(table_file)

@@ -16,7 +16,7 @@ Optional: ``certificatePem`` in a certificate (needed when another authority tha
 import ipaddress
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,24 @@ def parse(source: Mapping[str, Any]) -> Table:
         certificates={fingerprint.lower(): value for fingerprint, value in certificates.items()},
         policies=_each(policies, "policies", lambda value, _: value),
         things=_each(source.get("things") or {}, "things", _thing),
+    )
+
+
+def with_provisioned(table: Table, known: Mapping[str, Any]) -> Table:
+    """Give a table with what fleet provisioning has added since it was written.
+
+    Args:
+        known: `certificates`, `policies` and `things` as in the table's file.
+    """
+    policies = {**table.policies, **known["policies"]}
+    certificates = _each(
+        known["certificates"], "certificates", lambda value, where: _certificate(value, where, policies)
+    )
+    return replace(
+        table,
+        policies=policies,
+        certificates={**table.certificates, **certificates},
+        things={**table.things, **_each(known["things"], "things", _thing)},
     )
 
 

@@ -1,7 +1,7 @@
-"""`aws:iam/role:Role` and `aws:iam/rolePolicy:RolePolicy`.
+"""`aws:iam/role:Role`, `aws:iam/rolePolicy:RolePolicy` and `aws:iam/rolePolicyAttachment:RolePolicyAttachment`.
 
-Source: terraform-provider-aws ``internal/service/iam/{role,role_policy}.go``. Inline and managed policies of a role are
-read, and set through its own calls, only where the program names them.
+Source: terraform-provider-aws ``internal/service/iam/{role,role_policy,role_policy_attachment}.go``. Inline and managed
+policies of a role are read, and set through its own calls, only where the program names them.
 """
 
 import json
@@ -186,9 +186,46 @@ _ROLE_POLICY = Description(
     delete=_policy_deleted,
 )
 
+
+def _find_attached(call: Call, identifier: str, known: Properties) -> Answer | None:
+    """The id is a unique name that says nothing (role_policy_attachment.go), so what is known has to."""
+    del identifier
+    role, policy = known["role"], known["policyArn"]
+    for page in call.client("iam").get_paginator("list_attached_role_policies").paginate(RoleName=role):
+        if any(entry["PolicyArn"] == policy for entry in page["AttachedPolicies"]):
+            return {"role": role, "policyArn": policy}
+    return None
+
+
+def _attached_id(_answer: Answer, inputs: Properties) -> str:
+    return name_of({"namePrefix": f"{inputs['role']}-"})
+
+
+def _detach(call: Call, identifier: str, state: Properties) -> None:
+    del identifier
+    call.client("iam").detach_role_policy(RoleName=state["role"], PolicyArn=state["policyArn"])
+
+
+_ROLE_POLICY_ATTACHMENT = Description(
+    type="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+    title="IAM Role Policy Attachment",
+    service="iam",
+    regional=False,
+    inputs={
+        "policyArn": string(required=True, force_new=True, validate=arn),
+        "role": string(required=True, force_new=True),
+    },
+    find=_find_attached,
+    gone=_GONE,
+    create=("attach_role_policy", _attached_id),
+    arguments=lambda _call, inputs: {"RoleName": inputs["role"], "PolicyArn": inputs["policyArn"]},
+    delete=_detach,
+)
+
 RESOURCES = settled(
     (
         _ROLE.resource(autoname=AutoName(maximum=64)),
         _ROLE_POLICY.resource(autoname=AutoName(maximum=128)),
+        _ROLE_POLICY_ATTACHMENT.resource(),
     )
 )

@@ -297,6 +297,7 @@ class FakeSystem(System):
             "journalctl": self._journalctl,
             "resolvectl": self._resolvectl,
             "busctl": self._busctl,
+            "openssl": lambda rest: System.run(self, ["openssl", *rest], input=input, timeout=timeout),
         }
         return programs[words[0]](words[1:])
 
