@@ -142,7 +142,7 @@ class IotFleetProvisioning(pulumi.ComponentResource):
         fleet_policy.check_body("serial_numbers", _body(arguments, _LONGEST, _LONGEST, {}), listed)
         if "batches" not in arguments:
             return arguments
-        batches = arguments["batches"]
+        batches: Any = arguments["batches"]
         if not isinstance(batches, Mapping) or not batches:
             raise ArgumentError(
                 "batches", batches, "it must be a map with a batch at least", "pass {'first': vpn.paths['first']}"

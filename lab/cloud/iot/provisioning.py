@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.utils import utcnow
 from moto.iam.models import iam_backends
@@ -26,9 +26,6 @@ from moto.iot.exceptions import (
 
 from lab.cloud.iot.exceptions import DeleteConflictError, VersionsLimitExceededError
 from lab.cloud.iot.provisioning_template import Evaluated, TemplateError, evaluate, parse
-
-if TYPE_CHECKING:
-    from lab.cloud.iot.models import IoTBackend
 
 FLEET_PROVISIONING = "FLEET_PROVISIONING"
 BODY_LIMIT = 10_240
@@ -87,9 +84,13 @@ class ProvisioningTemplate:
 
 
 class Provisioning:
-    """The templates of one account and Region, and the tokens that are out."""
+    """The templates of one account and Region, and the tokens that are out.
 
-    def __init__(self, iot: "IoTBackend") -> None:
+    Args:
+        iot: The `IoTBackend` that they belong to, whose module imports this one.
+    """
+
+    def __init__(self, iot: Any) -> None:
         self.templates: dict[str, ProvisioningTemplate] = {}
         self._iot = iot
         self._tokens: dict[str, tuple[str, float]] = {}

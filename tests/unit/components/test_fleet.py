@@ -123,10 +123,10 @@ def test_each_batch_has_a_claim_of_its_own_and_a_revoked_one_is_inactive() -> No
         export(claims=fleet.claims)
 
     deployment = deploy(program)
-    certificates = {one.name: one.inputs["active"] for one in deployment.of("aws:iot/certificate:Certificate")}
+    certificates = {one.name: one.inputs["active"] for one in deployment.of("Certificate")}
     assert certificates == {"spring-claim": False, "autumn-claim": True}
-    assert len(deployment.of("aws:iot/provisioningTemplate:ProvisioningTemplate")) == 1
-    assert len(deployment.of("aws:iot/policyAttachment:PolicyAttachment")) == 2
+    assert len(deployment.of("ProvisioningTemplate")) == 1
+    assert len(deployment.of("PolicyAttachment")) == 2
 
 
 @given(st.integers(1, 3_000_000), st.integers(1, 5))

@@ -227,3 +227,33 @@ def test_the_broad_policy_and_the_full_tunnel_of_the_walk_through_take_one_value
 
 def test_the_program_is_about_a_screen() -> None:
     assert len((ROOT / "__main__.py").read_text("utf-8").splitlines()) < 90
+
+
+def test_a_fleet_is_as_large_with_no_device_as_with_any() -> None:
+    plain_stack, fleet = run(dev_with(devices=[])), run(dev_with(devices=[], fleetBatches=["spring", "autumn"]))
+    assert set(fleet.stack_outputs) == {*plain_stack.stack_outputs, "claims"}
+    claims = fleet.stack_outputs["claims"]
+    assert isinstance(claims, Secret)
+    found = plain(claims)
+    assert set(found) == {"spring", "autumn"}
+    assert found["spring"]["claim"]["templateName"] == "private-iot-fleet-test"
+    assert found["spring"]["vpn"]["config"] != found["autumn"]["vpn"]["config"]
+    assert "Thing" not in {one.type.rsplit(":", 1)[1] for one in fleet.registrations}
+
+
+def test_a_revoked_batch_loses_its_claim_with_its_tunnel() -> None:
+    fleet = run(dev_with(fleetBatches=["spring", "autumn"], revoked=["spring"]))
+    assert fleet.one("Certificate", "spring-claim").inputs["active"] is False
+    assert fleet.one("Certificate", "autumn-claim").inputs["active"] is True
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"fleetBatches": ["pi-1"], "devices": ["pi-1"]}, "private-iot:fleetBatches: fleet_batches is 'pi-1'"),
+        ({"fleetThingNamePattern": "pi"}, "private-iot:fleetThingNamePattern"),
+        ({"fleetExistingThing": "REPLACE"}, "private-iot:fleetExistingThing"),
+    ],
+)
+def test_a_fleets_bad_setting_is_refused_by_its_key(values: dict[str, object], words: str) -> None:
+    assert words in run(dev_with(**values), refused=pulumi.RunError).logged[-1]
