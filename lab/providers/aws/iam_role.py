@@ -193,7 +193,7 @@ def _find_attached(call: Call, identifier: str, known: Properties) -> Answer | N
     role, policy = known["role"], known["policyArn"]
     for page in call.client("iam").get_paginator("list_attached_role_policies").paginate(RoleName=role):
         if any(entry["PolicyArn"] == policy for entry in page["AttachedPolicies"]):
-            return {"role": role, "policyArn": policy}
+            return {"RoleName": role, "PolicyArn": policy}
     return None
 
 
@@ -218,7 +218,8 @@ _ROLE_POLICY_ATTACHMENT = Description(
     find=_find_attached,
     gone=_GONE,
     create=("attach_role_policy", _attached_id),
-    arguments=lambda _call, inputs: {"RoleName": inputs["role"], "PolicyArn": inputs["policyArn"]},
+    sent=("policyArn", "role"),
+    fields={"policyArn": "PolicyArn", "role": "RoleName"},
     delete=_detach,
 )
 
