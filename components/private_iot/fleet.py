@@ -140,9 +140,9 @@ class IotFleetProvisioning(pulumi.ComponentResource):
         arguments = checked_arguments("IotFleetProvisioning", args, IotFleetProvisioningArgs, SETTINGS)
         listed = arguments["serial_numbers"]
         fleet_policy.check_body("serial_numbers", _body(arguments, _LONGEST, _LONGEST, {}), listed)
-        if "batches" not in arguments:
+        batches: Any = arguments.get("batches")
+        if batches is None:
             return arguments
-        batches: Any = arguments["batches"]
         if not isinstance(batches, Mapping) or not batches:
             raise ArgumentError(
                 "batches", batches, "it must be a map with a batch at least", "pass {'first': vpn.paths['first']}"
