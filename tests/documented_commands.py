@@ -54,6 +54,10 @@ HELD_BY = {
         "writes below /var/lib: run with a file of the test's own, on a device whose daemon runs",
         "tests/path/agent_daemon/test_daemon.py",
     ),
+    ("docs/fleet.md", "pulumi config set --path 'private-iot:fleetBatches[0]' spring"): (
+        "its end needs a device on the path: the stack's part is in tests/engine/test_fleet.py",
+        "tests/path/agent/test_provision.py",
+    ),
     ("docs/performance.md", "python -m bench"): (
         "takes an hour: its command line is parsed",
         "tests/unit/bench/test_arguments.py",

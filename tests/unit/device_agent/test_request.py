@@ -203,7 +203,10 @@ def test_a_bundle_with_keys_needs_none_of_the_devices(pi: FakeSystem, capsys: py
     ("change", "message"),
     [
         ({"vpn": ...}, "the bundle has no vpn: it is for a device behind a gateway"),
-        ({"iot__certificatePem": ...}, "the bundle has no iot.certificatePem: it is provisioned later"),
+        (
+            {"iot__certificatePem": ...},
+            "the bundle has no iot.certificatePem: give a claim to `device-agent provision -`",
+        ),
         ({"version": 1}, "the bundle has no iot.privateKeyPem; make it anew with `pulumi up`"),
         ({"version": 3}, "version is '3'; this agent reads versions 1 and 2"),
     ],
