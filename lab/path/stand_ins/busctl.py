@@ -1,12 +1,22 @@
-"""``busctl call`` to systemd-resolved, as ``update-systemd-resolved`` makes it (org.freedesktop.resolve1(5))."""
+"""``busctl call`` to systemd-resolved and to systemd.
+
+To the one as ``update-systemd-resolved`` makes it (org.freedesktop.resolve1(5)), to the other the call that starts a
+scope (org.freedesktop.systemd1(5), ``StartTransientUnit``).
+"""
 
 import ipaddress
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from lab.path.stand_ins.ask import AskError, ask
 from lab.path.stand_ins.resolved import SOCKET
+from lab.path.stand_ins.systemd import SOCKET as SYSTEMD_SOCKET
 
+_SYSTEMD = [
+    *("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
+    *("StartTransientUnit", "ssa(sv)a(sa(sv))"),
+]
 _ADDRESS = ["org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager"]
 
 
@@ -57,10 +67,45 @@ def _servers(words: list[str]) -> list[str]:
     return servers
 
 
+def scope(words: list[str]) -> dict[str, Any]:
+    """Return what a call asks for that starts a scope: the words after its signature.
+
+    Raises:
+        ValueError: They do not fit the signature, or have a property that is not known here.
+    """
+    following = iter(words)
+    name, _mode, count = next(following), next(following), int(next(following))
+    result: dict[str, Any] = {"command": "StartTransientUnit", "units": [name], "pids": [], "allowed": [], "denied": []}
+    networks = {"IPAddressAllow": "allowed", "IPAddressDeny": "denied"}
+    for _ in range(count):
+        match next(following), next(following):
+            case "Description", "s":
+                next(following)
+            case "PIDs", "au":
+                result["pids"] = [int(next(following)) for _ in range(int(next(following)))]
+            case ("IPAddressAllow" | "IPAddressDeny") as key, "a(iayu)":
+                result[networks[key]] = [_network(following) for _ in range(int(next(following)))]
+            case other:
+                raise ValueError(f"the property {other} of a scope is not known here")
+    if [*following] != ["0"]:
+        raise ValueError("a scope without auxiliary units alone is known here")
+    return result
+
+
+def _network(words: Iterator[str]) -> str:
+    _family, length = int(next(words)), int(next(words))
+    address = ipaddress.ip_address(bytes(int(next(words)) for _ in range(length)))
+    return f"{address}/{int(next(words))}"
+
+
 def main() -> int:
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
     try:
-        ask(SOCKET, request(sys.argv[1:]))
-    except (ValueError, IndexError, AskError) as error:
+        if words[1:6] == _SYSTEMD:
+            ask(SYSTEMD_SOCKET, scope(words[6:]))
+        else:
+            ask(SOCKET, request(sys.argv[1:]))
+    except (ValueError, IndexError, StopIteration, AskError) as error:
         print(f"Call failed: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -3,7 +3,8 @@
 Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPost|ExecStop|ExecReload``, ``Restart=``
 with ``RestartSec=`` and the start limit, ``WatchdogSec=``, ``NOTIFY_SOCKET``, ``RuntimeDirectory=`` and its siblings,
 ``User=`` where the sandbox has more than one user, ``Environment=``, ``EnvironmentFile=``, ``WorkingDirectory=``,
-``Wants=|Requires=|BindsTo=|PartOf=`` among services, and as root ``IPAddressDeny=|IPAddressAllow=``. A timer is active
+``Wants=|Requires=|BindsTo=|PartOf=`` among services, and as root
+``IPAddressDeny=|IPAddressAllow=``, also of scopes that a call of the bus starts. A timer is active
 and never elapses. Not done: other sandboxing (``ProtectSystem=`` and so on), limits of control groups, sockets and
 targets.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.path import processes
-from lab.path.stand_ins import execution, journal, polkit, unit_files
+from lab.path.stand_ins import address_filter, execution, journal, polkit, unit_files
 from lab.path.stand_ins.service_unit import ServiceUnit
 from lab.path.stand_ins.unit_files import UnitError
 
@@ -104,6 +105,8 @@ class Manager:
                 for unit in self.units.values():
                     if unit.active_state == "failed":
                         unit._set("inactive", "dead")
+            case "StartTransientUnit":
+                address_filter.start_scope(names[0], request["pids"], request["allowed"], request["denied"])
             case "daemon-reload":
                 pass  # Unit files are read anew at every start.
             case _:

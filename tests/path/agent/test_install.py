@@ -211,8 +211,7 @@ def test_a_test_that_is_killed_while_the_agent_is_paused_for_it_lets_it_go_on_by
         assert process.stderr is not None
         number = process.stdout.readline().strip()
         assert process.stderr.readline() == f"{AGENT} is paused for this test\n"
-        # It waits in its place, however long the machine takes for the look at the agent.
-        assert pi.run("kill", "-STOP", number).returncode == 0
+        process.stdout.readline()
         assert pi.units()[AGENT] == "inactive"
         pi.run("kill", "-KILL", number)
         process.communicate(timeout=60)
