@@ -132,6 +132,7 @@ class Exchange:
             asked_at=None if self._nothing_asked() else self._asked_at,
             pinged_at=self._pinged_at,
         )
+        self._monitor.expect_answers_after(self._liveness.round_trip)
         if self._liveness.heard_at > heard_at:
             self._monitor.evidence()
         return dead

@@ -26,10 +26,12 @@ class Liveness:
 
     Attributes:
         heard_at: When something last came, on the monotonic clock.
+        round_trip: Seconds that the kernel last measured from sending to acknowledgement, queues on the way included.
     """
 
     def __init__(self, now: float) -> None:
         self.heard_at = now
+        self.round_trip = 0.0
         self._owed_since: float | None = None
         self._delivered_at = -float("inf")
         self._seen: tuple[int, int] | None = None
@@ -54,8 +56,8 @@ class Liveness:
         if self._seen is not None and seen != self._seen:
             self.heard_at = now
         self._seen = seen
-        round_trip = max((item.round_trip for item in connections), default=0.0)
-        allowed = min(max(SILENCE, ROUND_TRIPS * round_trip), LONGEST_SILENCE)
+        self.round_trip = max((item.round_trip for item in connections), default=0.0)
+        allowed = min(max(SILENCE, ROUND_TRIPS * self.round_trip), LONGEST_SILENCE)
         if any(item.waiting for item in connections):
             self._delivered_at = now
             if self._owed_since is None:

@@ -40,7 +40,7 @@ class MonitorOptions:
         tick: Between looks at what has changed.
         probe_every: Between DNS queries while nothing else proves that the path is alive.
         answer_within: How long a DNS answer may take on a line that has not shown to be slower; else twice the time of
-            the last one, `LONGEST_ANSWER` at most.
+            the last one, or of the connection's round trip, `LONGEST_ANSWER` at most.
         losses: Unanswered queries in a row after which the path is dead.
         dns_port: The resolver's port.
     """
@@ -104,7 +104,7 @@ class PathMonitor:
         self._suspected = False
         self._lost = 0
         self._ever_answered = False
-        self._answer_time = 0.0
+        self._answer_time = self._round_trip = 0.0
         self._socket: socket.socket | None = None
         self._queries: dict[bytes, tuple[bytes, float]] = {}
         self._sent_at = -float("inf")
@@ -127,6 +127,13 @@ class PathMonitor:
         self._lost = 0
         if self.alive is False and self.interface is not None:
             self._set_alive(alive=True, reason=f"through {self.interface}, AWS IoT answers")
+
+    def expect_answers_after(self, round_trip: float) -> None:
+        """Take note of the connection's round trip in seconds: an answer comes as late through the same queues.
+
+        It counts until an answer of the resolver tells anew.
+        """
+        self._round_trip = round_trip
 
     def suspect(self) -> None:
         """Look at once, since an answer is late."""
@@ -175,7 +182,8 @@ class PathMonitor:
             self._on_dead(self.reason)
 
     def _answer_within(self) -> float:
-        return min(max(self._options.answer_within, 2 * self._answer_time), LONGEST_ANSWER)
+        late = 2 * max(self._answer_time, self._round_trip)
+        return min(max(self._options.answer_within, late), LONGEST_ANSWER)
 
     def _silence(self) -> float:
         return self._answer_within() * self._options.losses
@@ -254,7 +262,7 @@ class PathMonitor:
         except DnsError:
             addresses = []
         self.resolves = bool(addresses) and not outside(addresses, self._installation.vpc_cidr)
-        self._answer_time = self._system.monotonic() - sent_at
+        self._answer_time, self._round_trip = self._system.monotonic() - sent_at, 0.0
         self._end_probe()
         self._ever_answered = True
         self._lost = 0

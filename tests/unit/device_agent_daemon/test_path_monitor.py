@@ -228,6 +228,28 @@ def test_an_answer_that_comes_late_counts_and_later_ones_are_given_as_long(bench
         bench.monitor.suspect()
 
 
+def test_a_resolver_behind_the_queue_of_a_slow_line_has_as_long_as_the_connections_own_answers(bench: Bench) -> None:
+    bench.monitor.start()
+    bench.seconds(2)
+    bench.answering = False
+    bench.monitor.suspect()
+    for _ in range(10):
+        bench.monitor.evidence()
+        bench.monitor.expect_answers_after(12.0)
+        bench.seconds(4)
+    assert bench.monitor.alive is True
+    bench.seconds(60)
+    assert bench.monitor.alive is False
+    # The line is quick again: so is the judgement.
+    bench.answering = True
+    bench.seconds(16)
+    assert bench.monitor.alive is True
+    bench.answering = False
+    bench.monitor.suspect()
+    bench.seconds(5)
+    assert bench.monitor.alive is False
+
+
 def test_an_answer_to_a_query_long_ago_says_nothing_of_the_line(bench: Bench) -> None:
     """After an hour's outage the next one is found as quickly as the first."""
     bench.monitor.start()
