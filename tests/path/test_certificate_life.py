@@ -206,11 +206,10 @@ def test_from_request_to_revocation_in_more_than_a_year_nobody_touches_a_device(
     assert "CN=pi-1" in refusal
     pi_2.wait_until_healthy(60)
     assert pi_1.doctor()["interface"]["result"] == "failed"
-    [endpoint] = deployed.aws.client("ec2").describe_client_vpn_endpoints()["ClientVpnEndpoints"]
     names = {
         each["CommonName"]
         for each in deployed.aws.client("ec2").describe_client_vpn_connections(
-            ClientVpnEndpointId=endpoint["ClientVpnEndpointId"]
+            ClientVpnEndpointId=stack.outputs()["clientVpnEndpointId"]
         )["Connections"]
         if each["Status"]["Code"] == "active"
     }
