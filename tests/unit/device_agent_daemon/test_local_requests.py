@@ -228,7 +228,8 @@ def test_all_clients_together_hold_no_more_than_the_bound_while_the_disk_is_stuc
     most = 0
     for _round in range(30):
         for client in clients:
-            with suppress(BlockingIOError):
+            # Full, or shut by the agent: what was cut off makes a line without an end.
+            with suppress(OSError):
                 sent += client.send(request[sent % 7 :])
                 client.send(request)
         most = max(most, agent.do(agent.held))
