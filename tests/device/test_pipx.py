@@ -21,7 +21,7 @@ from tests.path.agent.house import House
 
 pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(2400)]
 
-_WHEELS = ("awscrt", "awsiotsdk", "hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers")
+_WHEELS = ("awscrt", "awsiotsdk", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 """What the agent depends on, and what builds it: as requirements/development.txt pins them."""
 _PIPX_OWN = "wheel==0.45.1"
 """What pipx 1.1 puts beside pip and setuptools, which Debian itself has in /usr/share/python-wheels."""

@@ -65,6 +65,13 @@ TOGETHER: list[dict[str, Any]] = [
         "shadowTopics": False,
         "jobsTopics": False,
     },
+    {
+        "fleetTemplateName": "plant",
+        "fleetThingNamePattern": "unit-{SerialNumber}",
+        "fleetSerialNumbers": ["10000000abcdef01"],
+        "fleetExistingThing": "DO_NOTHING",
+        "fleetPreProvisioningHookArn": "arn:aws:lambda:ap-northeast-1:123456789012:function:hook",
+    },
 ]
 """Of these, no device notices anything."""
 ONE_BY_ONE: dict[str, Any] = {
@@ -161,7 +168,7 @@ def test_a_setting_that_devices_know_changes_their_bundle_and_the_preview_warns_
 
 
 def test_of_the_other_settings_devices_notice_nothing(stack: Stack, cloud: Cloud) -> None:
-    stack.configure(credentialsEndpoint=True)
+    stack.configure(credentialsEndpoint=True, fleetBatches=["spring"])
     stack.up()
     before = bundle_of(stack)
     for changes in TOGETHER:
