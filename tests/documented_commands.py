@@ -39,7 +39,7 @@ RUN_BY = {
 """Block → the test that takes it from the document and runs it."""
 HELD_BY = {
     ("README.md", "make demo"): (
-        "the make targets themselves, which continuous integration runs",
+        "sets up the machine: the test runs what `make demo` runs then, and `make test` is the run that it is part of",
         "tests/path/test_demonstration.py",
     ),
     ("README.md", "sudo apt install openvpn openvpn-systemd-resolved pipx"): (

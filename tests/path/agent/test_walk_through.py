@@ -49,10 +49,12 @@ for address in ("192.0.2.1", "10.0.0.2", "127.0.0.1", "2001:db8::1"):
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a control group")
 def test_the_kernel_keeps_the_agent_to_the_vpc(installed: Device) -> None:
+    """Only root makes a control group: elsewhere doctor says that there is no rule."""
+    root = os.geteuid() == 0
+    told = "the kernel refuses it any other address (EPERM)" if root else "no rule of the kernel keeps it"
     seen = [row["seen"] for row in installed.wait_until_healthy().values()]
-    assert [line for line in seen if "the kernel refuses it any other address (EPERM)" in line], seen
+    assert [line for line in seen if told in line], seen
     unit = """\
 [Service]
 Type=oneshot
@@ -70,7 +72,7 @@ IPAddressAllow=10.0.0.0/16
         installed.run("rm", "/etc/systemd/system/send.service")
     sent = dict(line.split(" ", 1) for line in installed.run("cat", "/run/sent").stdout.splitlines())
     assert sent.pop("2001:db8::1") in ("EPERM", "no route")
-    assert sent == {"192.0.2.1": "EPERM", "10.0.0.2": "sent", "127.0.0.1": "sent"}
+    assert sent == {"192.0.2.1": "EPERM" if root else "sent", "10.0.0.2": "sent", "127.0.0.1": "sent"}
 
 
 def transcript(house: House, name: str) -> str:
