@@ -13,10 +13,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from device_agent.__main__ import main
 from device_agent._exceptions import DeviceAgentError
 from device_agent.installation import RESTART_SERVICE
 from device_agent.routes import Route
@@ -415,3 +417,14 @@ def snapshot(root: Path) -> dict[str, tuple[int, object]]:
         content: object = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
         found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
     return found
+
+
+def check_refusal(system: FakeSystem, argv: Sequence[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a command that must be refused: in one line that says why, with nothing changed."""
+    before = snapshot(system.root)
+    capsys.readouterr()
+    assert main(list(argv), system) == 2
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.count("\n") == 1
+    assert snapshot(system.root) == before

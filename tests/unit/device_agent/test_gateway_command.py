@@ -11,15 +11,19 @@ import pytest
 from device_agent.__main__ import main
 from device_agent._exceptions import UsageError
 from device_agent.commands.gateway import FILES, SERVICES
+from device_agent.dns import DnsError
+from device_agent.doctor.checks import CheckContext
+from device_agent.doctor.gateway_check import check_gateway
 from device_agent.gateway.lan import choose_network
 from device_agent.gateway.rules import Gateway, ruleset
 from device_agent.gateway.state import read_state
+from device_agent.installation import Installation
 from device_agent.routes import Route
 from device_agent.system import Completed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .material import FakeSystem, bundle, encode, snapshot
+from .material import FakeSystem, bundle, check_refusal, encode, snapshot
 
 VPC = IPv4Network("10.0.0.0/16")
 LAN = IPv4Network("192.168.10.0/24")
@@ -35,8 +39,10 @@ ROUTES = [
 class SiteSystem(FakeSystem):
     """A machine with a LAN besides its uplink and its tunnel."""
 
+    routes = ROUTES
+
     def list_routes(self) -> list[Route]:
-        return ROUTES
+        return self.routes
 
 
 @pytest.fixture
@@ -147,13 +153,7 @@ def test_bad_input_is_refused_before_anything_changes(
     why: str,
 ) -> None:
     spoil(device)
-    before = snapshot(device.root)
-    capsys.readouterr()
-    assert main(["gateway", "enable", *argv], device) == 2
-    error = capsys.readouterr().err
-    assert why in error
-    assert error.count("\n") == 1
-    assert snapshot(device.root) == before
+    check_refusal(device, ["gateway", "enable", *argv], why, capsys)
 
 
 def test_a_lan_that_lies_in_the_vpc_is_refused() -> None:
@@ -210,3 +210,48 @@ _LISTED = [
         }
     },
 ]
+
+
+def _silent(_server: object, _name: str) -> None:
+    raise DnsError("no answer")
+
+
+def _unloaded(system: SiteSystem) -> None:
+    system.state["fail"]["nft"] = Completed(1, "", "No such file or directory")
+
+
+def _not_forwarding(system: SiteSystem) -> None:
+    system.path("/proc/sys/net/ipv4/ip_forward").write_text("0\n")
+
+
+def _lan_gone(system: SiteSystem) -> None:
+    system.routes = [route for route in ROUTES if route.interface != "eth1"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "answer", "expected"),
+    [
+        (_nothing, lambda *_: None, ("ok", "1 neighbours in the last day, 5 packets out, 4 back")),
+        (_unloaded, lambda *_: None, ("failed", "the packet filter is not loaded")),
+        (_not_forwarding, lambda *_: None, ("failed", "ip_forward is 0")),
+        (_lan_gone, lambda *_: None, ("failed", "eth1 is not in a network that 192.168.10.0/24 belongs to")),
+        (_nothing, _silent, ("failed", "the endpoint's name is not answered to the LAN: no answer")),
+    ],
+)
+def test_doctor_tells_what_a_gateway_lacks(
+    device: SiteSystem,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[SiteSystem], None],
+    answer: Callable[..., None],
+    expected: tuple[str, str],
+) -> None:
+    context = CheckContext(device, 8883, Installation.load(device))
+    assert check_gateway(context).seen == "this device is no gateway"
+    assert main(["gateway", "enable", "--lan", "eth1"], device) == 0
+    device.path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
+    device.state["fail"]["nft"] = Completed(0, json.dumps({"nftables": _LISTED}), "")
+    monkeypatch.setattr("device_agent.doctor.gateway_check.query", answer)
+    spoil(device)
+    finding = check_gateway(context)
+    assert finding.result == expected[0]
+    assert expected[1] in finding.seen

@@ -14,7 +14,7 @@ from device_agent.local_broker.mosquitto import CONFIGURATION, DROP_IN, FOLDER, 
 from device_agent.ports import find_listeners, parse_row
 from device_agent.system import System
 
-from .material import FakeSystem, bundle, encode, snapshot
+from .material import FakeSystem, bundle, check_refusal, encode, snapshot
 
 TOML = '[mqtt]\npublish = ["sensors/#"]\nsubscribe = ["commands/#"]\n'
 
@@ -143,13 +143,7 @@ def test_bad_input_is_refused_before_anything_changes(
     why: str,
 ) -> None:
     spoil(device)
-    before = snapshot(device.root)
-    capsys.readouterr()
-    assert main(["mqtt", "enable", *argv], device) == 2
-    error = capsys.readouterr().err
-    assert why in error
-    assert error.count("\n") == 1
-    assert snapshot(device.root) == before
+    check_refusal(device, ["mqtt", "enable", *argv], why, capsys)
 
 
 def test_the_drop_in_bounds_what_waits_by_its_size() -> None:
