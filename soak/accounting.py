@@ -38,6 +38,7 @@ class Messages:
         unreceipted: Came, though the agent was never heard to accept it; no loss.
         out_of_order: First copies that came after a later message's.
         longest_gap: Seconds between two messages that came one after the other.
+        longest_gap_after: When it began: seconds after the first message came.
     """
 
     published: int
@@ -47,6 +48,7 @@ class Messages:
     unreceipted: int
     out_of_order: int
     longest_gap: float
+    longest_gap_after: float
 
 
 def count(published: Collection[int], arrivals: Sequence[Arrival]) -> Messages:
@@ -64,7 +66,8 @@ def count(published: Collection[int], arrivals: Sequence[Arrival]) -> Messages:
             seen.add(arrival.number)
             out_of_order += arrival.number < latest
             latest = max(latest, arrival.number)
-    gaps = (after.at - before.at for before, after in itertools.pairwise(arrivals))
+    gaps = ((after.at - before.at, before.at - arrivals[0].at) for before, after in itertools.pairwise(arrivals))
+    longest_gap, began = max(gaps, default=(0.0, 0.0))
     return Messages(
         published=len(accepted),
         delivered=len(accepted & seen),
@@ -72,7 +75,8 @@ def count(published: Collection[int], arrivals: Sequence[Arrival]) -> Messages:
         lost=tuple(sorted(accepted - seen)),
         unreceipted=len(seen - accepted),
         out_of_order=out_of_order,
-        longest_gap=round(max(gaps, default=0.0), 2),
+        longest_gap=round(longest_gap, 2),
+        longest_gap_after=round(began, 2),
     )
 
 

@@ -24,6 +24,7 @@ _ROWS = (
     ("queued at the end", ("messages", "queuedAtEnd")),
     ("queued at most", ("messages", "queuedAtMost")),
     ("longest gap, s", ("messages", "longestGapSeconds")),
+    ("after the first message, s", ("messages", "longestGapAfterSeconds")),
     ("packets outside", ("outside", "packets")),
     ("tunnel restarts", ("tunnelRestarts",)),
 )
@@ -98,6 +99,7 @@ def _device(seen: Seen, allowed: Sequence[str]) -> dict[str, Any]:
             "queuedAtEnd": queue["depth"],
             "queuedAtMost": seen.most_queued,
             "longestGapSeconds": messages.longest_gap,
+            "longestGapAfterSeconds": messages.longest_gap_after,
         },
         "outside": {
             "packets": seen.outside.packets,

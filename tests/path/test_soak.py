@@ -97,6 +97,7 @@ def test_every_figure_is_there(figures: dict[str, Any]) -> None:
         "queuedAtEnd",
         "queuedAtMost",
         "longestGapSeconds",
+        "longestGapAfterSeconds",
     }
     assert device["messages"]["longestGapSeconds"] > 0
     assert device["messages"]["queuedAtMost"] > 0

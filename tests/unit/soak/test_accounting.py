@@ -29,7 +29,8 @@ def test_a_message_that_came_without_a_receipt_is_no_loss_and_no_delivery_of_wha
 
 
 def test_the_longest_gap_lies_between_two_arrivals() -> None:
-    assert count([0, 1, 2], [Arrival(1, 0), Arrival(9.5, 1), Arrival(10, 2)]).longest_gap == 8.5
+    messages = count([0, 1, 2], [Arrival(1, 0), Arrival(1.5, 1), Arrival(10, 2)])
+    assert (messages.longest_gap, messages.longest_gap_after) == (8.5, 0.5)
     assert count([0], [Arrival(1, 0)]).longest_gap == 0
 
 
