@@ -11,7 +11,8 @@ from bench.environment import peers_python
 from bench.errors import BenchError
 from bench.laboratory import AGENT, DEVICES, Laboratory, Program
 from bench.messages import TITLES, Peers
-from bench.summary import cpu_used, median, ratio
+from bench.process import cost, memory
+from bench.summary import median, ratio
 from lab.path import lifecycle
 from lab.report import Report
 
@@ -37,7 +38,8 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
         backlog: Messages that each is given while its tunnel leads nowhere.
 
     Returns:
-        ``rows``: ``import_ms``, ``idle_bytes`` (VmRSS), ``idle_cpu_ms`` a minute, ``backlog_bytes`` (VmHWM) for each.
+        ``rows``: ``import_ms``, ``idle_bytes`` (VmRSS), ``idle_cpu_ms`` and
+        ``idle_written_bytes`` a minute, ``backlog_bytes`` (VmHWM) for each.
     """
     paho = peers_python(report)
     with report.step("timing the imports"):
@@ -53,12 +55,15 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
             for name in ("sdk", "paho", "bridge-default"):
                 laboratory.give_plain_tunnel(_PEERS[name])
             programs = {name: stack.enter_context(peers.running(name, device)) for name, device in _PEERS.items()}
+            processes = {name: (_PEERS[name], int(program.ready["pid"])) for name, program in programs.items()}
             _prove(laboratory, programs)
         with report.step(f"{idle:g} s in which nobody publishes"):
-            before = {name: _threads(laboratory, name, program) for name, program in programs.items()}
+            before = {name: cost(laboratory, *process) for name, process in processes.items()}
             time.sleep(idle)
-            used = {name: cpu_used(before[name], _threads(laboratory, name, p)) for name, p in programs.items()}
-            resident = {name: _memory(laboratory, name, program, "VmRSS") for name, program in programs.items()}
+            after = {name: cost(laboratory, *process) for name, process in processes.items()}
+            used = {name: after[name].processor_time_since(before[name]) for name in _PEERS}
+            written = {name: after[name].written - before[name].written for name in _PEERS}
+            resident = {name: memory(laboratory, *process, "VmRSS") for name, process in processes.items()}
         with report.step(f"{backlog} messages to each while the tunnel leads nowhere"):
             lifecycle.ask(laboratory.lab, {"command": "fault", "name": _FAULT, "seconds": 600})
             try:
@@ -66,7 +71,7 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
                     # What keeps messages for its programs has them once it has accepted them.
                     work = "burst" if name in ("agent", "bridge-default") else "backlog"
                     program.ask(do=work, run=f"backlog-{name}", count=backlog, timeout=300)
-                most = {name: _memory(laboratory, name, program, "VmHWM") for name, program in programs.items()}
+                most = {name: memory(laboratory, *process, "VmHWM") for name, process in processes.items()}
             finally:
                 lifecycle.ask(laboratory.lab, {"command": "end-fault", "name": _FAULT})
     rows: list[dict[str, Any]] = [
@@ -75,6 +80,7 @@ def measure(report: Report, laboratory: Laboratory, idle: float = IDLE, backlog:
             "import_ms": imports.get(name),
             "idle_bytes": resident[name],
             "idle_cpu_ms": used[name] / 1e6 * 60 / idle,
+            "idle_written_bytes": written[name] * 60 / idle,
             "backlog_bytes": most[name],
         }
         for name in _PEERS
@@ -104,20 +110,3 @@ def _prove(laboratory: Laboratory, programs: dict[str, Program]) -> None:
             answer = listener.ask(run=f"idle-{name}", count=10, within=60)
             if answer["distinct"] != 10:
                 raise BenchError(f"{answer['distinct']} of 10 messages of {_TITLES[name]} arrived")
-
-
-def _threads(laboratory: Laboratory, name: str, program: Program) -> dict[int, int]:
-    """Return the processor time of each thread of a peer in nanoseconds, user and system.
-
-    The scheduler counts it so (proc(5), ``schedstat``); the usual ticks of 10 ms are as long as what an idle client
-    uses in many seconds.
-    """
-    words = f"cd /proc/{program.ready['pid']}/task && for thread in *; do echo $thread $(cat $thread/schedstat); done"
-    lines = laboratory.run(_PEERS[name], "sh", "-c", words).splitlines()
-    return {int(fields[0]): int(fields[1]) for fields in map(str.split, lines) if len(fields) > 1}
-
-
-def _memory(laboratory: Laboratory, name: str, program: Program, field: str) -> int:
-    """Return a line of a peer's /proc/PID/status in bytes."""
-    text = laboratory.run(_PEERS[name], "grep", f"^{field}:", f"/proc/{program.ready['pid']}/status")
-    return int(text.split()[1]) * 1024

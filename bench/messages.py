@@ -15,13 +15,18 @@ from bench.environment import peers_python
 from bench.errors import BenchError
 from bench.laboratory import AGENT, CERTIFICATE, DEVICES, KEEP_ALIVE, KEY, ROOTS, Laboratory, Program
 from bench.peers.program import SIZE
+from bench.process import cost
 from bench.summary import median, percentile, ratio
 from lab.report import Report
 
 DEVICE = DEVICES[0]
 REPETITIONS = 3
 PACED = 500
-PAUSE = 0.005
+PAUSE = 0.01
+"""Seconds: 100 messages a second, the most that AWS IoT takes from one connection (general/latest/gr/iot-core.html)."""
+ALONE = 20
+LONG_PAUSE = 0.5
+"""Seconds after each of the messages that are truly alone: whatever is put off for a moment is done before the next."""
 SLOW_PEER = 300
 """The most messages for the SDK with its own limit of 100 a second: its rate needs no more to be seen."""
 ARRIVAL = 120.0
@@ -110,6 +115,7 @@ def measure(report: Report, laboratory: Laboratory, count: int, repetitions: int
     base = next(row for row in rows if row["peer"] == BASE)
     for row in rows:
         row["rate_ratio"] = ratio(row["messages_per_second"], base["messages_per_second"])
+        row["processor_ratio"] = ratio(row["processor_us"], base["processor_us"])
         row["arrival_ratio"] = ratio(row["arrival_p50_ms"], base["arrival_p50_ms"])
     return {
         "count": count,
@@ -129,10 +135,17 @@ def _round(peers: Peers, listener: Program, name: str, run: str, count: int) -> 
         # The way is open, and every part of it has run once.
         program.ask(do="burst", run=f"{run}-first", count=50, timeout=ARRIVAL)
         _arrived(listener, f"{run}-first", 50)
+        pid = int(program.ready["pid"])
+        costs = [cost(peers.laboratory, DEVICE, pid)]
         burst = program.ask(do="burst", run=f"{run}-burst", count=number, timeout=ARRIVAL)
         last = _arrived(listener, f"{run}-burst", number)
+        costs.append(cost(peers.laboratory, DEVICE, pid))
         paced = program.ask(do="paced", run=f"{run}-paced", count=PACED, pause=PAUSE, timeout=ARRIVAL)
         _arrived(listener, f"{run}-paced", PACED)
+        costs.append(cost(peers.laboratory, DEVICE, pid))
+        program.ask(do="paced", run=f"{run}-alone", count=ALONE, pause=LONG_PAUSE, timeout=ARRIVAL)
+        _arrived(listener, f"{run}-alone", ALONE)
+        costs.append(cost(peers.laboratory, DEVICE, pid))
     arrivals = dict(listener.ask(run=f"{run}-paced")["arrivals"])
     arrival = [(arrivals[position] - sent) * 1000 for position, sent in enumerate(paced["sent"])]
     accepted = [seconds * 1000 for seconds in paced["accepted"]]
@@ -143,6 +156,10 @@ def _round(peers: Peers, listener: Program, name: str, run: str, count: int) -> 
         "accepted_p99_ms": percentile(accepted, 99),
         "arrival_p50_ms": percentile(arrival, 50),
         "arrival_p99_ms": percentile(arrival, 99),
+        "processor_us": costs[1].processor_time_since(costs[0]) / 1000 / number,
+        "written_bytes_burst": (costs[1].written - costs[0].written) / number,
+        "written_bytes_paced": (costs[2].written - costs[1].written) / PACED,
+        "written_bytes_alone": (costs[3].written - costs[2].written) / ALONE,
     }
 
 

@@ -81,7 +81,18 @@ def _messages(measured: dict[str, Any]) -> Tables:
     ]
     title = f"{measured['count']:,} messages of {measured['payload_bytes']} bytes, QoS 1, through one tunnel"
     disk = f"The disk makes {measured['fsyncs_per_second']:,.0f} small writes a second durable, one by one."
-    return [(title, f"{table(columns, measured['rows'])}\n\n{disk}")]
+    costs = [
+        Column("peer", "peer"),
+        Column("processor_us", "processor, µs a message", number()),
+        Column("processor_ratio", "ratio", times),
+        Column("written_bytes_burst", "written a message, kB: in a burst", number(2, 1000)),
+        Column("written_bytes_paced", "100 a second", number(2, 1000)),
+        Column("written_bytes_alone", "alone", number(2, 1000)),
+    ]
+    return [
+        (title, f"{table(columns, measured['rows'])}\n\n{disk}"),
+        ("What a message costs the process that sends it on", table(costs, measured["rows"])),
+    ]
 
 
 def _recovery(measured: dict[str, Any]) -> Tables:
@@ -111,6 +122,7 @@ def _footprint(measured: dict[str, Any]) -> Tables:
         Column("idle_bytes_ratio", "ratio", times),
         Column("idle_cpu_ms", "CPU ms a minute", number(1)),
         Column("idle_cpu_ms_ratio", "ratio", times),
+        Column("idle_written_bytes", "kB written a minute", number(1, 1000)),
         Column("backlog_bytes", f"{measured['backlog']:,} waiting, MiB", number(1, _MIB)),
         Column("backlog_bytes_ratio", "ratio", times),
     ]
