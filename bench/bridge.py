@@ -65,7 +65,6 @@ def running(laboratory: Laboratory, device: str, saving: tuple[str, ...]) -> Ite
     Yields:
         Its process number inside the host.
     """
-    laboratory.disk.mkdir(exist_ok=True)
     (laboratory.disk / f"{device}.db").unlink(missing_ok=True)
     laboratory.write(device, "/etc/bench/mosquitto.conf", configuration(laboratory, device, saving))
     # Its first line is its number inside the host.

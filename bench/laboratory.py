@@ -32,6 +32,7 @@ ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 KEEP_ALIVE = 30
 """Seconds: the agent's own, the old SDK sample's that the walk-through ran, and the least that AWS IoT takes."""
 PATIENCE = 90.0
+_DISK = "/var/tmp"  # noqa: S108 (a folder of its own is made there)
 
 
 class Stopwatch(Report):
@@ -129,6 +130,8 @@ class Laboratory:
     Attributes:
         seconds: How long each stage of its start took.
         outputs: The stack's outputs, secrets among them.
+        disk: A directory on the machine's disk, also for the hosts, whose own files are in memory, where a durable
+            write costs nothing.
         cloud_bytes: Proportional set size of the cloud's process when the lab had come up.
         network_bytes: The same of every process of the network.
     """
@@ -136,6 +139,7 @@ class Laboratory:
     lab: Lab
     seconds: dict[str, float]
     outputs: dict[str, Any] = field(repr=False)
+    disk: Path
     cloud_bytes: int = 0
     network_bytes: int = 0
     _given: set[str] = field(default_factory=set)
@@ -144,11 +148,6 @@ class Laboratory:
     def endpoint(self) -> str:
         """The account's name of AWS IoT's data endpoint."""
         return str(self.outputs["iotEndpoint"])
-
-    @property
-    def disk(self) -> Path:
-        """A directory on the machine's disk: the hosts' own are in memory, where a durable write costs nothing."""
-        return self.lab.directory / "disk"
 
     def topic(self, device: str, last: str = "bench") -> str:
         """A topic that the device may publish to."""
@@ -272,6 +271,8 @@ def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Labora
         if lab.exists:
             report.say("removing what an earlier, interrupted run left")
             remove(lab, quiet)
+        # Below a home that is closed to others the hosts see a layer in memory.
+        disk = stack.enter_context(tempfile.TemporaryDirectory(prefix="private-iot-bench-", dir=_DISK))
         watch = Stopwatch(quiet)
         with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
             up = stack.enter_context(passing(lab, devices, watch))
@@ -279,6 +280,7 @@ def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Labora
             lab,
             {name: seconds for name, seconds in watch.seconds.items() if name in (*STAGES, *lifecycle.STAGES)},
             up.outputs,
+            Path(disk),
             cloud_bytes=processes.memory([up.cloud.pid]),
             network_bytes=int(lifecycle.status(lab)["memoryBytes"]),
         )

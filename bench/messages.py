@@ -112,6 +112,8 @@ def measure(report: Report, laboratory: Laboratory, count: int, repetitions: int
         {"peer": TITLES[name], **{key: median([sample[key] for sample in taken]) for key in taken[0]}, "samples": taken}
         for name, taken in samples.items()
     ]
+    if not rows[0]["written_bytes_paced"]:
+        raise BenchError(f"the agent's queue in {laboratory.disk} wrote nothing to a disk: is that folder in memory?")
     base = next(row for row in rows if row["peer"] == BASE)
     for row in rows:
         row["rate_ratio"] = ratio(row["messages_per_second"], base["messages_per_second"])
