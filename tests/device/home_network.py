@@ -2,7 +2,8 @@
 
 The lab's device has one link, from its namespace to the internet's. Its end loses its address and becomes a port of a
 bridge; the machine's card is another port, and a DHCP server on the bridge gives it the addresses that the lab's plan
-has for the device, as a home router does. The router itself is the lab's.
+has for the device, as a home router does. The router itself is the lab's. The machine's other card leads to a
+neighbour, which is the namespace itself at an address of another network.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from lab.path import control
 from lab.state import Lab
 
 BRIDGE, PORT, LAN = "home", "machine", "wlan0"
+NEIGHBOUR_PORT = "neighbour"
+NEIGHBOUR = IPv4Interface("192.168.77.2/24")
+GATEWAY = IPv4Interface("192.168.77.1/24")
+"""What the machine calls itself there, where it is the neighbour's gateway."""
 _SERVER = 250
 """The last byte of the DHCP server's own address."""
 
@@ -51,6 +56,9 @@ class HomeNetwork:
             f"address add {self._server} dev {BRIDGE}",
             f"link set {BRIDGE} up",
             f"link set {PORT} up",
+            f"tuntap add dev {NEIGHBOUR_PORT} mode tap",
+            f"address add {NEIGHBOUR} dev {NEIGHBOUR_PORT}",
+            f"link set {NEIGHBOUR_PORT} up",
         )
 
     def run(self, *argv: str) -> str:
@@ -104,6 +112,7 @@ class HomeNetwork:
         self._batch(
             f"link delete {PORT}",
             f"link delete {BRIDGE}",
+            f"link delete {NEIGHBOUR_PORT}",
             f"address add {self.device} dev {LAN}",
             f"route add default via {self.gateway} dev {LAN}",
         )

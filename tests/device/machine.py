@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.device.guest_agent import GuestAgent, GuestAgentError
-from tests.device.home_network import PORT, HomeNetwork
+from tests.device.home_network import NEIGHBOUR_PORT, PORT, HomeNetwork
 from tests.device.image import Image
 
 MEMORY = "512M"
@@ -80,7 +80,7 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._drive: subprocess.Popen[bytes] | None = None
         self._agent: GuestAgent | None = None
-        self.booted_at = 0.0
+        self._has_neighbour = False
 
     def boot(self, *, clock: str = "utc", kernel_words: str = "") -> None:
         """Switch it on, and wait until it takes commands.
@@ -111,6 +111,8 @@ class Machine:
             *("-drive", f"file={self.folder / 'files.tar'},format=raw,if=virtio,read-only=on"),
             *("-netdev", f"tap,id=lan,ifname={PORT},script=no,downscript=no"),
             *("-device", "virtio-net-pci,netdev=lan,mac=b8:27:eb:00:00:01", "-device", "virtio-rng-pci"),
+            *("-netdev", f"tap,id=neighbour,ifname={NEIGHBOUR_PORT},script=no,downscript=no"),
+            *("-device", "virtio-net-pci,netdev=neighbour,mac=b8:27:eb:00:00:02"),
             *("-device", "virtio-serial", "-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
             *("-chardev", f"socket,id=agent,path={self.folder / 'agent.sock'},server=on,wait=off"),
             *("-qmp", f"unix:{self.folder / 'monitor.sock'},server=on,wait=off"),
@@ -119,8 +121,9 @@ class Machine:
             self._process = subprocess.Popen(
                 self.network.inside(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self.booted_at = time.monotonic()
         self._wait_for_file("monitor.sock", self._process)
+        if not self._has_neighbour:
+            self._monitor("set_link", name="neighbour", up=False)
         self._agent = GuestAgent(self.folder / "agent.sock", patience=BOOT)
 
     def ask(self, command: str, **arguments: Any) -> Any:
@@ -164,6 +167,11 @@ class Machine:
     def plug_cable(self) -> None:
         """Put the network's cable back."""
         self._monitor("set_link", name="lan", up=True)
+
+    def plug_neighbour(self, *, plugged: bool) -> None:
+        """Put the cable to the neighbour into the second card, or pull it; it stays so over boots."""
+        self._has_neighbour = plugged
+        self._monitor("set_link", name="neighbour", up=plugged)
 
     def cut_power(self) -> None:
         """Take its power away: nothing of it runs a moment later."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_agent._exceptions import UsageError
 from device_agent.files import ROOT, owner_of, read_link, remove, reporting
+from device_agent.install import apparmor
 from device_agent.install.restart_unit import services_locked
 from device_agent.installation import (
     AGENT_SERVICE,
@@ -83,9 +84,10 @@ def _uninstall(arguments: argparse.Namespace, system: System) -> int:
         if is_active(system, unit) or is_enabled(system, unit)
     ]
     files = _files(system, purge=arguments.purge)
+    rule = apparmor.has_own_lines(system)
     account = system.account(USER) is not None
     group = system.run(["getent", "group", USER]).returncode == 0
-    if not (units or files or account or group):
+    if not (units or files or rule or account or group):
         print("nothing is installed; nothing changed")
         return 0
     real = not arguments.dry_run
@@ -103,6 +105,10 @@ def _uninstall(arguments: argparse.Namespace, system: System) -> int:
         if real:
             with reporting(f"{OPENVPN_FILE} cannot be put back"):
                 system.path(OPENVPN_FILE_BEFORE).replace(system.path(OPENVPN_FILE))
+    if rule:
+        print(f"{verb}take the rule for OpenVPN out of {apparmor.LOCAL_RULES}")
+        if real:
+            apparmor.remove_own_lines(system)
     if MOSQUITTO_DROP_IN in files and is_active(system, MOSQUITTO_SERVICE):
         print(f"{verb}start {MOSQUITTO_SERVICE} anew", flush=True)
         if real:

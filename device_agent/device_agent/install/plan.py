@@ -15,9 +15,9 @@ from ipaddress import IPv4Network
 
 from device_agent._exceptions import DeviceAgentError
 from device_agent.files import WantedFile, folder_matches, read_link, remove, reporting, temporary_of
-from device_agent.install import steps
+from device_agent.install import apparmor, steps
 from device_agent.install.bundle import Bundle
-from device_agent.install.openvpn_profile import Profile, parse_profile
+from device_agent.install.openvpn_profile import RESOLVER_SCRIPT, Profile, parse_profile
 from device_agent.install.slots import (
     CURRENT,
     SLOTS,
@@ -189,6 +189,9 @@ def _machine(system: System) -> list[Step]:
     found = []
     if resolved_is_deaf(system):
         found.append(Step(f"start {RESOLVED_SERVICE} anew, which does not answer on the bus", partial(_wake, system)))
+    if apparmor.script_is_refused(system):
+        text = f"let OpenVPN run {RESOLVER_SCRIPT}, by a rule in {apparmor.LOCAL_RULES}"
+        found.append(Step(text, partial(apparmor.let_script_run, system)))
     if system.account(USER) is None:
         found.append(Step(f"create the user {USER}", partial(steps.create_account, system)))
     for path, mode, owner in _FOLDERS:
