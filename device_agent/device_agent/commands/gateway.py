@@ -97,12 +97,14 @@ def _enable(system: System, lan: str, allow: str | None) -> int:
         for path in changed:
             print(f"write {path}", flush=True)
             write(system, path, wanted[path], undo)
-        if changed:
+        services = tuple(reversed(SERVICES))
+        disabled = [unit for unit in services if not is_enabled(system, unit)]
+        if disabled:
+            print(f"enable {' '.join(disabled)}", flush=True)
+            enable(system, disabled, undo)
+        elif changed:
             systemctl(system, "daemon-reload")
-        for unit in reversed(SERVICES):
-            if not is_enabled(system, unit):
-                print(f"enable {unit}", flush=True)
-                enable(system, unit, undo)
+        for unit in services:
             if changed or not is_active(system, unit):
                 print(f"start {unit} anew", flush=True)
                 start(system, unit, undo)

@@ -255,11 +255,14 @@ def _writes(system: System, units: dict[str, WantedFile], changed: set[str]) -> 
 
 def _services(system: System, changed: set[str], *, promoted: bool) -> list[Step]:
     found = []
-    if changed & {AGENT_UNIT, OPENVPN_DROP_IN, RENEWAL_UNIT}:
+    services = ((OPENVPN_SERVICE, OPENVPN_DROP_IN), (AGENT_SERVICE, AGENT_UNIT))
+    disabled = [unit for unit, _ in services if not is_enabled(system, unit)]
+    # Each reload takes a slow device ten seconds, and `enable` ends with one.
+    if disabled:
+        found.append(Step(f"enable {' '.join(disabled)}", partial(steps.enable, system, disabled)))
+    elif changed & {AGENT_UNIT, OPENVPN_DROP_IN, RENEWAL_UNIT}:
         found.append(Step("reload systemd", lambda _undo: systemctl(system, "daemon-reload")))
-    for unit, file in ((OPENVPN_SERVICE, OPENVPN_DROP_IN), (AGENT_SERVICE, AGENT_UNIT)):
-        if not is_enabled(system, unit):
-            found.append(Step(f"enable {unit}", partial(steps.enable, system, unit)))
+    for unit, file in services:
         if promoted or file in changed or not is_active(system, unit):
             found.append(Step(f"start {unit} anew", partial(steps.start, system, unit)))
     return found

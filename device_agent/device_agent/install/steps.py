@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,10 +132,10 @@ def promote(system: System, slot: str, undo: ExitStack) -> None:
     write_link(system, CURRENT, f"slots/{slot}")
 
 
-def enable(system: System, unit: str, undo: ExitStack) -> None:
-    """Let a service start at boot."""
-    undo.callback(system.run, ["systemctl", "disable", unit])
-    systemctl(system, "enable", unit)
+def enable(system: System, units: Sequence[str], undo: ExitStack) -> None:
+    """Let services start at boot; systemd reads all its units anew with it."""
+    undo.callback(system.run, ["systemctl", "disable", *units])
+    systemctl(system, "enable", *units)
 
 
 def start(system: System, unit: str, undo: ExitStack) -> None:

@@ -150,7 +150,7 @@ def test_dry_run_shows_the_changes_and_makes_none(pi: Pi) -> None:
     before = pi.files
     assert pi.install(None, "--dry-run") == 0
     assert "would create the user private-iot\n" in pi.out
-    assert f"would enable {OPENVPN_SERVICE}\n" in pi.out
+    assert f"would enable {OPENVPN_SERVICE} {AGENT_SERVICE}\n" in pi.out
     assert pi.files == before
     assert pi.system.state["active"] == set()
 
@@ -267,7 +267,7 @@ def test_a_bundle_without_a_root_certificate_trusts_the_systems(pi: Pi) -> None:
     assert Installation.load(pi.system).root_ca_file is None
 
 
-@pytest.mark.parametrize("verb", ["daemon-reload", "enable", "restart"])
+@pytest.mark.parametrize("verb", ["enable", "restart"])
 def test_a_systemd_that_fails_puts_everything_back(pi: Pi, verb: str) -> None:
     before = pi.files
     pi.system.state["fail"] = {f"systemctl {verb}": Completed(1, "", "Failed to connect to bus\n")}
@@ -275,6 +275,16 @@ def test_a_systemd_that_fails_puts_everything_back(pi: Pi, verb: str) -> None:
     assert "failed: Failed to connect to bus\n" in pi.err
     assert pi.files == before
     assert pi.system.account("private-iot") is None
+
+
+def test_a_reload_that_fails_puts_the_units_back_that_were_there(pi: Pi) -> None:
+    pi.install()
+    pi.system.path(f"/etc/systemd/system/{AGENT_SERVICE}").write_text("[Service]\nExecStart=/usr/bin/earlier\n")
+    before = pi.files
+    pi.system.state["fail"] = {"systemctl daemon-reload": Completed(1, "", "Failed to connect to bus\n")}
+    assert pi.install() == 2
+    assert "`systemctl daemon-reload` failed: Failed to connect to bus\n" in pi.err
+    assert pi.files == before
 
 
 def test_an_upgrade_whose_start_fails_comes_back_to_the_old_bundle(pi: Pi) -> None:
