@@ -74,7 +74,7 @@ def pi(disk: Future[Image], house: House, packages: list[Path]) -> Iterator[Pi]:
     machine = Machine(disk.result(), network, files={package.name: package for package in packages})
     try:
         network.serve_dhcp()
-        machine.boot()
+        machine.wake()
         made = Pi(house, machine, "pi-1")
         (command,) = readme_commands(r"sudo apt install \./private-iot-agent_")
         machine.shell(f"cd /home/pi && tar xf /dev/vdb {packages[0].name} && chown -R pi: .")

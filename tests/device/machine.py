@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,6 +25,7 @@ from tests.device.image import Image
 
 MEMORY = "512M"
 """A Pi Zero 2 W's."""
+_FILES_SIZE = 256 << 20
 BOOT = 900.0
 """Seconds until the guest agent has to answer: a boot takes a minute of a processor, of which others may have most."""
 _KERNEL = (
@@ -73,10 +77,13 @@ class Machine:
         self.network = network
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
         self.disk = self.folder / "disk"
-        subprocess.run(["cp", "--sparse=always", image.disk, self.disk], check=True)
-        with tarfile.open(self.folder / "files.tar", "w") as archive:
+        archive = self.folder / "files.tar"
+        with tarfile.open(archive, "w") as stream:
             for name, path in files.items():
-                archive.add(path, name)
+                stream.add(path, name)
+        assert archive.stat().st_size <= _FILES_SIZE, f"{archive.stat().st_size} bytes of files, {_FILES_SIZE} at most"
+        # A machine that goes on from a kept memory takes it for the size that it had then.
+        os.truncate(archive, _FILES_SIZE)
         self._process: subprocess.Popen[bytes] | None = None
         self._drive: subprocess.Popen[bytes] | None = None
         self._agent: GuestAgent | None = None
@@ -92,14 +99,74 @@ class Machine:
         self.switch_on(clock=clock, kernel_words=kernel_words)
         self.ask("guest-ping")
 
-    def switch_on(self, *, clock: str = "utc", kernel_words: str = "") -> None:
-        """Switch it on; it takes no command yet."""
+    def wake(self) -> None:
+        """Have it as it is after its first boot, with the cable put in now, and wait for its address.
+
+        The first boot, without a cable, is done once for an image; memory and disk are kept beside the image.
+        """
+        state = self.image.disk.with_name(f"awake-{self._key()}")
+        with state.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not state.is_dir():
+                self._keep_first_boot(state)
+        _copy(state / "disk", self.disk)
+        self.switch_on(incoming=state / "memory")
+        self._wait_for_status("query-status", "paused")
+        self._monitor("cont")
+        self.plug_cable()
+        address = "until ip -4 route show default | grep -q .; do sleep 0.3; done"
+        self.shell(f"date --set=@{time.time():.3f}; timeout 120 sh -c '{address}'")
+
+    def _keep_first_boot(self, state: Path) -> None:
+        self.switch_on()
+        self.pull_cable()
+        # To its end, whatever failed for want of a network.
+        self.shell("systemctl is-system-running --wait || true; sync", timeout=BOOT)
+        with tempfile.TemporaryDirectory(dir=state.parent, prefix=".awake.") as temporary:
+            made = Path(temporary, "made")
+            made.mkdir()
+            self._monitor("stop")
+            self._monitor("migrate", uri=f"exec:cat >{shlex.quote(str(made / 'memory'))}")
+            self._wait_for_status("query-migrate", "completed")
+            self.cut_power()
+            _copy(self.disk, made / "disk")
+            made.rename(state)
+
+    def _key(self) -> str:
+        """Hash what the kept memory depends on besides the image: the program and the machine that it describes."""
+        version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
+        words = " ".join(self._argv("utc", "")).replace(str(self.folder), "")
+        return hashlib.sha256(f"{version}{words}".encode()).hexdigest()[:12]
+
+    def switch_on(self, *, clock: str = "utc", kernel_words: str = "", incoming: Path | None = None) -> None:
+        """Switch it on; it takes no command yet.
+
+        Args:
+            clock: What its clock chip says, as QEMU's ``-rtc base=`` has it.
+            kernel_words: Further words for the kernel.
+            incoming: A memory that was kept, which it goes on from in place of a boot.
+        """
         assert self._process is None, "it runs already"
         for name in ("agent.sock", "monitor.sock", "drive.sock"):
             (self.folder / name).unlink(missing_ok=True)
+        if not self.disk.exists():
+            _copy(self.image.disk, self.disk)
         self._start_drive()
+        argv = self._argv(clock, kernel_words)
+        if incoming is not None:
+            argv += ["-incoming", f"exec:cat {shlex.quote(str(incoming))}"]
+        with (self.folder / "qemu.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.network.inside(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._wait_for_file("monitor.sock", self._process)
+        if not self._has_neighbour:
+            self._monitor("set_link", name="neighbour", up=False)
+        self._agent = GuestAgent(self.folder / "agent.sock", patience=BOOT)
+
+    def _argv(self, clock: str, kernel_words: str) -> list[str]:
         how = accelerator(self.image.kernel)
-        argv = [
+        return [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"),
             *("-accel", f"{how},thread=multi" if how == "tcg" else how, "-cpu", "max", "-smp", "2", "-m", MEMORY),
             *("-rtc", f"base={clock}", "-no-reboot"),
@@ -117,14 +184,6 @@ class Machine:
             *("-chardev", f"socket,id=agent,path={self.folder / 'agent.sock'},server=on,wait=off"),
             *("-qmp", f"unix:{self.folder / 'monitor.sock'},server=on,wait=off"),
         ]
-        with (self.folder / "qemu.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self.network.inside(argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self._wait_for_file("monitor.sock", self._process)
-        if not self._has_neighbour:
-            self._monitor("set_link", name="neighbour", up=False)
-        self._agent = GuestAgent(self.folder / "agent.sock", patience=BOOT)
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """Give the guest agent a command of its own."""
@@ -223,8 +282,16 @@ class Machine:
             assert time.monotonic() < until, f"{name} is not there after 20 s"
             time.sleep(0.02)
 
-    def _monitor(self, command: str, **arguments: Any) -> None:
-        """Give QEMU a command (QEMU manual, "QEMU QMP Reference")."""
+    def _wait_for_status(self, question: str, wanted: str) -> None:
+        until = time.monotonic() + 120
+        while (status := self._monitor(question).get("status")) != wanted:
+            assert status != "failed", (question, self._monitor(question))
+            assert time.monotonic() < until, f"{question}: {status}, not {wanted}, after 120 s"
+            time.sleep(0.1)
+
+    def _monitor(self, command: str, **arguments: Any) -> Any:
+        """Give QEMU a command (QEMU manual, "QEMU QMP Reference"), and return its answer."""
+        answer: dict[str, Any] = {}
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(20)
             connection.connect(str(self.folder / "monitor.sock"))
@@ -235,6 +302,11 @@ class Machine:
                     while not {"return", "error"} & (answer := json.loads(stream.readline())).keys():
                         pass
                     assert "return" in answer, answer
+        return answer["return"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--sparse=always", source, target], check=True)
 
 
 def words_of(done: subprocess.CompletedProcess[str]) -> str:

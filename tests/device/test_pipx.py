@@ -53,7 +53,7 @@ def fresh(request: pytest.FixtureRequest, house: House, tmp_path_factory: pytest
     machine = Machine(image(request.param), network, files={"device_agent": PROJECT / "device_agent", "wheels": wheels})
     try:
         network.serve_dhcp()
-        machine.boot()
+        machine.wake()
         machine.shell(
             "cd /home/pi && tar xf /dev/vdb && chown -R pi: . && printf '[global]\\nno-index = true\\n"
             "find-links = /home/pi/wheels /usr/share/python-wheels\\n' >/etc/pip.conf"

@@ -11,6 +11,7 @@ from device_agent.dns import DnsError, DnsSilentError, query
 from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.install.machine import VOLATILE_MEANING, VOLATILE_REMEDY, volatile_storage
 from device_agent.install.openvpn_profile import parse_profile
+from device_agent.install.units import PING_RESTART
 from device_agent.installation import (
     AGENT_UNIT,
     OPENVPN_DROP_IN,
@@ -149,9 +150,9 @@ def _is_silent(context: CheckContext, server: str) -> bool:
 
 
 def _ping_restart(lines: list[str]) -> int:
-    """Read from OpenVPN's journal after how many seconds of silence it restarts; 60 at most are waited for."""
+    """Read from OpenVPN's journal after how many seconds of silence it restarts; `PING_RESTART` at most are waited."""
     found = re.findall(r"ping-restart (\d{1,4})", "\n".join(lines))
-    return min(int(found[-1]), 60) if found else 10
+    return min(int(found[-1]), PING_RESTART) if found else 10
 
 
 def _conflict(context: CheckContext, conflict: Route) -> Finding:

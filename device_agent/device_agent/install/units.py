@@ -97,6 +97,9 @@ MSSFIX = 1232
 """The most bytes of a TCP packet with OpenVPN's own overhead, without the headers below (`mssfix`, openvpn(8)): with
 those of IPv6 and UDP 1,280 bytes, which every line carries whole (RFC 8200, section 5)."""
 
+PING_RESTART = 60
+"""Seconds without a byte from the server after which OpenVPN begins anew; `doctor` waits as long."""
+
 
 def openvpn_drop_in(directives: Container[str] = ()) -> str:
     """Write the drop-in that keeps the tunnel up, and lets the agent ask OpenVPN what it is at.
@@ -106,15 +109,19 @@ def openvpn_drop_in(directives: Container[str] = ()) -> str:
     behave alike:
 
     - `management`: the socket is for the agent's user alone. With it the agent itself restarts a dead tunnel.
-    - `ping-restart`: 20 s, as the endpoint pushes. Less would, on a slow device, fire the moment that the resolver's
-      script is done, which blocks OpenVPN for seconds, and run it again.
+    - `ping-restart`: `PING_RESTART`, not the 20 s that the endpoint pushes. Where the resolver's script, which OpenVPN
+      waits for, takes longer, it fires the moment that the script is done, and runs it again, for ever. The agent
+      itself notices a dead tunnel in seconds; and for a server that does not answer at all there is, unless the
+      profile has one of its own, `connect-timeout`.
     - `connect-retry`: pauses grow to 2 min, for the journal's sake; the agent ends them while the internet is there.
     - `mssfix`: unless the profile has one of its own.
 
     Args:
         directives: The names of the profile's directives.
     """
-    mssfix = "" if "mssfix" in directives else f" --mssfix {MSSFIX}"
+    more = "" if "mssfix" in directives else f" --mssfix {MSSFIX}"
+    if "server-poll-timeout" not in directives and "connect-timeout" not in directives:
+        more += " --connect-timeout 20"
     return f"""\
 # Written by `device-agent install`; changes are lost with the next one.
 [Unit]
@@ -124,7 +131,8 @@ StartLimitIntervalSec=0
 ExecStartPre=/bin/mkdir -p {Path(MANAGEMENT_SOCKET).parent}
 ExecStart=
 ExecStart=/usr/sbin/openvpn --suppress-timestamps --nobind --config %i.conf --management {MANAGEMENT_SOCKET} unix \
---management-client-user {USER} --ping-restart 20 --connect-retry 1 120{mssfix}
+--management-client-user {USER} --pull-filter ignore ping-restart --ping-restart {PING_RESTART} \
+--connect-retry 1 120{more}
 Restart=always
 RestartSec=5
 """
