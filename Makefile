@@ -74,8 +74,8 @@ deb: setup ## build the agent's Debian package in build/ (ARCHITECTURE=arm64; am
 bench: setup system ## measure the program, the lab and the agent beside their peers (an hour or more; BENCH="messages")
 	$(BIN)/python -m bench $(BENCH)
 
-soak: setup system ## run ten minutes of random faults and count what is lost (SECONDS=600 SEED=…)
-	$(BIN)/python -m soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+soak: setup system ## run ten minutes of random faults and count what is lost (SECONDS=600 SEED=… SITE=1)
+	$(BIN)/python -m soak $(if $(SITE),--site) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 reference: setup ## write docs/configuration.md and docs/components.md anew
 	$(BIN)/python tools/write_reference.py

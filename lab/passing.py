@@ -18,6 +18,7 @@ from lab.commands import down
 from lab.engine import CHECKOUT, STACK, Engine, PluginSource, find_or_build
 from lab.errors import LabError
 from lab.path import lifecycle, preflight
+from lab.path.site import Site
 from lab.report import Report
 from lab.state import Lab, write_file
 
@@ -41,13 +42,14 @@ class PassingLab:
 
 
 @contextmanager
-def passing(lab: Lab, devices: Sequence[str], report: Report) -> Iterator[PassingLab]:
+def passing(lab: Lab, devices: Sequence[str], report: Report, site: Site | None = None) -> Iterator[PassingLab]:
     """Bring a lab up, and take it away after the block.
 
     Args:
         lab: A lab that does not exist yet.
-        devices: Names of its devices.
+        devices: Names of its devices with a tunnel.
         report: Takes the progress.
+        site: A LAN; its gateways are among the devices, and its other neighbours have no tunnel.
 
     Raises:
         LabError: The lab exists, the machine lacks something, or a stage failed.
@@ -62,7 +64,7 @@ def passing(lab: Lab, devices: Sequence[str], report: Report) -> Iterator[Passin
     lab.create()
     try:
         with lab.locked():
-            running = _bring_up(lab, pulumi, devices, report)
+            running = _bring_up(lab, pulumi, devices, report, site)
         yield running
     finally:
         remove(lab, report)
@@ -78,17 +80,18 @@ def remove(lab: Lab, report: Report) -> None:
             signal.signal(number, handler)
 
 
-def _bring_up(lab: Lab, pulumi: Path, devices: Sequence[str], report: Report) -> PassingLab:
+def _bring_up(lab: Lab, pulumi: Path, devices: Sequence[str], report: Report, site: Site | None) -> PassingLab:
     cloud_stage, plugins_stage, up_stage = STAGES
     with report.step(cloud_stage):
         cloud = server.start(lab.cloud_directory)
     engine = Engine(lab, pulumi, cloud.url)
     with report.step(plugins_stage):
         engine.prepare(PluginSource.STANDIN, report)
-    config = stack_file(engine, devices)
+    neighbours = [name for name in site.neighbours if name not in devices] if site else []
+    config = stack_file(engine, devices, neighbours)
     with report.step(up_stage):
         _checked(engine, "up", "--stack", STACK, "--yes", "--skip-preview", "--config-file", str(config))
-    lifecycle.up(lab, engine.region, cloud.url, report)
+    lifecycle.up(lab, engine.region, cloud.url, report, site)
     shown = _checked(engine, "stack", "output", "--stack", STACK, "--json", "--show-secrets")
     return PassingLab(lab, cloud, json.loads(shown))
 
@@ -101,12 +104,13 @@ def _checked(engine: Engine, *words: str) -> str:
     return done.stdout
 
 
-def stack_file(engine: Engine, devices: Sequence[str]) -> Path:
+def stack_file(engine: Engine, devices: Sequence[str], neighbours: Sequence[str] = ()) -> Path:
     """Write a stack file of the lab's own with other devices: the checkout's is not written to.
 
     Args:
         engine: Whose directory it goes to.
         devices: The devices' names.
+        neighbours: Those of the devices without a tunnel.
 
     Returns:
         The file, for `--config-file`.
@@ -117,6 +121,8 @@ def stack_file(engine: Engine, devices: Sequence[str]) -> Path:
         if line.startswith("encryptionsalt:")
     )
     config = {"aws:region": engine.region, "private-iot:devices": list(devices)}
+    if neighbours:
+        config["private-iot:neighbours"] = list(neighbours)
     path = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
     # JSON is YAML, and needs no library.
     write_file(path, json.dumps({"encryptionsalt": salt, "config": config}) + "\n")

@@ -15,12 +15,14 @@ from lab.state import Lab, write_file
 from soak import figures
 from soak.errors import SoakError
 from soak.run import Options, run
-from soak.schedule import NAMES, SHORTEST_RUN
+from soak.schedule import NAMES, SHORTEST_RUN, SITE_NAMES
+from soak.site import LAN
 
 _MOST_SECONDS = 86_400.0
 # What AWS IoT lets one connection publish is 100 a second; a queue has to shrink while messages are added.
 _MOST_RATE = 50.0
 _MOST_DEVICES = 8
+SITE = (*LAN.gateways, *LAN.neighbours)
 _DESCRIPTION = """\
 A long run over the lab's private path: each device publishes numbered messages at a steady rate while faults that are
 drawn from a seed break its path. Behind AWS IoT's front it is counted what arrives, on the device's home network what
@@ -29,6 +31,8 @@ _EPILOG = "\n".join(
     [
         "faults:",
         *(f"  {name:<21} {text}" for name, text in NAMES.items()),
+        "of a site, which has no faults of lines:",
+        *(f"  {name:<21} {text}" for name, text in SITE_NAMES.items() if name not in NAMES),
         "",
         "exit codes: 0 all delivered and nothing outside the tunnel, 1 not so, 2 the run could not be made,",
         "130 interrupted. Progress goes to standard error, the table to standard output.",
@@ -42,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report()
     signal.signal(signal.SIGTERM, _interrupt)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
-    options = Options(arguments.seconds, seed, arguments.rate, arguments.devices)
+    options = Options(
+        arguments.seconds, seed, arguments.rate, len(SITE) if arguments.site else arguments.devices, arguments.site
+    )
     try:
         if arguments.json is not None and not arguments.json.parent.is_dir():
             raise SoakError(f"--json {arguments.json}: there is no directory {arguments.json.parent}")
@@ -82,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--devices", type=int, choices=range(1, _MOST_DEVICES + 1), default=1, metavar="N", help="1 to 8 (default: 1)"
+    )
+    parser.add_argument(
+        "--site",
+        action="store_true",
+        help="a site instead: a gateway whose broker a sensor publishes at, and two neighbours with the agent",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     parser.add_argument("--lab", metavar="NAME", default="soak", help="name of the run's own lab (default: soak)")

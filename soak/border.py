@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 TABLE = "soak"
 _TOTAL, _DESTINATIONS = "outside", "destinations"
+_NEIGHBOUR_DISCOVERY = (
+    "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }"
+)
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,35 @@ def allowed(servers: Sequence[str], router: str) -> tuple[str, ...]:
         f"{endpoints} udp dport 443",
         f"{endpoints} icmp type destination-unreachable",
         f"ip daddr {router} udp dport 53",
-        "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }",
+        _NEIGHBOUR_DISCOVERY,
     )
 
 
-def rules(interface: str, servers: Sequence[str], router: str) -> str:
+def allowed_in_lan(gateways: Sequence[str], vpc: str) -> tuple[str, ...]:
+    """Return what may leave a neighbour of a gateway, as conditions of nft(8).
+
+    That is TLS to AWS IoT in the VPC, which goes to the gateway; the question for its name, which the gateway answers;
+    and IPv6's neighbour discovery.
+
+    Args:
+        gateways: Their addresses in the LAN.
+        vpc: The VPC's CIDR block.
+    """
+    return (
+        f"ip daddr {vpc} tcp dport {{ 443, 8883 }}",
+        f"ip daddr {{ {', '.join(gateways)} }} meta l4proto {{ tcp, udp }} th dport 53",
+        _NEIGHBOUR_DISCOVERY,
+    )
+
+
+def rules(interface: str, conditions: Sequence[str], *, arriving: bool = False) -> str:
     """Return the table that counts everything else.
 
     Args:
-        servers: Public addresses of the Client VPN endpoints.
-        router: The home router's address.
+        conditions: What is allowed.
+        arriving: Whether the interface is the other end of the device's line, where the count outlives the device.
     """
+    hook, name = ("prerouting priority -400", "iifname") if arriving else ("postrouting priority 300", "oifname")
     listed = f"@{_DESTINATIONS} {{{{ ip daddr . meta l4proto . {{}} counter }}}}"
     lines = [
         f"table inet {TABLE} {{",
@@ -86,9 +107,9 @@ def rules(interface: str, servers: Sequence[str], router: str) -> str:
         "    type ipv4_addr . inet_proto . inet_service; flags dynamic; size 65535;",
         "  }",
         "  chain leaving {",
-        "    type filter hook postrouting priority 300; policy accept;",
-        f'    oifname != "{interface}" return',
-        *(f"    {condition} return" for condition in allowed(servers, router)),
+        f"    type filter hook {hook}; policy accept;",
+        f'    {name} != "{interface}" return',
+        *(f"    {condition} return" for condition in conditions),
         f"    counter name {_TOTAL}",
         f"    meta l4proto {{ tcp, udp }} update {listed.format('th dport')} return",
         f"    ip version 4 update {listed.format('0')}",

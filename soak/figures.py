@@ -66,12 +66,11 @@ def collect(
         not device["messages"]["lost"] and not device["outside"]["packets"] and device["messages"]["published"]
         for device in devices.values()
     )
-    words = " ".join(f"--{name} {value:g}" if name != "seed" else f"--seed {value}" for name, value in options.items())
     return {
         "version": VERSION,
         "passed": passed,
         "options": dict(options),
-        "repeat": f"python -m soak {words}",
+        "repeat": repeat(options),
         "startedAt": started.isoformat(timespec="seconds"),
         "publishedForSeconds": round(seconds, 1),
         "drainedAfterSeconds": round(drained, 1),
@@ -79,6 +78,16 @@ def collect(
         "devices": devices,
         "faults": [dict(fault) for fault in faults],
     }
+
+
+def repeat(options: Mapping[str, Any]) -> str:
+    """Return the command that makes the same run again."""
+    numbers = dict(options)
+    site = ["--site"] if numbers.pop("site", False) else []
+    if site:
+        del numbers["devices"]
+    words = [f"--{name} {value}" if name == "seed" else f"--{name} {value:g}" for name, value in numbers.items()]
+    return " ".join(["python -m soak", *words, *site])
 
 
 def _device(seen: Seen, allowed: Sequence[str]) -> dict[str, Any]:

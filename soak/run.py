@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,8 @@ from lab.errors import LabError
 from lab.report import Report
 from lab.state import Lab
 from soak import figures, watch
-from soak.border import allowed
 from soak.errors import SoakError
-from soak.schedule import NAMES, Fault, schedule
+from soak.schedule import NAMES, SITE_NAMES, Fault, schedule
 from soak.site import Site, running_site
 from soak.watch import Program, Seen
 
@@ -32,12 +31,18 @@ class Options:
 
     Attributes:
         rate: Messages a second from each device.
+        site: Whether the devices are a site: a gateway, two neighbours and a sensor.
     """
 
     seconds: float
     seed: int
     rate: float
     devices: int
+    site: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Return what was asked for."""
+        return {key: value for key, value in asdict(self).items() if key != "site" or value}
 
 
 @dataclass
@@ -124,9 +129,10 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
         SoakError: The run could not be made.
         LabError: The lab could not be brought up.
     """
-    drawn = schedule(options.seed, options.seconds, options.devices)
+    names = SITE_NAMES if options.site else NAMES
+    drawn = schedule(options.seed, options.seconds, options.devices, site=options.site)
     report.say(f"seed {options.seed}: {len(drawn)} faults of {len({fault.name for fault in drawn})} kinds")
-    with running_site(lab, options.devices, report) as site:
+    with running_site(lab, options.devices, report, site=options.site) as site:
         seen = {device.name: Seen() for device in site.devices}
         with ExitStack() as stack:
             helpers = [stack.enter_context(watch.listening(site, seen))]
@@ -155,7 +161,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                 seen[device.name].outside = watch.outside(site, device)
             reconnections = site.connections() - before
         return figures.collect(
-            options=vars(options),
+            options=options.document(),
             started=at,
             seconds=published_until - started,
             drained=drained,
@@ -164,7 +170,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                 {
                     "name": item.fault.name,
                     "device": None if item.fault.device is None else site.devices[item.fault.device].name,
-                    "description": NAMES[item.fault.name],
+                    "description": names[item.fault.name],
                     "began": item.began,
                     "ended": item.ended,
                     "asked": item.fault.duration,
@@ -173,7 +179,7 @@ def run(options: Options, lab: Lab, report: Report) -> dict[str, Any]:
                 for item in faults.happened
             ],
             reconnections=reconnections,
-            allowed={device.name: allowed(site.servers, device.router) for device in site.devices},
+            allowed={device.name: device.allowed for device in site.devices},
         )
 
 

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from lab.path import faults
+from lab.path import faults, site_faults
 from soak.lines import LIMITS, LINE_FAULTS
 
 AGENT_RESTARTED, AGENT_KILLED, HUNG_UP = "agent-restarted", "agent-killed", "hung-up"
@@ -14,7 +14,9 @@ DEVICE_FAULTS = {
     HUNG_UP: "AWS IoT hangs up on the device",
 }
 """Faults of one device; they take a moment and have no duration."""
-NAMES = {**faults.NAMES, **DEVICE_FAULTS, **LINE_FAULTS}
+NAMES = {**faults.PATH_NAMES, **DEVICE_FAULTS, **LINE_FAULTS}
+SITE_NAMES = {**faults.PATH_NAMES, **DEVICE_FAULTS, **site_faults.NAMES}
+"""Of a site; its line is no worse than another home's."""
 OUTLIVED = frozenset({"certificate-expired", "dns-down"})
 """Faults that a connection outlives: only a new one meets them, so that AWS IoT hangs up once they have begun."""
 
@@ -61,7 +63,7 @@ def longest_fault(seconds: float) -> float:
     return min(max(seconds / 30, 3.0), 60.0)
 
 
-def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
+def schedule(seed: int, seconds: float, devices: int = 1, *, site: bool = False) -> list[Fault]:
     """Draw the faults of a run.
 
     Kinds are dealt like cards, so that each comes once before one comes twice. A fault begins some time after the one
@@ -70,6 +72,7 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
     Args:
         seed: The same seed gives the same faults.
         seconds: How long the run lasts, at least `SHORTEST_RUN`.
+        site: Whether the devices are a site.
 
     Returns:
         The faults in the order of their start.
@@ -78,12 +81,13 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
     longest, end = longest_fault(seconds), seconds - quiet_end(seconds)
     free_from: dict[str, float] = {}
     cards: list[str] = []
+    names = SITE_NAMES if site else NAMES
     drawn: list[Fault] = []
     start = rng.uniform(0.5, 1.5) * longest
     while start + SHORTEST <= end:
         if not cards:
-            cards = rng.sample(sorted(NAMES), len(NAMES))
-        name = next((card for card in cards if free_from.get(card, 0) <= start), None)
+            cards = rng.sample(sorted(names), len(names))
+        name = next((card for card in cards if free_from.get(_kind(card), 0) <= start), None)
         if name is not None:
             cards.remove(name)
             of_device = name in DEVICE_FAULTS
@@ -92,9 +96,14 @@ def schedule(seed: int, seconds: float, devices: int = 1) -> list[Fault]:
             fault = Fault(_tenths(start), name, duration, device, _value(rng, name))
             if fault.end <= end:
                 drawn.append(fault)
-                free_from[name] = fault.end + APART
+                free_from[_kind(name)] = fault.end + APART
         start += rng.uniform(*_AFTER) * longest
     return drawn
+
+
+def _kind(name: str) -> str:
+    """Return what is befallen once at a time: a gateway without power has neither a tunnel nor a broker to lose."""
+    return "site" if name in site_faults.NAMES else name
 
 
 def _value(rng: random.Random, name: str) -> float:

@@ -4,22 +4,29 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from typing import Any
 
+from lab.errors import LabError
 from lab.passing import PassingLab, passing
 from lab.path import hosts, lifecycle
-from lab.path.parts import IOT, service_directory
+from lab.path.addresses import short
+from lab.path.parts import HOME_INTERFACE, INTERNET, IOT, service_directory
 from lab.path.services import ROOT
+from lab.path.site import GATEWAY_INTERFACE, devices_network
+from lab.path.site import Site as LanSite
 from lab.report import Report
+from lab.sensor import client_options, open_broker
 from lab.state import Lab
+from soak.border import allowed, allowed_in_lan
 from soak.errors import SoakError
 from soak.lines import LINE_FAULTS, Lines
 from soak.schedule import AGENT_KILLED, HUNG_UP, OUTLIVED
 
 AGENT = "private-iot-agent.service"
-HOME_INTERFACE = "wlan0"
+LAN = LanSite(("pi-1",), ("pi-2", "pi-3"))
 _COMMAND_TIMEOUT = 120.0
 _CONNECT_PATIENCE = 90.0
 
@@ -31,13 +38,19 @@ class Device:
     Attributes:
         client_id: Its MQTT client ID.
         topic_prefix: What its topics begin with.
-        router: Address of its home network's router, which is its DNS server as well.
+        allowed: What may leave it outside the tunnel, from `soak.border`.
+        border: The host and the interface where what leaves it is counted.
+        tunnel: Whether it has a tunnel of its own.
+        sensor: Whether it is a gateway, whose messages a sensor publishes at its broker.
     """
 
     name: str
     client_id: str
     topic_prefix: str
-    router: str
+    allowed: tuple[str, ...]
+    border: tuple[str, str]
+    tunnel: bool = True
+    sensor: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,16 +58,16 @@ class Site:
     """A running lab.
 
     Attributes:
-        servers: Public addresses of the Client VPN endpoints.
         iot_address: AWS IoT's public address.
         lines: The devices' lines.
+        sensor: How a sensor's mosquitto_pub gets to the broker.
     """
 
     lab: Lab
     devices: tuple[Device, ...]
-    servers: tuple[str, ...]
     iot_address: str
     lines: Lines
+    sensor: tuple[str, ...] = ()
 
     def run(self, host: str, *argv: str, text: str | None = None) -> str:
         """Run a command in a host and return what it printed.
@@ -78,9 +91,17 @@ class Site:
         Args:
             name: One of `soak.schedule.DEVICE_FAULTS`.
         """
-        if name == HUNG_UP:
+        if device.sensor and name != HUNG_UP:
+            # It may have lost its power, or lose it just now; then its agent is away already.
+            with suppress(LabError, SoakError):
+                self._break_agent(device, name)
+        elif name == HUNG_UP:
             self.hang_up(device)
-        elif name == AGENT_KILLED:
+        else:
+            self._break_agent(device, name)
+
+    def _break_agent(self, device: Device, name: str) -> None:
+        if name == AGENT_KILLED:
             shown = self.run(device.name, "systemctl", "show", "-p", "MainPID", AGENT)
             number = int(shown.strip().partition("=")[2])
             # 0: another fault has it restarting just now, so that it is away already.
@@ -123,48 +144,83 @@ def module(name: str, *words: str) -> list[str]:
 
 
 @contextmanager
-def running_site(lab: Lab, devices: int, report: Report) -> Iterator[Site]:
+def running_site(lab: Lab, devices: int, report: Report, *, site: bool = False) -> Iterator[Site]:
     """Bring a lab up, and take it down after the block.
 
     Args:
         lab: A lab that does not exist yet.
         devices: How many devices it gets, ``pi-1`` and following.
+        site: Whether it is a site instead: a gateway, two neighbours and a sensor.
 
     Raises:
         SoakError: A device does not connect.
         LabError: The lab exists, or cannot be brought up.
     """
     names = [f"pi-{number + 1}" for number in range(devices)]
+    if site:
+        with passing(lab, LAN.gateways, report, LAN) as running:
+            yield _install_site(running, report)
+        return
     with passing(lab, names, report) as running:
-        yield _install(running, names, report)
+        bundles = running.outputs["devices"]
+        with report.step("installing the agent"):
+            for name in names:
+                _run(lab, name, ("device-agent", "install", "-"), text=json.dumps(bundles[name]))
+            for name in names:
+                _wait_until_connected(lab, name)
+        status = lifecycle.status(lab)
+        yield _site(running, [_device(lab, name, bundles[name], status) for name in names], status)
 
 
-def _install(running: PassingLab, names: Sequence[str], report: Report) -> Site:
+def _install_site(running: PassingLab, report: Report) -> Site:
     lab, bundles = running.lab, running.outputs["devices"]
-    with report.step("installing the agent"):
-        for name in names:
-            _run(lab, name, ("device-agent", "install", "-"), text=json.dumps(bundles[name]))
-        for name in names:
+    (gateway,) = LAN.gateways
+    hop = _hop(lifecycle.status(lab), "site")
+    own = {**hop["gateways"], **hop["neighbours"]}
+    with report.step("installing the site"):
+        _run(lab, gateway, ("device-agent", "install", "-"), text=json.dumps(bundles[gateway]))
+        _wait_until_connected(lab, gateway)
+        allow = devices_network(IPv4Network(f"{own[gateway]}/24", strict=False))
+        _run(lab, gateway, ("device-agent", "gateway", "enable", "--lan", GATEWAY_INTERFACE, "--allow", str(allow)))
+        _run(lab, gateway, open_broker(["soak"]))
+        for name in LAN.neighbours:
+            words = ("device-agent", "install", "-", "--gateway", own[gateway])
+            _run(lab, name, words, text=json.dumps(bundles[name]))
+        for name in (gateway, *LAN.neighbours):
             _wait_until_connected(lab, name)
     status = lifecycle.status(lab)
+    # Its own count would end with its power.
+    border = (INTERNET, f"lan-{short(gateway)}")
+    devices = [replace(_device(lab, gateway, bundles[gateway], status), border=border, sensor=True)]
+    for name in LAN.neighbours:
+        within = allowed_in_lan([own[gateway]], bundles[name]["network"]["vpcCidr"])
+        iot = bundles[name]["iot"]
+        border = (name, HOME_INTERFACE)
+        devices.append(Device(name, iot["clientId"], bundles[name]["topicPrefix"], within, border, tunnel=False))
+    return replace(_site(running, devices, status), sensor=client_options(own[gateway]))
+
+
+def _site(running: PassingLab, devices: Sequence[Device], status: dict[str, Any]) -> Site:
+    lab = running.lab
     return Site(
         lab=lab,
-        devices=tuple(_device(lab, name, bundles[name]) for name in names),
-        servers=tuple(
-            address.partition(":")[0]
-            for hop in status["hops"]
-            if hop["hop"] == "client-vpn"
-            for address in hop["addresses"]
-        ),
+        devices=tuple(devices),
         iot_address=_hop(status, "iot")["addresses"][0],
-        lines=Lines(lambda host, *argv: _run(lab, host, argv), names, HOME_INTERFACE),
+        lines=Lines(lambda host, *argv: _run(lab, host, argv), [device.name for device in devices], HOME_INTERFACE),
     )
 
 
-def _device(lab: Lab, name: str, bundle: dict[str, Any]) -> Device:
+def _device(lab: Lab, name: str, bundle: dict[str, Any], status: dict[str, Any]) -> Device:
     routes = json.loads(_run(lab, name, ("ip", "-j", "route")))
     router = next(route["gateway"] for route in routes if route["dst"] == "default")
-    return Device(name, bundle["iot"]["clientId"], bundle["topicPrefix"], router)
+    servers = [
+        address.partition(":")[0]
+        for hop in status["hops"]
+        if hop["hop"] == "client-vpn"
+        for address in hop["addresses"]
+    ]
+    iot = bundle["iot"]
+    return Device(name, iot["clientId"], bundle["topicPrefix"], allowed(servers, router), (name, HOME_INTERFACE))
 
 
 def _run(lab: Lab, host: str, argv: Sequence[str], text: str | None = None) -> str:

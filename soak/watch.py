@@ -6,21 +6,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.errors import LabError
 from lab.path import hosts
 from lab.path.parts import IOT, service_directory
+from lab.path.site import SENSOR
 from soak import border
 from soak.accounting import Arrival, Sample
 from soak.border import Crossed
 from soak.errors import SoakError
-from soak.site import HOME_INTERFACE, Device, Site, module
+from soak.site import Device, Site, module
 
 TOPIC = "soak"
 SAMPLE_EVERY = 1.0
 _PATIENCE = 20.0
+_AGAIN = 0.5
 
 
 class Program:
@@ -28,14 +31,25 @@ class Program:
 
     Args:
         take: Called with each line that it prints.
+        again: Whether it is started again when it has ended, as with its host.
     """
 
-    def __init__(self, site: Site, host: str, argv: list[str], take: Callable[[str], None]) -> None:
+    def __init__(
+        self, site: Site, host: str, argv: list[str], take: Callable[[str], None], *, again: bool = False
+    ) -> None:
         self.name = f"{argv[0]} on {host}" if argv[0] != "env" else f"{argv[4]} on {host}"
         self._take = take
+        self._again = again
+        self._ended = threading.Event()
+        self._site, self._host, self._argv = site, host, argv
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `end`
-        self._process = subprocess.Popen(
-            hosts.command(site.lab, host, argv),
+        self._process = self._start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            hosts.command(self._site.lab, self._host, self._argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -43,12 +57,20 @@ class Program:
             # Ctrl-C in a terminal is for the run alone, which then ends its programs.
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self._take(line)
+        while True:
+            for line in self._process.stdout or ():
+                self._take(line)
+            if not self._again or self._ended.is_set():
+                return
+            self._process.wait()
+            # A host that is off has no programs.
+            with suppress(LabError, OSError):
+                self._process = self._start()
+            if self._ended.is_set():
+                self._process.kill()
+            self._ended.wait(_AGAIN)
 
     def check(self) -> None:
         """Refuse a program that has ended by itself.
@@ -56,7 +78,7 @@ class Program:
         Raises:
             SoakError: It has; with its last words.
         """
-        if self._process.poll() is not None:
+        if not self._again and self._process.poll() is not None:
             raise SoakError(
                 f"{self.name} ended with {self._process.returncode} in the middle of the run: {self._words()}"
             )
@@ -79,9 +101,10 @@ class Program:
 
     def end(self) -> None:
         """End it, whatever it does; what runs inside the host ends with it."""
+        self._ended.set()
         self._process.kill()
-        self._process.wait(_PATIENCE)
         self._reader.join(_PATIENCE)
+        self._process.wait(_PATIENCE)
         for stream in (self._process.stdin, self._process.stdout, self._said):
             if stream is not None and not stream.closed:
                 stream.close()
@@ -168,9 +191,11 @@ def listening(site: Site, seen: dict[str, Seen]) -> Iterator[Program]:
 
 
 @contextmanager
-def running(site: Site, host: str, argv: list[str], take: Callable[[str], None]) -> Iterator[Program]:
-    """Run a program in a host while the block runs."""
-    program = Program(site, host, argv, take)
+def running(
+    site: Site, host: str, argv: list[str], take: Callable[[str], None], *, again: bool = False
+) -> Iterator[Program]:
+    """Run a program in a host while the block runs; see `Program`."""
+    program = Program(site, host, argv, take, again=again)
     try:
         yield program
     finally:
@@ -180,15 +205,22 @@ def running(site: Site, host: str, argv: list[str], take: Callable[[str], None])
 @contextmanager
 def sampling(site: Site, device: Device, seen: Seen) -> Iterator[Program]:
     """Take the memory of a device's programs, and its agent's status, while the block runs."""
-    with running(site, device.name, module("sample", str(SAMPLE_EVERY)), seen.take_sample) as program:
-        wait_until(lambda: seen.status and seen.agent and seen.openvpn, f"the first sample of {device.name}")
+    argv = module("sample", str(SAMPLE_EVERY))
+    with running(site, device.name, argv, seen.take_sample, again=device.sensor) as program:
+        wait_until(
+            lambda: seen.status and seen.agent and (seen.openvpn or not device.tunnel),
+            f"the first sample of {device.name}",
+        )
         yield program
 
 
 @contextmanager
 def publishing(site: Site, device: Device, rate: float, seen: Seen) -> Iterator[Program]:
     """Publish while the block runs."""
-    with running(site, device.name, module("publish", TOPIC, str(rate)), seen.take_publication) as program:
+    host, argv = device.name, module("publish", TOPIC, str(rate))
+    if device.sensor:
+        host, argv = SENSOR, module("sensor", TOPIC, str(rate), *site.sensor)
+    with running(site, host, argv, seen.take_publication) as program:
         yield program
 
 
@@ -198,7 +230,9 @@ def count_outside(site: Site, device: Device) -> None:
     Raises:
         SoakError: It would not.
     """
-    site.run(device.name, "nft", "-f", "-", text=border.rules(HOME_INTERFACE, site.servers, device.router))
+    host, interface = device.border
+    rules = border.rules(interface, device.allowed, arriving=host != device.name)
+    site.run(host, "nft", "-f", "-", text=rules)
     prove_count(site, device)
 
 
@@ -228,4 +262,4 @@ def _canary(site: Site) -> tuple[str, str, int]:
 
 
 def _crossed(site: Site, device: Device) -> Crossed:
-    return border.read(site.run(device.name, "nft", "--json", "list", "table", "inet", border.TABLE))
+    return border.read(site.run(device.border[0], "nft", "--json", "list", "table", "inet", border.TABLE))

@@ -10,7 +10,9 @@ from lab.cloud.server import CloudServer, CloudServerError
 from lab.engine import CHECKOUT, STACK, Engine, PluginSource, Program, find_or_build
 from lab.errors import LabError
 from lab.invocation import typed
+from lab.passing import stack_file
 from lab.path import lifecycle, preflight
+from lab.path.site import Site
 from lab.report import Report
 from lab.state import Lab
 
@@ -46,6 +48,13 @@ def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
         "download (default: standin)",
     )
     parser.add_argument(
+        "--site",
+        type=_site,
+        metavar="GATEWAY[=NEIGHBOUR,…]",
+        help="put these devices, and a sensor, into a LAN whose way out is the gateway; this project's own program "
+        "makes them, the neighbours without a tunnel (default: every device has a home of its own)",
+    )
+    parser.add_argument(
         "--port", type=_port, default=0, help="TCP port of the cloud on 127.0.0.1 (default: a free one)"
     )
 
@@ -77,11 +86,12 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
         report.say(f"lab {lab.name!r}: AWS's APIs at {cloud.url}, {arguments.plugins} plugins, stack `{program.stack}`")
         if arguments.only != "cloud":
             with report.step("pulumi up"):
-                code = engine.show("up", "--stack", program.stack, "--yes", "--skip-preview")
+                config = _config_file(engine, program, arguments.site)
+                code = engine.show("up", "--stack", program.stack, "--yes", "--skip-preview", *config)
                 if code != 0:
                     raise LabError(f"`pulumi up` ended with {code}; what it said is above")
         if arguments.only is None:
-            lifecycle.up(lab, engine.region, cloud.url, report)
+            lifecycle.up(lab, engine.region, cloud.url, report, arguments.site)
     report.say(f"ready in {time.monotonic() - started:.1f} s")
     if arguments.only is None:
         demo = f"{typed(lab, 'demo')}, or " if program == Program() else ""
@@ -108,6 +118,21 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is not a TCP port: 1 to 65535, or 0 for a free one")
     return port
+
+
+def _config_file(engine: Engine, program: Program, site: Site | None) -> list[str]:
+    """Return Pulumi's option for a stack file with the site's devices, once this project's own program has had one."""
+    own = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
+    if program == Program() and site:
+        own = stack_file(engine, site.gateways, site.neighbours)
+    return ["--config-file", str(own)] if own.exists() else []
+
+
+def _site(text: str) -> Site:
+    try:
+        return Site.parse(text)
+    except LabError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _start_cloud(lab: Lab, port: int, report: Report) -> CloudServer:

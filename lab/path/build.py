@@ -9,10 +9,11 @@ from typing import Any
 from lab.errors import LabError
 from lab.path import hosts, network, packages, sandbox_paths
 from lab.path.live import Device, LiveNetwork
-from lab.path.parts import Host, Plan, Service
+from lab.path.parts import HOME_INTERFACE, Host, Plan, Service
 from lab.path.plan import plan
 from lab.path.read import Aws, read
 from lab.path.services import Running
+from lab.path.site import BRIDGE
 from lab.path.stand_ins import resolved
 from lab.path.stand_ins.ask import AskError
 
@@ -53,32 +54,33 @@ async def rebuild(live: LiveNetwork) -> list[str]:
     """
     if live.cloud is None:
         return []
-    live.plan = plan(live.cloud, live.authority.server(live.cloud.region))
+    live.plan = plan(live.cloud, live.authority.server(live.cloud.region), live.site)
     return await _apply(live, live.plan)
 
 
 async def _apply(live: LiveNetwork, new: Plan) -> list[str]:
     changes: list[str] = []
     services = {service.name: service for service in new.services}
-    links = {(link.a.host, link.a.interface): link for link in new.links}
-    wanted = {host.name: host for host in new.hosts}
+    off = {name for names in live.off.values() for name in names}
+    links = {(link.a.host, link.a.interface): link for link in new.links if off.isdisjoint((link.a.host, link.b.host))}
+    wanted = {host.name: host for host in new.hosts if host.name not in off}
     await _stop_services(live, services, changes)
     # A device that lost its process number 1 has lost its power: it is made anew.
-    off = {name for name, device in live.devices.items() if not device.init.running}
+    dead = {name for name, device in live.devices.items() if not device.init.running}
     gone = [name for name, host in live.hosts.items() if name not in wanted or wanted[name].kind != host.kind]
-    gone += off.difference(gone)
+    gone += dead.difference(gone)
     for key, link in list(live.links.items()):
         if links.get(key) != link or link.a.host in gone or link.b.host in gone:
             network.delete_link(live.links.pop(key))
             changes.append(f"link {key[0]} {key[1]}: removed")
     for name in gone:
-        await _remove_host(live, name)
+        await _remove_host(live, name, keep_files=name in off)
         changes.append(f"host {name}: removed")
     added = [host for name, host in wanted.items() if name not in live.hosts]
     for host in added:
         _add_host(live, host)
         changes.append(f"host {host.name}: added")
-    for host in new.hosts:
+    for host in wanted.values():
         _set_nameserver(live, host)
     for name, addresses in new.loopback:
         if live.loopback.get(name, ()) != addresses:
@@ -127,14 +129,20 @@ async def _start_or_change(live: LiveNetwork, service: Service) -> str | None:
 
 
 def _add_host(live: LiveNetwork, host: Host) -> None:
-    network.add_namespace(host.name, forwards=host.kind != "device")
+    network.add_namespace(host.name, forwards=host.kind not in ("device", "lan", "sensor"))
     live.hosts[host.name] = host
+    if host.kind == "lan":
+        network.add_bridge(host.name, BRIDGE)
     if host.kind == "device":
-        base = hosts.prepare(
-            host.name,
-            root_ca=live.authority.root,
-            script=packages.update_systemd_resolved(),
-        )
+        if host.name in live.kept:
+            live.kept.remove(host.name)
+            base = hosts.wake(host.name)
+        else:
+            base = hosts.prepare(
+                host.name,
+                root_ca=live.authority.root,
+                script=packages.update_systemd_resolved(),
+            )
         init = hosts.boot(host.name, base, live.directory / "log" / f"host_{host.name}.log")
         live.devices[host.name] = Device(host, base, init)
 
@@ -149,12 +157,15 @@ def _set_nameserver(live: LiveNetwork, host: Host) -> None:
     path.write_text(f"nameserver {host.nameserver}\n" if host.nameserver else "", encoding="utf-8")
 
 
-async def _remove_host(live: LiveNetwork, name: str) -> None:
+async def _remove_host(live: LiveNetwork, name: str, *, keep_files: bool) -> None:
     device = live.devices.pop(name, None)
     if device:
         await device.init.stop(number=signal.SIGKILL)
-        # The kernel ends what is left of the host a moment later, and the folder is busy until then.
-        subprocess.run(["rm", "-rf", "--one-file-system", str(device.base)], check=False)
+        if keep_files:
+            live.kept.add(name)
+        else:
+            # The kernel ends what is left of the host a moment later, and the folder is busy until then.
+            subprocess.run(["rm", "-rf", "--one-file-system", str(device.base)], check=False)
     network.delete_namespace(name)
     for kept in (live.loopback, live.filters):
         kept.pop(name, None)
@@ -164,7 +175,7 @@ async def _remove_host(live: LiveNetwork, name: str) -> None:
 async def _configure_lan(live: LiveNetwork, device: Device) -> None:
     """Tell a device the DNS server of its home network, as DHCP does."""
     deadline = time.monotonic() + _HOST_TIMEOUT
-    shown = network.command(["ip", "-n", device.host.name, "-o", "link", "show", "dev", "wlan0"])
+    shown = network.command(["ip", "-n", device.host.name, "-o", "link", "show", "dev", HOME_INTERFACE])
     index = int(shown.partition(":")[0])
     question = {"command": "SetLinkDNS", "index": index, "servers": [device.host.nameserver]}
     while True:

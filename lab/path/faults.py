@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.errors import LabError
-from lab.path import build, network, nftables, wall_clock
+from lab.path import build, network, nftables, site_faults, wall_clock
 from lab.path.live import LiveNetwork
 from lab.path.parts import INTERNET
 from lab.path.services import Running
@@ -17,7 +17,7 @@ from lab.path.services import Running
 # A Pi without a clock chip boots with the time of its last shutdown, or of its image.
 CLOCK_SKEW = "-400d"
 
-NAMES = {
+PATH_NAMES = {
     "vpn-killed": "the Client VPN server is killed and stays away; it says no goodbye",
     "vpn-frozen": "the Client VPN server holds its port and does nothing",
     "endpoint-unreachable": "packets to the interface endpoint's addresses are lost in the VPC",
@@ -27,6 +27,7 @@ NAMES = {
     "clock-skew": "the device has booted with a clock 400 days behind",
     "certificate-expired": "AWS IoT shows a server certificate that has expired",
 }
+NAMES = {**PATH_NAMES, **site_faults.NAMES}
 
 Action = Callable[[], Awaitable[None]]
 
@@ -53,6 +54,7 @@ class Faults:
             "internet-down": (self._lose_internet, self._find_internet),
             "clock-skew": (self._skew_clocks, self._set_clocks),
             "certificate-expired": (self._expire_certificate, self._renew_certificate),
+            **site_faults.SiteFaults(live).actions,
         }
 
     def active(self) -> dict[str, float]:

@@ -24,6 +24,9 @@ STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
 # First on every path, also on the one that a shell falls back to: OpenVPN runs its scripts without PATH.
 _STAND_INS_DIRECTORY = Path("/usr/local/sbin")
 _ENVIRONMENT = "environment"
+_VOLATILE = ("run", "run/home", "run/lock", "run/local-sbin")
+# As the packages that `lab.path.preflight` asks for make them (mosquitto.postinst).
+_PACKAGES_FOLDERS = {"lib/mosquitto": "mosquitto"}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")
 
 # Run in the new mount namespace, from which everything below follows; /run goes last, since it hides the rest.
@@ -43,8 +46,10 @@ mount --bind "$base/sbin" /usr/local/sbin
 for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
-if [ -d /dev/pts ]; then mkdir "$base/dev/pts"; mount --rbind /dev/pts "$base/dev/pts"; fi
+if [ -d /dev/pts ]; then mkdir -p "$base/dev/pts"; mount --rbind /dev/pts "$base/dev/pts"; fi
 mount --rbind "$base/dev" /dev
+cat /proc/sys/kernel/random/uuid > "$base/run/boot_id"
+mount --bind "$base/run/boot_id" /proc/sys/kernel/random/boot_id
 hostname "$1" 2>/dev/null || echo "$1" > /proc/sys/kernel/hostname; shift
 mount --bind "$base/run" /run
 exec "$@"
@@ -75,9 +80,10 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
         The folder that holds them.
     """
     base = sandbox_paths.HOSTS / name
-    for directory in ("lib", "log", "run", "run/home", "run/lock", "run/local-sbin", "sbin", "dev/net", "dev/shm"):
+    for directory in ("lib", "log", *_VOLATILE, "sbin", "dev/net", "dev/shm"):
         (base / directory).mkdir(parents=True, exist_ok=True)
     (base / "dev/shm").chmod(0o1777)
+    _own_folders(base)
     _copy_etc(base / "etc")
     etc = base / "etc"
     _write(etc / "hostname", f"{name}\n")
@@ -103,6 +109,28 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
         (base / "dev" / node).symlink_to(target)
     (base / "dev/stderr").symlink_to("/proc/self/fd/2")
     return base
+
+
+def wake(name: str) -> Path:
+    """Make the files of a device ready for another boot: all is there as it was, but for /run.
+
+    Returns:
+        The folder that holds them.
+    """
+    base = sandbox_paths.HOSTS / name
+    # The mounts of the life before are the kernel's to take away, a moment later.
+    shutil.rmtree(base / "run", ignore_errors=True)
+    for directory in _VOLATILE:
+        (base / directory).mkdir(parents=True, exist_ok=True)
+    return base
+
+
+def _own_folders(base: Path) -> None:
+    """Make the folders that packages give to users of their own."""
+    for name, user in _PACKAGES_FOLDERS.items():
+        (base / name).mkdir(exist_ok=True)
+        if many_users():
+            shutil.chown(base / name, user)
 
 
 def _copy_etc(target: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from lab.errors import LabError
 from lab.path import control, preflight
 from lab.path.services import ROOT
+from lab.path.site import Site
 from lab.report import Report
 from lab.state import Lab
 
@@ -22,11 +23,12 @@ _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
 
 
-def up(lab: Lab, region: str, url: str, report: Report) -> list[str]:
+def up(lab: Lab, region: str, url: str, report: Report, site: Site | None = None) -> list[str]:
     """Build the network of what the cloud has, or bring it up to date where it is there already.
 
     Args:
         url: Where the cloud answers.
+        site: Which devices are in a LAN of their own; None leaves that as it is.
 
     Returns:
         What was done, one line each.
@@ -39,7 +41,7 @@ def up(lab: Lab, region: str, url: str, report: Report) -> list[str]:
         with report.step(STAGES[0]):
             _start(lab)
     with report.step(STAGES[1]):
-        return _sync(lab, report, {"url": url, "region": region})
+        return _sync(lab, report, {"url": url, "region": region, "site": site.document() if site else None})
 
 
 def sync(lab: Lab, report: Report) -> list[str]:
@@ -55,7 +57,7 @@ def sync(lab: Lab, report: Report) -> list[str]:
         return _sync(lab, report, {})
 
 
-def _sync(lab: Lab, report: Report, arguments: dict[str, str]) -> list[str]:
+def _sync(lab: Lab, report: Report, arguments: dict[str, Any]) -> list[str]:
     result = ask(lab, {"command": "sync", **arguments})
     for note in result["notes"]:
         report.say(f"note: {note}")

@@ -11,6 +11,7 @@ from lab.path.parts import Host, Link, Plan
 from lab.path.processes import Process
 from lab.path.read import Aws
 from lab.path.services import Running
+from lab.path.site import Site
 from lab.path.stand_ins.ask import ask
 
 
@@ -41,6 +42,9 @@ class LiveNetwork:
         authority: Issues AWS IoT's server certificate.
         aws: Where the cloud answers; None until the first `up` told it.
         cloud: What the cloud said when it was last read.
+        site: Which devices are in a LAN of their own; None where each has a home.
+        off: Devices without power, by the fault that took it.
+        kept: Devices whose files wait for their power to come back.
         lock: Held by whoever changes the network.
     """
 
@@ -49,6 +53,9 @@ class LiveNetwork:
     aws: Aws | None = None
     cloud: Cloud | None = None
     plan: Plan | None = None
+    site: Site | None = None
+    off: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
     hosts: dict[str, Host] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     links: dict[tuple[str, str], Link] = field(default_factory=dict)

@@ -44,9 +44,11 @@ def add_namespace(host: str, *, forwards: bool) -> None:
     path = NAMESPACES / host
     path.touch()
     settings = ["net/ipv6/conf/all/disable_ipv6=1", "net/ipv6/conf/default/disable_ipv6=1"]
+    # A new network takes the machine's value.
+    settings.append(f"net/ipv4/ip_forward={int(forwards)}")
     if forwards:
         # Without reverse path filters: a packet may come in on one interface of several and go out on another.
-        settings += ["net/ipv4/ip_forward=1", "net/ipv4/conf/all/rp_filter=0", "net/ipv4/conf/default/rp_filter=0"]
+        settings += ["net/ipv4/conf/all/rp_filter=0", "net/ipv4/conf/default/rp_filter=0"]
     writes = [f"echo {value} > /proc/sys/{name}" for name, _, value in (item.partition("=") for item in settings)]
     script = "; ".join(["ip link set lo up", *(f"[ ! -e {write.split()[-1]} ] || {write}" for write in writes)])
     command(["unshare", f"--net={path}", "sh", "-euc", script])
@@ -56,6 +58,10 @@ def delete_namespace(host: str) -> None:
     path = NAMESPACES / host
     command(["umount", str(path)])
     path.unlink()
+
+
+def add_bridge(host: str, name: str) -> None:
+    command(["ip", "-n", host, "-batch", "-"], text=f"link add {name} type bridge\nlink set {name} up\n")
 
 
 def add_link(link: Link) -> None:
@@ -75,6 +81,7 @@ def add_link(link: Link) -> None:
 
 def _addresses(end: End) -> str:
     lines = [f"address add {address} dev {end.interface}" for address in end.addresses]
+    lines += [f"link set {end.interface} master {end.bridge}"] if end.bridge else []
     return "\n".join([*lines, f"link set {end.interface} up", ""])
 
 
@@ -86,6 +93,12 @@ def _routes(end: End) -> str:
         rest = words[3:] if via else words[1:]
         lines.append(" ".join(["route add", words[0], *via, "dev", end.interface, *rest]))
     return "\n".join([*lines, ""])
+
+
+def set_links(host: str, interfaces: Sequence[str], *, up: bool) -> None:
+    """Put interfaces up or down, as cables that are plugged in or pulled."""
+    state = "up" if up else "down"
+    command(["ip", "-n", host, "-batch", "-"], text="".join(f"link set {name} {state}\n" for name in interfaces))
 
 
 def delete_link(link: Link) -> None:

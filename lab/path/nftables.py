@@ -126,15 +126,17 @@ def client_vpn_table(
     )
 
 
-def drop_table(*, devices: str | None = None, addresses: Sequence[str] = ()) -> str:
-    """Return a table that drops everything of an interface, or everything to some addresses, before any other rule.
+def drop_table(*, devices: str | None = None, addresses: Sequence[str] = (), sources: Sequence[str] = ()) -> str:
+    """Return a table that drops what an interface carries, or what is to or from some addresses, before any other rule.
 
     Args:
         devices: Name or pattern of the interfaces whose packets are dropped, such as ``lan-*``.
         addresses: Destinations that are dropped.
+        sources: Whose packets are dropped.
     """
     matches = [f'    iifname "{devices}" counter drop'] if devices else []
     matches += [f"    ip daddr {_set(addresses)} counter drop"] if addresses else []
+    matches += [f"    ip saddr {_set(sources)} counter drop"] if sources else []
     return "\n".join(
         [
             "table inet fault",

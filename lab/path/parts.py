@@ -8,6 +8,8 @@ from typing import Literal
 
 INTERNET = "internet"
 IOT = "iot"
+HOME_INTERFACE = "wlan0"
+"""A device's interface to its home network, or to the LAN of its site."""
 # Inside the sandbox, on its own temporary file system.
 SERVICES = "/run/private-iot/services"
 
@@ -20,23 +22,28 @@ class Host:
 
     Attributes:
         name: Its name, which `exec --host` takes.
-        kind: A device has a file system and an init of its own; the others have a network alone.
+        kind: A device has a file system and an init of its own; the others have a network alone, a LAN a switch in it.
         nameserver: What its programs ask for names, or None.
     """
 
     name: str
-    kind: Literal["device", "internet", "vpc", "client-vpn", "iot"]
+    kind: Literal["device", "internet", "vpc", "client-vpn", "iot", "lan", "sensor"]
     nameserver: str | None
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of a link: addresses with their prefix, and routes as the words of ``ip route add``."""
+    """One end of a link: addresses with their prefix, and routes as the words of ``ip route add``.
+
+    Attributes:
+        bridge: The host's bridge that it is a port of, or None.
+    """
 
     host: str
     interface: str
     addresses: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
+    bridge: str | None = None
 
 
 @dataclass(frozen=True)

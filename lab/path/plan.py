@@ -4,12 +4,13 @@ import ipaddress
 import sys
 from collections.abc import Iterator, Sequence
 
-from lab.path import addresses, firewall, nftables, openvpn, resolver
+from lab.path import addresses, firewall, nftables, openvpn, resolver, site
 from lab.path.addresses import AddressError
 from lab.path.iot_services import Listener, gives_credentials, iot_services
 from lab.path.model import Association, ClientVpnEndpoint, Cloud, Vpc, VpcEndpoint
 from lab.path.nftables import GroupedInterface
 from lab.path.parts import (
+    HOME_INTERFACE,
     INTERNET,
     IOT,
     End,
@@ -21,6 +22,7 @@ from lab.path.parts import (
     Service,
     service_directory,
 )
+from lab.path.site import Site
 
 
 def vpc_hosts(cloud: Cloud) -> dict[str, str]:
@@ -52,20 +54,22 @@ def association_address(cloud: Cloud, endpoint: ClientVpnEndpoint, association: 
     )
 
 
-def plan(cloud: Cloud, server: IotServer, *, python: str = sys.executable) -> Plan:
+def plan(cloud: Cloud, server: IotServer, lan: Site | None = None, *, python: str = sys.executable) -> Plan:
     """Turn what the cloud says into the plan of a network.
 
     Args:
+        lan: The site, where there is one.
         python: The interpreter that runs the gateway.
 
     Raises:
         AddressError: Networks overlap that the lab cannot keep apart, or an address range is exhausted.
     """
-    return _Planner(cloud, server, python).plan()
+    return _Planner(cloud, server, lan, python).plan()
 
 
 class _Planner:
-    def __init__(self, cloud: Cloud, server: IotServer, python: str) -> None:
+    def __init__(self, cloud: Cloud, server: IotServer, lan: Site | None, python: str) -> None:
+        self.notes: list[str] = []
         self.cloud = cloud
         self.server = server
         self.python = python
@@ -74,6 +78,9 @@ class _Planner:
         self.public = addresses.public_addresses(
             endpoint.client_vpn_endpoint_id for endpoint in cloud.client_vpn_endpoints
         )
+        self.reserved = {INTERNET, IOT, *self.vpc_hosts.values(), *self.public}
+        self.reserved |= {site.LAN, site.SENSOR} if lan else set()
+        self.site = self._present(lan) if lan else None
         self.credentials = gives_credentials(cloud)
         self.endpoint_names = {
             name: tuple(interface.address for interface in cloud.interfaces_of(endpoint))
@@ -95,7 +102,6 @@ class _Planner:
                 },
             },
         )
-        self.notes: list[str] = []
 
     def plan(self) -> Plan:
         self._refuse_overlaps()
@@ -121,11 +127,15 @@ class _Planner:
             filters.append((endpoint.client_vpn_endpoint_id, self._client_vpn_table(endpoint)))
             services += self._client_vpn_service(endpoint)
         for name, network in self._homes().items():
+            if self.site and name == site.LAN:
+                hosts += site.hosts(self.site, network)
+                links += site.links(self.site, network)
+                continue
             hosts.append(Host(name, "device", str(network[1])))
             links.append(
                 Link(
                     End(INTERNET, f"lan-{addresses.short(name)}", (f"{network[1]}/24",)),
-                    End(name, "wlan0", (f"{network[2]}/24",), (f"default via {network[1]}",)),
+                    End(name, HOME_INTERFACE, (f"{network[2]}/24",), (f"default via {network[1]}",)),
                 )
             )
         front, notes = iot_services(self.cloud, self.server, self._iot_listeners(), python=self.python)
@@ -133,13 +143,21 @@ class _Planner:
         self.notes += notes
         return Plan(tuple(hosts), tuple(links), tuple(loopback), tuple(filters), tuple(services), tuple(self.notes))
 
+    def _present(self, lan: Site) -> Site | None:
+        """Return what there is of a site: a device may have gone from the cloud, or not have come yet."""
+        things = {thing.name for thing in self.cloud.iot.things} - self.reserved
+        absent = sorted({*lan.gateways, *lan.neighbours} - things)
+        self.notes += [f"{name} of the site is no thing that has a host: the site is without it" for name in absent]
+        gateways = tuple(name for name in lan.gateways if name in things)
+        return Site(gateways, tuple(name for name in lan.neighbours if name in things)) if gateways else None
+
     def _homes(self) -> dict[str, ipaddress.IPv4Network]:
-        reserved = {INTERNET, IOT, *self.vpc_hosts.values(), *self.public}
-        names = []
+        """Return the network of each home, and that of the site's LAN."""
+        names = [site.LAN] if self.site else []
         for thing in (thing.name for thing in self.cloud.iot.things):
-            if thing in reserved:
+            if thing in self.reserved:
                 self.notes.append(f"thing {thing} has the name of another host of the lab: it gets no host")
-            else:
+            elif not (self.site and thing in self.site.neighbours):
                 names.append(thing)
         taken = [cidr for vpc in self.vpcs for cidr in vpc.cidr_blocks]
         taken += [endpoint.client_cidr for endpoint in self.cloud.client_vpn_endpoints]

@@ -24,6 +24,7 @@ from lab.path.live import LiveNetwork
 from lab.path.network import CommandError
 from lab.path.publications import Publications
 from lab.path.services import ServiceError
+from lab.path.site import Site
 
 
 class Sandbox:
@@ -46,6 +47,8 @@ class Sandbox:
                 return {name: host.kind for name, host in self.live.hosts.items()}
             case "sync":
                 async with self.live.lock:
+                    site = question.get("site")
+                    self.live.site = Site.of(site) if site else self.live.site
                     return await build.sync(self.live, question.get("url"), question.get("region"))
             case "status":
                 await self.connections.poll()

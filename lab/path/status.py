@@ -13,6 +13,7 @@ from lab.path.model import ClientVpnEndpoint, Cloud
 from lab.path.network import CommandError
 from lab.path.parts import IOT, service_directory
 from lab.path.plan import association_address, resolver_address, vpc_hosts
+from lab.path.site import LAN, SENSOR
 from lab.path.stand_ins import resolved, systemd
 from lab.path.stand_ins.ask import AskError
 
@@ -34,6 +35,7 @@ async def describe(live: LiveNetwork, connections: Connections, faults: dict[str
     if cloud is not None:
         for device in live.devices.values():
             hops.append(await asyncio.to_thread(_device, device))
+        hops += _site(live, hops, cut="lan-cut" in faults)
         hops.append(_internet(live, down="internet-down" in faults))
         for endpoint in cloud.client_vpn_endpoints:
             active = connections.active.get(endpoint.client_vpn_endpoint_id, {})
@@ -120,6 +122,27 @@ def _device(device: Device) -> dict[str, Any]:
         "tunnel": next((values[0] for values in tunnels.values() if values), None),
         "dns": {link: value["servers"] + value["domains"] for link, value in dns.items() if value["servers"]},
         "units": {unit["Id"]: f"{unit['ActiveState']} ({unit['SubState']})" for unit in units},
+    }
+
+
+def _site(live: LiveNetwork, devices: list[dict[str, Any]], *, cut: bool) -> Iterator[dict[str, Any]]:
+    """Describe the LAN of a site, and say of its neighbours that their tunnel is the gateway's."""
+    if live.site is None or live.plan is None:
+        return
+    own = {link.b.host: link.b.addresses[0].partition("/")[0] for link in live.plan.links if link.a.host == LAN}
+    tunnelled = any(hop["tunnel"] for hop in devices if hop["name"] in live.site.gateways)
+    for hop in devices:
+        if hop["name"] in live.site.neighbours and not hop["tunnel"]:
+            hop["state"] = "up" if tunnelled and hop["addresses"] else "down"
+    yield {
+        "hop": "site",
+        "name": LAN,
+        "state": "down" if cut else "up" if tunnelled else "degraded",
+        "addresses": [own[SENSOR]] if SENSOR in own else [],
+        "gateways": {name: own[name] for name in live.site.gateways if name in own},
+        "neighbours": {name: own[name] for name in live.site.neighbours if name in own},
+        "sensor": own.get(SENSOR),
+        "off": sorted({name for names in live.off.values() for name in names}),
     }
 
 

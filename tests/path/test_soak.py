@@ -134,7 +134,7 @@ def test_the_kernel_counts_every_packet_outside_the_tunnel_and_none_that_belongs
     user = ["--user", "--map-root-user"] if os.geteuid() else []
     done = subprocess.run(
         ["unshare", *user, "--net", "bash", "-c", HOME],
-        input=border.rules("wlan0", ["203.0.113.5", "203.0.113.6"], "192.168.1.1"),
+        input=border.rules("wlan0", border.allowed(["203.0.113.5", "203.0.113.6"], "192.168.1.1")),
         capture_output=True,
         text=True,
         timeout=30,

@@ -79,6 +79,16 @@ class ServiceUnit:
         self.result = "success"
         self._set("inactive", "dead")
 
+    def kill(self, number: int) -> None:
+        """Send its main process a signal.
+
+        Raises:
+            UnitError: It has none.
+        """
+        if self.main is None or not self.main.running:
+            raise UnitError(f"{self.name} has no process to send a signal to")
+        self.main.send(number)
+
     async def reload(self) -> None:
         """Run ``ExecReload=``.
 

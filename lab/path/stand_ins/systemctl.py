@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,17 @@ from lab.path.stand_ins.unit_files import Unit, UnitError
 # Exit codes of systemctl(1), which follow the LSB for `status`.
 _NOT_RUNNING, _NO_SUCH_UNIT = 3, 4
 _VERBS = (
-    *("start", "stop", "restart", "try-restart", "reload", "reload-or-restart", "daemon-reload", "reset-failed"),
+    *(
+        "start",
+        "stop",
+        "restart",
+        "kill",
+        "try-restart",
+        "reload",
+        "reload-or-restart",
+        "daemon-reload",
+        "reset-failed",
+    ),
     *(
         "enable",
         "disable",
@@ -37,6 +48,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-q", "--quiet", action="store_true")
     parser.add_argument("-p", "--property", action="append", default=[])
     parser.add_argument("--value", action="store_true")
+    parser.add_argument("-s", "--signal", default="TERM")
     parser.add_argument("-f", "--force", action="store_true")
     for flag in ("--no-pager", "--no-block", "--system", "--no-ask-password", "-l", "--full", "--no-legend", "--plain"):
         parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
@@ -131,6 +143,10 @@ def _run(arguments: argparse.Namespace) -> int:
     match arguments.verb:
         case "start" | "stop" | "restart" | "reload" | "daemon-reload" | "reset-failed":
             _change(arguments.verb, names)
+        case "kill":
+            name = arguments.signal.upper().removeprefix("SIG")
+            number = int(name) if name.isdigit() else signal.Signals[f"SIG{name}"]
+            ask(systemd.SOCKET, {"command": "kill", "units": names, "signal": number})
         case "try-restart":
             _change("restart", [unit["Id"] for unit in _show(names) if unit["ActiveState"] == "active"])
         case "reload-or-restart":

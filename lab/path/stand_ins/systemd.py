@@ -3,7 +3,7 @@
 Done: ``Type=simple|exec|notify|oneshot``, ``ExecStartPre|ExecStart|ExecStartPost|ExecStop|ExecReload``, ``Restart=``
 with ``RestartSec=`` and the start limit, ``WatchdogSec=``, ``NOTIFY_SOCKET``, ``RuntimeDirectory=`` and its siblings,
 ``User=`` where the sandbox has more than one user, ``Environment=``, ``EnvironmentFile=``, ``WorkingDirectory=``,
-``Wants=|Requires=|BindsTo=|PartOf=`` among services, and as root
+``Wants=|Requires=|BindsTo=|PartOf=`` among services, ``After=`` at boot and shutdown, and as root
 ``IPAddressDeny=|IPAddressAllow=``, also of scopes that a call of the bus starts. A timer is active
 and never elapses. Not done: other sandboxing (``ProtectSystem=`` and so on), limits of control groups, sockets and
 targets.
@@ -76,6 +76,38 @@ class Manager:
                     await other.stop()
         await self.service(name).stop()
 
+    async def boot(self) -> None:
+        """Start what is enabled, in the order of ``After=``; a unit that fails keeps no other from its start."""
+        started: dict[str, asyncio.Task[None]] = {}
+
+        async def start(name: str) -> None:
+            await asyncio.gather(*(started[other] for other in self._after(name) if other in started))
+            with contextlib.suppress(UnitError):
+                await self.start(name)
+
+        names = sorted({link.name for link in unit_files.WANTS_DIRECTORY.glob("*.target.wants/*.service")})
+        started |= {name: asyncio.create_task(start(name)) for name in names}
+        await asyncio.gather(*started.values())
+
+    async def shut_down(self) -> None:
+        """Stop everything, in the order in which `boot` would start it, turned round."""
+        running = [unit.name for unit in self.units.values() if unit.active_state not in ("inactive", "failed")]
+        stopped: dict[str, asyncio.Task[None]] = {}
+
+        async def stop(name: str) -> None:
+            await asyncio.gather(*(stopped[other] for other in running if name in self._after(other)))
+            with contextlib.suppress(UnitError):
+                await self.service(name).stop()
+
+        stopped |= {name: asyncio.create_task(stop(name)) for name in running}
+        await asyncio.gather(*stopped.values())
+
+    def _after(self, name: str) -> list[str]:
+        try:
+            return self.service(name).unit().words("After", "Unit")
+        except UnitError:
+            return []
+
     async def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer one request of `systemctl` or of the sandbox."""
         command, names = request["command"], request.get("units", [])
@@ -93,6 +125,11 @@ class Manager:
             case "reload":
                 for name in names:
                     await self.service(name).reload()
+            case "kill":
+                for name in names:
+                    self.service(name).kill(request["signal"])
+            case "shut-down":
+                await self.shut_down()
             case "show":
                 return {"units": [self.service(name).properties() for name in names]}
             case "list":
@@ -168,7 +205,9 @@ async def _main() -> None:
         [sys.executable, "-m", "lab.path.stand_ins.resolved"], environment=os.environ, output=sys.stdout.buffer
     )
     async with server:
+        booted = asyncio.create_task(manager.boot())
         await resolved.wait()
+    booted.cancel()
     raise SystemExit("the stand-in for systemd-resolved ended")
 
 

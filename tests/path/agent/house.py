@@ -19,6 +19,7 @@ from lab.path import hosts, lifecycle
 from lab.path.parts import service_directory
 from lab.path.read import Aws
 from lab.path.services import ROOT
+from lab.path.site import Site
 from lab.report import Report
 from lab.state import Lab
 from tests.path.path_lab import wait_for
@@ -167,7 +168,7 @@ class House(RunningLab):
 
 
 @contextmanager
-def running_house() -> Iterator[House]:
+def running_house(devices: tuple[str, ...] = ("pi-1", "pi-2"), site: Site | None = None) -> Iterator[House]:
     """Build the cloud and the network for one module, and remove all of it."""
     directory = Path(tempfile.mkdtemp(prefix="lab-"))
     lab = Lab("agent", directory / "lab")
@@ -175,8 +176,8 @@ def running_house() -> Iterator[House]:
     try:
         cloud = server.start(lab.cloud_directory)
         aws = Aws(cloud.url, REGION)
-        made = make(aws, devices=("pi-1", "pi-2"))
-        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
+        made = make(aws, devices=devices)
+        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True), site)
         yield House(lab, aws, made, (lab.cloud_directory / "authority" / "root-ca.pem").read_text())
     finally:
         lifecycle.down(lab)

@@ -2,7 +2,7 @@
 
 import json
 
-from soak.border import Crossed, Destination, allowed, read, rules
+from soak.border import Crossed, Destination, allowed, allowed_in_lan, read, rules
 
 # As nft 1.0.6 printed it, without the rules.
 LISTED = {
@@ -63,8 +63,20 @@ def test_a_count_of_nothing_is_none() -> None:
     assert read(json.dumps({"nftables": [counter, {"set": {"name": "destinations"}}]})) == Crossed(0, ())
 
 
+def test_a_neighbour_may_ask_its_gateway_for_the_name_and_speak_with_aws_iot_in_the_vpc() -> None:
+    conditions = allowed_in_lan(["192.168.7.1", "192.168.7.2"], "10.0.0.0/16")
+    assert "ip daddr 10.0.0.0/16 tcp dport { 443, 8883 }" in conditions
+    assert "ip daddr { 192.168.7.1, 192.168.7.2 } meta l4proto { tcp, udp } th dport 53" in conditions
+
+
+def test_the_count_may_be_at_the_other_end_of_the_line() -> None:
+    here, there = rules("wlan0", []), rules("lan-1", [], arriving=True)
+    assert 'hook postrouting priority 300; policy accept;\n    oifname != "wlan0" return' in here
+    assert 'hook prerouting priority -400; policy accept;\n    iifname != "lan-1" return' in there
+
+
 def test_only_what_the_tunnel_needs_is_allowed_and_all_else_is_counted_behind_it() -> None:
-    text = rules("wlan0", ["203.0.113.5", "203.0.113.6"], "192.168.1.1")
+    text = rules("wlan0", allowed(["203.0.113.5", "203.0.113.6"], "192.168.1.1"))
     conditions = allowed(["203.0.113.5", "203.0.113.6"], "192.168.1.1")
     assert "ip daddr { 203.0.113.5, 203.0.113.6 } udp dport 443" in conditions
     counted = text.index("counter name outside")

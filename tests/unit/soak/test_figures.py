@@ -9,6 +9,7 @@ from soak import figures
 from soak.__main__ import main
 from soak.accounting import Arrival, Sample
 from soak.border import Crossed, Destination
+from soak.run import Options
 from soak.watch import Seen
 
 STATUS = {"queue": {"depth": 0, "refused": 0, "dropped": 0}}
@@ -42,6 +43,12 @@ def test_a_run_passes_when_everything_came_and_nothing_went_outside() -> None:
     assert found["passed"]
     assert found["repeat"] == "python -m soak --seconds 40 --seed 7 --rate 20 --devices 1"
     assert "passed: nothing lost, nothing outside" in figures.table(found)
+
+
+def test_a_run_of_a_site_is_repeated_as_one() -> None:
+    options = Options(40.0, 7, 20.0, 3, site=True).document()
+    assert figures.repeat(options) == "python -m soak --seconds 40 --seed 7 --rate 20 --site"
+    assert "site" not in Options(40.0, 7, 20.0, 3).document()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.path import faults
+from lab.path import faults, site_faults
 from soak.lines import LIMITS, LINE_FAULTS, End, commands, undo
-from soak.schedule import APART, DEVICE_FAULTS, NAMES, OUTLIVED, SHORTEST_RUN, longest_fault, quiet_end, schedule
+from soak.schedule import (
+    APART,
+    DEVICE_FAULTS,
+    NAMES,
+    OUTLIVED,
+    SHORTEST_RUN,
+    SITE_NAMES,
+    longest_fault,
+    quiet_end,
+    schedule,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 SECONDS = st.floats(SHORTEST_RUN, 7200)
@@ -18,6 +28,20 @@ DEVICES = st.integers(1, 8)
 @given(SEEDS, SECONDS, DEVICES)
 def test_the_same_seed_draws_the_same_faults(seed: int, seconds: float, devices: int) -> None:
     assert schedule(seed, seconds, devices) == schedule(seed, seconds, devices)
+
+
+@given(SEEDS, SECONDS)
+def test_a_sites_faults_befall_its_gateway_one_after_the_other(seed: int, seconds: float) -> None:
+    drawn = schedule(seed, seconds, 3, site=True)
+    assert {fault.name for fault in drawn} <= set(SITE_NAMES)
+    befallen = [fault for fault in drawn if fault.name in site_faults.NAMES]
+    assert all(after.start >= before.end + APART for before, after in itertools.pairwise(befallen))
+
+
+def test_a_long_run_of_a_site_has_every_fault_of_a_site_and_another_has_none() -> None:
+    site = {fault.name for fault in schedule(1, 3600, 3, site=True)}
+    assert site == set(SITE_NAMES)
+    assert not {fault.name for fault in schedule(1, 3600, 3)} & set(site_faults.NAMES)
 
 
 @given(SEEDS, SECONDS, DEVICES)
