@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from device_agent._exceptions import UsageError
 from device_agent.commands.status import read_status
@@ -14,6 +17,7 @@ from device_agent.system import System
 
 HELP = "print the running agent's state for Prometheus (the textfile collector's form)"
 PREFIX = "private_iot_"
+_TEXTS = ("error", "held")
 METRICS = (
     ("up", "gauge", "Whether the agent runs.", ("running",)),
     ("tunnel_alive", "gauge", "Whether the path through the tunnel is alive; absent if unknown.", ("tunnel", "alive")),
@@ -38,8 +42,20 @@ METRICS = (
     ("received_dropped_total", "counter", "Received messages that nobody took in time.", ("queue", "receivedDropped")),
     ("queue_error", "gauge", "Whether the disk refuses the queue's changes.", ("queue", "error")),
     ("tunnel_error", "gauge", "Whether the tunnel cannot be restarted.", ("tunnel", "error")),
+    ("broker_connected", "gauge", "Whether the agent is connected to the local broker.", ("localBroker", "connected")),
+    ("broker_held", "gauge", "Whether nothing of the broker is acknowledged for now.", ("localBroker", "held")),
+    ("broker_waiting", "gauge", "Messages of the broker that wait for the queue.", ("localBroker", "waiting")),
+    ("broker_queued_total", "counter", "Messages of the broker that are in the queue.", ("localBroker", "queued")),
+    ("broker_published_total", "counter", "Messages that the broker has published.", ("localBroker", "published")),
+    ("broker_refused_total", "counter", "Messages that either side refused.", ("localBroker", "refused")),
+    ("broker_dropped_total", "counter", "Messages of QoS 0 that had no room.", ("localBroker", "dropped")),
+    ("gateway_neighbours", "gauge", "Neighbours that were here in the last day.", ("gateway", "neighbours")),
+    ("gateway_to_vpc_packets_total", "counter", "Packets of neighbours to the VPC.", ("gateway", "to_vpc", 0)),
+    ("gateway_to_vpc_bytes_total", "counter", "Bytes of neighbours to the VPC.", ("gateway", "to_vpc", 1)),
+    ("gateway_from_vpc_packets_total", "counter", "Packets of the VPC to neighbours.", ("gateway", "from_vpc", 0)),
+    ("gateway_from_vpc_bytes_total", "counter", "Bytes of the VPC to neighbours.", ("gateway", "from_vpc", 1)),
 )
-"""Name, type, help and place in the status of each. Of an error only whether there is one is told."""
+"""Name, type, help and place in the status; of a text only whether there is one is told, of a list its length."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,15 +89,17 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     Args:
         status: As `device-agent status --json` prints it.
     """
+    # What another user than root cannot read of a gateway is not told as none.
+    known = {key: value for key, value in status.items() if key != "gateway" or value["loaded"]}
     for name, kind, text, place in METRICS:
-        section = status if len(place) == 1 else status.get(place[0], {})
-        if place[-1] not in section:
-            continue
-        value = section[place[-1]]
-        if place[-1] == "error":
-            value = value is not None
-        if value is not None:
-            yield from _metric(name, kind, text, [("", int(value))])
+        with suppress(LookupError, TypeError):
+            value = reduce(getitem, place, cast("Any", known))
+            if place[-1] in _TEXTS:
+                value = value is not None
+            elif isinstance(value, list):
+                value = len(value)
+            if value is not None:
+                yield from _metric(name, kind, text, [("", int(value))])
     certificates = [(f'{{file="{_escape(item["file"])}"}}', item["days_left"]) for item in status["certificates"]]
     if certificates:
         yield from _metric("certificate_days_left", "gauge", "Whole days until a certificate's end.", certificates)

@@ -108,6 +108,8 @@ def troubles(status: dict[str, Any]) -> list[str]:
     broker = status.get("localBroker")
     if broker and broker["lastError"]:
         found.append(f"the local MQTT broker: {broker['lastError']}")
+    if broker and broker["held"]:
+        found.append(f"the local MQTT broker: nothing is acknowledged: {broker['held']}")
     return [text for text in (*found, *(item["warning"] for item in status["certificates"])) if text]
 
 
@@ -116,8 +118,7 @@ def _local_broker(broker: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     connected = "connected" if broker["connected"] else f"NOT CONNECTED: {broker['lastError'] or 'for the first time'}"
     counts = [f"{broker[name]} {name}" for name in ("queued", "published", "refused", "dropped")]
-    rows = [("broker", f"{connected}; {broker['waiting']} wait for the queue"), ("", ", ".join(counts))]
-    return [*rows, ("", f"nothing is acknowledged: {broker['held']}")] if broker["held"] else rows
+    return [("broker", f"{connected}; {broker['waiting']} wait for the queue"), ("", ", ".join(counts))]
 
 
 def _gateway_rows(gateway: dict[str, Any] | None) -> list[tuple[str, str]]:

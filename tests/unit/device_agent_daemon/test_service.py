@@ -218,6 +218,71 @@ def test_metrics_are_in_prometheuss_text_format() -> None:
     assert [line for line in text if not re.fullmatch(form, line)] == []
 
 
+def local_broker(**more: Any) -> dict[str, Any]:
+    counts = {"queued": 7, "refused": 2, "dropped": 1, "published": 5}
+    return {"connected": True, "since": 1.0, "lastError": None, "waiting": 0, "held": None, **counts, **more}
+
+
+GATEWAY = {
+    "lan": "eth1",
+    "allowed": "192.168.7.0/25",
+    "loaded": True,
+    "neighbours": [{"address": "192.168.7.20", "packets": 9, "bytes": 900}],
+    "to_vpc": (9, 900),
+    "from_vpc": (8, 800),
+}
+
+
+def test_the_status_shows_the_local_broker_and_the_gateway() -> None:
+    shown = screen(status_of_a_running_agent() | {"localBroker": local_broker(), "gateway": GATEWAY})
+    rows = [line for line in shown if line not in screen(status_of_a_running_agent())]
+    assert rows == [
+        "broker       connected; 0 wait for the queue",
+        "             7 queued, 5 published, 2 refused, 1 dropped",
+        "gateway      for 192.168.7.0/25 of eth1: 9 packets (900 bytes) out, 8 (800 bytes) back",
+        "             192.168.7.20: 9 packets (900 bytes) out",
+    ]
+
+
+def test_a_broker_that_is_away_or_held_back_needs_attention() -> None:
+    status = status_of_a_running_agent()
+    before = troubles(status)
+    assert troubles(status | {"localBroker": local_broker()}) == before
+    status["localBroker"] = local_broker(connected=False, lastError="connection refused", waiting=3, held="it is full")
+    assert [text for text in troubles(status) if text not in before] == [
+        "the local MQTT broker: connection refused",
+        "the local MQTT broker: nothing is acknowledged: it is full",
+    ]
+    assert "broker       NOT CONNECTED: connection refused; 3 wait for the queue" in screen(status)
+
+
+def test_metrics_tell_of_the_local_broker_and_of_the_gateway() -> None:
+    plain = list(lines(status_of_a_running_agent()))
+    told = {"localBroker": local_broker(connected=False, held="it is full"), "gateway": GATEWAY}
+    more = [line for line in lines(status_of_a_running_agent() | told) if line not in plain]
+    values = dict(line.removeprefix("private_iot_").split() for line in more if not line.startswith("#"))
+    assert values == {
+        "broker_connected": "0",
+        "broker_held": "1",
+        "broker_waiting": "0",
+        "broker_queued_total": "7",
+        "broker_published_total": "5",
+        "broker_refused_total": "2",
+        "broker_dropped_total": "1",
+        "gateway_neighbours": "1",
+        "gateway_to_vpc_packets_total": "9",
+        "gateway_to_vpc_bytes_total": "900",
+        "gateway_from_vpc_packets_total": "8",
+        "gateway_from_vpc_bytes_total": "800",
+    }
+    assert len(more) == 3 * len(values), "each with its help and its type"
+
+
+def test_what_only_root_can_read_of_a_gateway_is_not_told_as_none() -> None:
+    unread = {"localBroker": None, "gateway": GATEWAY | {"loaded": False, "neighbours": [], "to_vpc": (0, 0)}}
+    assert list(lines(status_of_a_running_agent() | unread)) == list(lines(status_of_a_running_agent()))
+
+
 def test_metrics_without_an_agent_say_that_it_is_down_and_replace_the_file(
     machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
