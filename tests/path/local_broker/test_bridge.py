@@ -290,6 +290,90 @@ def test_what_aws_iot_sends_while_the_broker_is_away_goes_out_when_it_is_back(ro
         assert agent.on_loop(agent.queue.totals).received == 0
 
 
+def test_what_aws_iot_sends_goes_out_with_qos_1_and_is_never_retained(root: Path, broker: Broker) -> None:
+    """AWS IoT sends what it retains with the flag at a new subscription; the broker is to keep none of it."""
+    form = ("-F", "%q %r %p")
+    with Agent(root, broker, publish=(), subscribe=("commands/#",)).running() as agent:
+        agent.wait_connected()
+        with broker.subscription("commands/#", "-C", "1", *form) as listener:
+            _send(agent, "commands/set", b"on")
+            assert listener.stdout is not None
+            assert "1 0 on" in [line.strip() for line in listener.stdout]
+        wait_until(lambda: agent.status()["published"] == 1, "the broker's answer", 20)
+    assert broker.publish("-q", "1", "-t", "commands/end", "-m", "end", "-r").returncode == 0
+    with broker.subscription("commands/#", "-C", "1", *form) as late:
+        assert late.stdout is not None
+        assert [line.strip() for line in late.stdout if line.startswith(("0 ", "1 "))] == ["1 1 end"]
+
+
+def test_what_the_broker_retains_already_is_published_once_when_the_line_is_new(root: Path, broker: Broker) -> None:
+    assert broker.publish("-q", "1", "-r", "-t", "sensors/state", "-m", "retained").returncode == 0
+    agent = Agent(root, broker)
+    with agent.running():
+        wait_until(lambda: agent.payloads() == ["retained"], "what is retained", 20)
+        assert [message.retain for message in agent.messages()] == [True]
+        agent.deliver()
+        broker.save()
+        broker.end()
+        broker.start()
+        agent.wait_connected()
+        assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "after a connection anew").returncode == 0
+        wait_until(lambda: agent.payloads() == ["after a connection anew"], "the message after it", 20)
+    with agent.running():
+        agent.wait_connected()
+        assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "after a start anew").returncode == 0
+        wait_until(lambda: "after a start anew" in agent.payloads(), "the message after that", 20)
+        assert "retained" not in agent.payloads()
+
+
+def test_qos_0_is_lost_while_the_agent_is_away_and_qos_1_is_not(root: Path, broker: Broker) -> None:
+    agent = Agent(root, broker)
+    with agent.running():
+        agent.wait_connected()
+    for qos in ("0", "1"):
+        assert broker.publish("-q", qos, "-t", "sensors/a", "-m", f"of QoS {qos}").returncode == 0
+    with agent.running():
+        agent.wait_connected()
+        assert broker.publish("-q", "0", "-t", "sensors/a", "-m", "when it is back").returncode == 0
+        wait_until(lambda: "when it is back" in agent.payloads(), "the last one", 20)
+        assert agent.payloads() == ["of QoS 1", "when it is back"]
+
+
+def test_qos_0_is_dropped_and_counted_while_the_queue_is_full(root: Path, broker: Broker) -> None:
+    with Agent(root, broker, limits=Limits(max_bytes=MIB)).running() as agent:
+        agent.wait_connected()
+        text = "".join(f"{number} {'x' * 1000}\n" for number in range(2000))
+        assert broker.publish("-q", "1", "-l", "-t", "sensors/a", text=text).returncode == 0
+        wait_until(lambda: agent.status()["held"], "the full queue", 30)
+        assert broker.publish("-q", "0", "-t", "sensors/a", "-m", "no room").returncode == 0
+        wait_until(lambda: agent.status()["dropped"] == 1, "the count", 20)
+        came: list[str] = []
+
+        def all_came() -> bool:
+            came.extend(agent.deliver())
+            return len(came) >= 2000
+
+        wait_until(all_came, "every message of QoS 1", 60)
+        assert "no room" not in came
+
+
+def test_an_agent_that_is_killed_between_the_queue_and_its_answer_gets_the_message_again(
+    root: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least once: the publisher's own id is what tells the two apart from two messages."""
+    own_id = ("-V", "5", "-D", "publish", "user-property", "message-id", "no-7")
+    with monkeypatch.context() as unanswered, Agent(root, broker).running() as agent:
+        agent.wait_connected()
+        unanswered.setattr(agent.local, "_acknowledge", lambda *_words: None)
+        assert broker.publish("-q", "1", *own_id, "-t", "sensors/a", "-m", "x").returncode == 0
+        wait_until(lambda: len(agent.messages()) == 1, "the message in the queue", 20)
+    with Agent(root, broker).running() as agent:
+        wait_until(lambda: len(agent.messages()) == 2, "the message again", 20)
+        assert [(message.id, message.payload) for message in agent.messages()] == [("no-7", b"x")] * 2
+        assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "next").returncode == 0
+        wait_until(lambda: agent.payloads() == ["x", "x", "next"], "the next one, and no third copy", 20)
+
+
 def test_a_line_that_is_taken_out_is_asked_for_no_longer(root: Path, broker: Broker) -> None:
     with Agent(root, broker, ("a/#", "b/#"), ("x/#", "y/#")).running() as agent:
         agent.wait_connected()
