@@ -36,11 +36,9 @@ def deploy(settings: Settings) -> None:
             "path": link.path,
         },
     )
-    devices = {
-        name: IotDevice(name, {**settings.of_device(name), "path": path})
-        for name, path in vpn.paths.items()
-        if name not in settings.batches
-    }
+    tunnels = {name: path for name, path in vpn.paths.items() if name not in settings.batches}
+    paths = {**tunnels, **dict.fromkeys(settings.neighbours, vpn.path)}
+    devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in paths.items()}
     if settings.batches:
         fleet = IotFleetProvisioning(f"{NAMESPACE}-fleet", settings.of_fleet(vpn.paths))
         # A claim makes devices: it is a secret of the whole batch.
@@ -63,7 +61,7 @@ def deploy(settings: Settings) -> None:
                 "topicPrefix": pulumi.Output.concat(link.topic_prefix, "/", name),
                 "certificatePem": vpn.client_certificates[name],
             }
-            for name in devices
+            for name in tunnels
         },
     )
     pulumi.export("certificateExpiry", vpn.certificate_expiry)

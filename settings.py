@@ -68,7 +68,7 @@ def kind_of(shape: type, argument: str) -> str:
 
 KINDS = {key_of(name): kind_of(shape, name) for shape, settings in COMPONENTS.items() for name in settings}
 """Key → type, devices left out."""
-KEYS = frozenset({"devices", "fleetBatches", "requestsFolder", *KINDS})
+KEYS = frozenset({"devices", "neighbours", "fleetBatches", "requestsFolder", *KINDS})
 """Every key that the program reads."""
 
 
@@ -78,7 +78,9 @@ class Settings:
 
     Attributes:
         devices: Names of the devices whose keys the stack makes.
-        requests: What the devices that made their keys themselves ask for, by name.
+        neighbours: Names of the devices without a tunnel of their own, which reach AWS IoT through a gateway's.
+        requests: What the devices that made their keys themselves ask for, by name; neighbours may be among them.
+        revoked: Names of the neighbours that are locked out; the other devices stand in the VPN's own list.
         network: Arguments of the network.
         private_link: The plain arguments of the private link; those that other components give are still missing.
         client_vpn: The plain arguments of the VPN; those that other components give are still missing.
@@ -88,7 +90,9 @@ class Settings:
     """
 
     devices: tuple[str, ...]
+    neighbours: tuple[str, ...]
     requests: dict[str, DeviceRequest]
+    revoked: tuple[str, ...]
     network: PrivateIotNetworkArgs
     private_link: IotPrivateLinkArgs
     client_vpn: ClientVpnAccessArgs
@@ -98,7 +102,7 @@ class Settings:
 
     def of_device(self, name: str) -> IotDeviceArgs:
         """Return the plain arguments of one device, which is locked out where its name is among the revoked."""
-        arguments = {**self.device, "active": name not in self.client_vpn.get("revoked", [])}
+        arguments = {**self.device, "active": name not in (*self.revoked, *self.client_vpn.get("revoked", []))}
         if name in self.requests:
             arguments["certificate_request_pem"] = self.requests[name].iot_certificate_request_pem
         return cast("IotDeviceArgs", arguments)
@@ -130,8 +134,14 @@ class Settings:
             IotPrivateLink.check(of_link)
             folder = Path(config.get("requestsFolder") or REQUESTS_FOLDER)
             requests = _requests(folder, devices)
-            batches = _batches(config, of_fleet, (*devices, *requests))
-            of_vpn |= _clients(of_vpn, folder, (*devices, *batches), requests)
+            neighbours = _neighbours(config, devices)
+            batches = _batches(config, of_fleet, (*devices, *neighbours, *requests))
+            # What has no VPN certificate is no client of the VPN, and not on its list.
+            clients = {name: request for name, request in requests.items() if name not in neighbours}
+            of_vpn |= _clients(of_vpn, folder, (*devices, *batches), clients)
+            revoked = tuple(name for name in neighbours if name in of_vpn.get("revoked", []))
+            if revoked:
+                of_vpn["revoked"] = [entry for entry in of_vpn["revoked"] if entry not in revoked]
             # The network of a VPC that is there already is known when AWS has been asked.
             known = {} if "vpc_id" in of_network else {"vpc_cidr_block": vpc_cidr_block}
             ClientVpnAccess.check({**of_vpn, **known})
@@ -139,7 +149,9 @@ class Settings:
             raise refusal(error) from error
         return cls(
             devices=devices,
+            neighbours=neighbours,
             requests=requests,
+            revoked=revoked,
             network=cast("PrivateIotNetworkArgs", of_network),
             private_link=cast("IotPrivateLinkArgs", of_link),
             client_vpn=cast("ClientVpnAccessArgs", of_vpn),
@@ -164,6 +176,20 @@ def _refuse_unknown_keys() -> None:
             raise pulumi.RunError(
                 f"configuration {name} is unknown to this program: it knows {', '.join(sorted(KEYS))}; correct the key"
             )
+
+
+def _neighbours(config: pulumi.Config, devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the devices without a tunnel, and refuse one that has one."""
+    neighbours = device_names("neighbours", config.get_object("neighbours") or [])
+    for name in neighbours:
+        if name in devices:
+            raise ArgumentError(
+                "neighbours",
+                name,
+                "the device also stands among `devices`, which have a tunnel of their own",
+                "take it out of one of the two",
+            )
+    return neighbours
 
 
 def _batches(config: pulumi.Config, of_fleet: Mapping[str, Any], devices: tuple[str, ...]) -> tuple[str, ...]:

@@ -72,6 +72,10 @@ TAGS = "Tags of every resource that takes them, beside Name, each as KEY=VALUE."
 DEVICES = (
     "Names of the devices whose keys the stack makes. Each gets a thing, certificates, a VPN profile and a bundle."
 )
+NEIGHBOURS = (
+    "Names of the devices without a tunnel, which reach AWS IoT through a gateway of their LAN (docs/operations.md). Each "
+    "gets a thing, a certificate and a bundle, and no VPN certificate; none of them stands in `devices`."
+)
 BATCHES = (
     "Names of the fleet's batches. Each gets a VPN certificate and a claim, with which its devices are provisioned at "
     "their first connection (docs/fleet.md); `revoked` takes a batch as it takes a device."
@@ -233,6 +237,7 @@ def manifest() -> str:
     by_hand = (CHECKOUT / "Pulumi.yaml").read_text().split(MANIFEST_INTRODUCTION)[0]
     schema: dict[str, dict[str, object]] = {
         "devices": {**_type("array"), "description": DEVICES},
+        "neighbours": {**_type("array"), "default": [], "description": NEIGHBOURS},
         "fleetBatches": {**_type("array"), "default": [], "description": BATCHES},
         "requestsFolder": {**_type("string"), "default": settings.REQUESTS_FOLDER, "description": REQUESTS},
     }
@@ -255,6 +260,7 @@ def configuration_document() -> str:
     parts = [
         CONFIGURATION_INTRODUCTION,
         _row("`devices`", "array of string", "required", DEVICES, ""),
+        _row("`neighbours`", "array of string", "", NEIGHBOURS, ""),
         _row("`fleetBatches`", "array of string", "", BATCHES, ""),
         _row("`requestsFolder`", "string", f"`{settings.REQUESTS_FOLDER}`", REQUESTS, ""),
     ]
