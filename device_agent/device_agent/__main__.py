@@ -30,6 +30,7 @@ COMMANDS = (
     "config",
     "mqtt",
     "gateway",
+    "neighbour",
     "uninstall",
 )
 _EPILOG = """\

@@ -1,4 +1,4 @@
-"""The address check: the agent talks to addresses inside the VPC, through the tunnel, and to nothing else.
+"""The address check: the agent talks to addresses inside the VPC, over its first hop, and to nothing else.
 
 AWS IoT's endpoint has the same name inside and outside the VPC. Without the tunnel, or with another resolver, that name
 leads to a public address, and a connection would leave the private path. So every answer is checked before a client is
@@ -10,8 +10,9 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from device_agent._exceptions import AddressError
+from device_agent.hop import conflicts
 from device_agent.installation import Installation
-from device_agent.routes import describe_conflict, overlapping
+from device_agent.routes import describe_conflict
 from device_agent.system import System
 from device_agent.tcp import list_connections
 
@@ -43,26 +44,27 @@ def resolve_inside(system: System, installation: Installation) -> list[str]:
     Raises:
         AddressError: The name does not resolve, an answer is outside the VPC, or its route is another network's.
     """
+    hop = installation.hop
     try:
         addresses = system.resolve(installation.endpoint)
     except OSError as error:
         raise AddressError(
-            f"{installation.endpoint} cannot be resolved ({error.strerror or error}); is the tunnel up?"
+            f"{installation.endpoint} cannot be resolved ({error.strerror or error}); {hop.missing}"
             " `device-agent doctor` tells"
         ) from error
     foreign = outside(addresses, installation.vpc_cidr)
     if foreign or not addresses:
         raise AddressError(
             f"{installation.endpoint} resolves to {', '.join(foreign) or 'nothing'}, outside the VPC's"
-            f" {installation.vpc_cidr}; nothing was sent; is the tunnel up? `device-agent doctor` tells"
+            f" {installation.vpc_cidr}; nothing was sent; {hop.missing} `device-agent doctor` tells"
         )
     for address in addresses:
         route = system.find_route(IPv4Address(_unmapped(address)))
-        if route is None or not route.tunnel:
-            conflicts = overlapping(system.list_routes(), installation.vpc_cidr)
-            why = describe_conflict(conflicts[0], installation.vpc_cidr) if conflicts else "is the tunnel up?"
+        if not hop.takes(route):
+            found = conflicts(hop, system.list_routes(), installation.vpc_cidr)
+            why = describe_conflict(found[0], installation.vpc_cidr) if found else hop.missing
             raise AddressError(
-                f"{address} is reached through {route.interface if route else 'nothing'}, not through the tunnel;"
+                f"{address} is reached through {route.interface if route else 'nothing'}, not through the {hop.kind};"
                 f" nothing was sent; {why}; `device-agent doctor` tells"
             )
     return addresses
@@ -86,7 +88,7 @@ def refuse_foreign_peers(installation: Installation, port: int) -> list[str]:
     if foreign or not found:
         raise AddressError(
             f"the connection to {installation.endpoint} went to {', '.join(foreign) or 'a peer that cannot be seen'},"
-            f" outside the VPC's {installation.vpc_cidr}, and was dropped; is the tunnel up?"
+            f" outside the VPC's {installation.vpc_cidr}, and was dropped; {installation.hop.missing}"
             " `device-agent doctor` tells"
         )
     return found

@@ -10,7 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from device_agent import hop
 from device_agent._exceptions import InstallationError
+from device_agent.hop import Hop, hop_of
 from device_agent.system import System
 
 USER = "private-iot"
@@ -28,7 +30,7 @@ OPENVPN_FILE_BEFORE = f"{OPENVPN_FILE}.before-private-iot"
 """A profile that was there before; `uninstall` puts it back."""
 PROFILE_DIRECTORY = "/etc/openvpn/private-iot"
 """Where the profiles themselves are: Ubuntu's AppArmor profile lets OpenVPN read /etc/openvpn and no other place."""
-OPENVPN_SERVICE = "openvpn-client@clientvpn.service"
+OPENVPN_SERVICE = hop.OPENVPN_SERVICE
 OPENVPN_DROP_IN = f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
 MANAGEMENT_SOCKET = "/run/openvpn/private-iot.status"
 """OpenVPN's management interface, for the agent's user. The name's end is one that Ubuntu's AppArmor profile of openvpn
@@ -44,6 +46,11 @@ FETCH_TIMER = "/etc/systemd/system/private-iot-fetch.timer"
 FETCH_ENVIRONMENT = f"{DIRECTORY}/fetch.env"
 AGENT_SERVICE = "private-iot-agent.service"
 AGENT_UNIT = f"/etc/systemd/system/{AGENT_SERVICE}"
+NEIGHBOUR_SERVICE = hop.NEIGHBOUR_SERVICE
+NEIGHBOUR_UNIT = f"/etc/systemd/system/{NEIGHBOUR_SERVICE}"
+NEIGHBOUR_TRIAL_SERVICE = "private-iot-neighbour-trial.service"
+NEIGHBOUR_TRIAL_UNIT = f"/run/systemd/system/{NEIGHBOUR_TRIAL_SERVICE}"
+HOSTS_FILE = "/etc/hosts"
 GATEWAY_SERVICE = "private-iot-gateway.service"
 GATEWAY_UNIT = f"/etc/systemd/system/{GATEWAY_SERVICE}"
 GATEWAY_DNS_SERVICE = "private-iot-gateway-dns.service"
@@ -61,6 +68,8 @@ RENEWAL_FILE = f"{STATE_DIRECTORY}/renewal.json"
 RUNTIME_DIRECTORY = "/run/private-iot"
 
 DEVICE_FILE_VERSION = 1
+GATEWAY_DEVICE_FILE_VERSION = 2
+"""Of a device without a tunnel, which releases that know only tunnels refuse."""
 _REMEDY = "install the device's bundle again with `device-agent install -`"
 
 
@@ -80,6 +89,7 @@ class Installation:
         dns_server: The VPC's resolver.
         vpc_endpoint_id: The interface endpoint that the policy is bound to, `vpce-…`.
         topic_prefix: What the device's topics begin with, without a slash at the end.
+        gateways: The gateways of the LAN that the device reaches the VPC through; none: its own tunnel.
     """
 
     name: str
@@ -93,6 +103,12 @@ class Installation:
     dns_server: IPv4Address
     vpc_endpoint_id: str
     topic_prefix: str
+    gateways: tuple[IPv4Address, ...] = ()
+
+    @property
+    def hop(self) -> Hop:
+        """The first hop towards the VPC."""
+        return hop_of(self.gateways)
 
     @classmethod
     def load(cls, system: System, directory: str = DIRECTORY) -> Installation:
@@ -130,6 +146,7 @@ class Installation:
                 dns_server=IPv4Address(_text_field(document, "dnsServer")),
                 vpc_endpoint_id=_text_field(document, "vpcEndpointId"),
                 topic_prefix=_text_field(document, "topicPrefix"),
+                gateways=_gateways(document),
             )
         except ValueError as error:
             raise InstallationError(f"{directory}: {error}; {_REMEDY}") from error
@@ -195,9 +212,17 @@ def _read_document(system: System, directory: str) -> dict[str, Any]:
         document = json.loads(system.path(file).read_text("utf-8"))
     except (ValueError, RecursionError):
         raise InstallationError(f"{file} is not valid JSON; {_REMEDY}") from None
-    if not isinstance(document, dict) or document.get("version") != DEVICE_FILE_VERSION:
-        raise InstallationError(f"{file} is not of version {DEVICE_FILE_VERSION}; {_REMEDY}")
+    known = (DEVICE_FILE_VERSION, GATEWAY_DEVICE_FILE_VERSION)
+    if not isinstance(document, dict) or document.get("version") not in known:
+        raise InstallationError(f"{file} is not of version {DEVICE_FILE_VERSION} or {known[-1]}; {_REMEDY}")
     return document
+
+
+def _gateways(document: dict[str, Any]) -> tuple[IPv4Address, ...]:
+    found = document.get("gateways", [])
+    if not isinstance(found, list) or (document["version"] == GATEWAY_DEVICE_FILE_VERSION) != bool(found):
+        raise ValueError("gateways is not a list of addresses, or does not fit the version")
+    return tuple(map(IPv4Address, found))
 
 
 def _text_field(document: dict[str, Any], field: str) -> str:

@@ -1,4 +1,4 @@
-"""Which link an address is reached through, as the kernel decides it: rtnetlink(7), the one reader of routes and links.
+"""Which link an address is reached through, as the kernel decides it: rtnetlink(7), the one door to routes and links.
 
 Without the tunnel, the VPC's addresses lead into the home network; and a home network whose own addresses lie in the
 VPC's block keeps them from the tunnel even while it is up.
@@ -6,9 +6,10 @@ VPC's block keeps them from the tunnel even while it is up.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -17,10 +18,16 @@ TUNNEL_KINDS = frozenset({"tun", "ovpn", "ovpn-dco"})
 """Kinds of link (`ip -d link`) that OpenVPN makes: tun(4), and its data channel offload in the kernel since Linux 6.16
 (`ovpn`) or as Debian's module openvpn-dco-dkms (`ovpn-dco`), which has no tun_flags in sysfs."""
 
+OWN_PROTOCOL = 143
+"""The mark of the routes that the agent has set (`proto`, ip-route(8)), which no routing program has."""
+BACKSTOP_METRIC = 0xFFFFFFF0
+"""So that any other route for the same network comes first."""
+
 _GET_LINK, _GET_ROUTE = 18, 26
+_NEW_ROUTE, _DELETE_ROUTE = 24, 25
 _ERROR, _DONE = 2, 3
-_REQUEST, _DUMP = 0x1, 0x300
-_UNICAST, _LOCAL, _MAIN = 1, 2, 254
+_REQUEST, _ACKNOWLEDGE, _DUMP, _REPLACE_OR_CREATE = 0x1, 0x4, 0x300, 0x500
+_UNICAST, _LOCAL, _UNREACHABLE, _MAIN = 1, 2, 7, 254
 _DESTINATION, _INTERFACE, _GATEWAY, _METRIC, _SOURCE = 1, 4, 5, 6, 7
 _NAME, _LINK_INFO, _KIND = 3, 18, 1
 _CHANGES = 0x1 | 0x10 | 0x40 | 0x80  # RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE of linux/rtnetlink.h
@@ -37,6 +44,7 @@ class Route:
         source: The device's own address that packets carry, or None if the route names none.
         metric: The lower is preferred among routes for the same network.
         gateway: The next router's address, or None if the link itself reaches the destination.
+        own: Whether the agent has set it.
     """
 
     network: IPv4Network
@@ -45,6 +53,7 @@ class Route:
     source: str | None = None
     metric: int = 0
     gateway: str | None = None
+    own: bool = False
 
     @property
     def tunnel(self) -> bool:
@@ -75,6 +84,56 @@ def list_routes() -> list[Route]:
         return []
 
 
+def set_route(network: IPv4Network, gateway: IPv4Address, interface: str) -> None:
+    """Have the kernel send what is for a network to a router that a link reaches, in place of the same route elsewhere.
+
+    Raises:
+        OSError: The kernel refuses, for instance since the link is down or does not reach the router.
+    """
+    index = socket.if_nametoindex(interface)
+    _change(_NEW_ROUTE, network, _UNICAST, 0, {_GATEWAY: gateway.packed, _INTERFACE: struct.pack("=I", index)})
+
+
+def set_backstop(network: IPv4Network) -> None:
+    """Have the kernel refuse what is for a network and has no other route but the default one.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    _change(_NEW_ROUTE, network, _UNREACHABLE, BACKSTOP_METRIC)
+
+
+def remove_own_routes(keep: IPv4Network | None = None) -> None:
+    """Take back what `set_route` and `set_backstop` have done.
+
+    Args:
+        keep: A network whose routes stay.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    for answer in list(_ask(_GET_ROUTE, body, _DUMP)):
+        found = dict(_attributes(answer[12:]))
+        network = IPv4Network((found.get(_DESTINATION, bytes(4)), answer[1]))
+        if answer[4] == _MAIN and answer[5] == OWN_PROTOCOL and network != keep:
+            metric = struct.unpack("=I", found[_METRIC])[0] if _METRIC in found else 0
+            with suppress(ProcessLookupError):
+                _change(_DELETE_ROUTE, network, answer[7], metric)
+
+
+def _change(
+    request: int, network: IPv4Network, kind: int, metric: int, more: Mapping[int, bytes] | None = None
+) -> None:
+    body = struct.pack("=BBBBBBBBI", socket.AF_INET, network.prefixlen, 0, 0, _MAIN, OWN_PROTOCOL, 0, kind, 0)
+    attributes = {_DESTINATION: network.network_address.packed, _METRIC: struct.pack("=I", metric), **(more or {})}
+    for name, value in attributes.items():
+        body += struct.pack("=HH", 4 + len(value), name) + value
+    flags = _ACKNOWLEDGE | (_REPLACE_OR_CREATE if request == _NEW_ROUTE else 0)
+    for _answer in _ask(request, body, flags):
+        pass
+
+
 class RouteChanges:
     """Tells whether links, addresses, routes or rules may have changed since it was last asked."""
 
@@ -101,6 +160,10 @@ class RouteChanges:
             # More came than the kernel keeps (ENOBUFS).
             pass
         return True
+
+    def fileno(self) -> int:
+        """Give the socket's number, which is readable when something has changed; -1 where there is none."""
+        return -1 if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
         """Listen no longer."""
@@ -144,6 +207,7 @@ def _read_route(answer: bytes) -> Route | None:
         source=str(IPv4Address(found[_SOURCE])) if _SOURCE in found else None,
         metric=struct.unpack("=I", found[_METRIC])[0] if _METRIC in found else 0,
         gateway=str(IPv4Address(found[_GATEWAY])) if _GATEWAY in found else None,
+        own=answer[5] == OWN_PROTOCOL,
     )
 
 
@@ -181,7 +245,9 @@ def _ask(request: int, body: bytes, flags: int = 0) -> Iterator[bytes]:
                     return
                 if kind == _ERROR:
                     code = -struct.unpack_from("=i", data, 16)[0]
-                    raise OSError(code, "rtnetlink")
+                    if not code:
+                        return
+                    raise OSError(code, os.strerror(code))
                 yield data[16:length]
                 data = data[(length + 3) & ~3 :]
             if not flags & _DUMP:

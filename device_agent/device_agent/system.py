@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from device_agent import routes
@@ -153,6 +153,23 @@ class System:
     def list_routes(self) -> list[Route]:
         """List the kernel's main routing table."""
         return routes.list_routes()
+
+    def set_route(self, network: IPv4Network, gateway: IPv4Address, interface: str) -> None:
+        """Send what is for a network to a router that a link reaches, and nothing of it by the default route.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
+        routes.set_backstop(network)
+        routes.set_route(network, gateway, interface)
+
+    def remove_own_routes(self, keep: IPv4Network | None = None) -> None:
+        """Take back what `set_route` has done, but for a network's.
+
+        Raises:
+            OSError: The kernel refuses.
+        """
+        routes.remove_own_routes(keep)
 
     def try_forbidden_address(self) -> str:
         """Send one datagram where the agent has no business, and give the kernel's answer.

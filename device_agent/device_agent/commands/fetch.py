@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timer", action=argparse.BooleanOptionalAction, default=None, help="do so once a day, or no longer"
     )
-    parser.set_defaults(dry_run=False, verify=None, json=False)
+    parser.set_defaults(dry_run=False, verify=None, json=False, gateway=None)
 
 
 def run(arguments: argparse.Namespace, system: System) -> int:

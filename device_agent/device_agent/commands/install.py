@@ -5,22 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 
-from device_agent._exceptions import UsageError
+from device_agent._exceptions import InstallationError, UsageError
 from device_agent.files import reporting
-from device_agent.install.bundle import INPUT_LIMIT, parse_bundle
+from device_agent.install.bundle import INPUT_LIMIT, Bundle, parse_bundle
 from device_agent.install.device_keys import load_device_keys
 from device_agent.install.machine import check_machine, warnings_about
 from device_agent.install.plan import Plan, apply_plan, make_plan, make_upgrade
 from device_agent.install.restart_unit import services_locked
 from device_agent.installation import Installation
+from device_agent.neighbour.lan import check_gateways, read_gateways
 from device_agent.settings import load_settings
 from device_agent.system import System
 
-HELP = "install a device bundle: tunnel, identity and services"
+HELP = "install a device bundle: tunnel or gateway, identity and services"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  pulumi stack output devices --show-secrets --json | jq '.[\"pi-1\"]' | ssh pi sudo device-agent install -\n"
         "  pulumi stack output devices --show-secrets --json | sudo device-agent install - --device pi-1 --dry-run\n"
+        "  pulumi stack output devices --show-secrets --json | jq '.[\"press-1\"]' |\n"
+        "    ssh press-1 sudo device-agent install - --gateway 192.168.1.10          a neighbour, without a tunnel\n"
         "\n"
         "Everything is checked before anything is changed, and a second time changes nothing. A bundle that replaces\n"
         "another is tried first: with its own tunnel and a message to itself. If that fails, the old one stays.\n"
@@ -42,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="'-' for standard input, or a file: one bundle, the stack's output `devices`, or all of its outputs",
     )
     parser.add_argument("--device", metavar="NAME", help="which device of several")
+    parser.add_argument(
+        "--gateway",
+        metavar="ADDRESS",
+        action="append",
+        help="for a device without a tunnel: a gateway of its LAN; again for a second one, which takes over when the"
+        " first is dead (those of the device that is installed, if any)",
+    )
     parser.add_argument(
         "--upgrade",
         action="store_true",
@@ -74,8 +87,9 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 
 
 def _upgrade(arguments: argparse.Namespace, system: System) -> int:
-    if arguments.source is not None or arguments.device is not None or arguments.verify is not None:
-        raise UsageError("install --upgrade keeps the bundle: leave out FILE, --device and --verify")
+    given = (arguments.source, arguments.device, arguments.verify, arguments.gateway)
+    if any(value is not None for value in given):
+        raise UsageError("install --upgrade keeps the bundle: leave out FILE, --device, --gateway and --verify")
     with nullcontext(system) if arguments.dry_run else services_locked(system) as locked:
         plan = make_upgrade(locked, python=sys.executable)
         _apply(plan, arguments)
@@ -92,6 +106,7 @@ def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
     """Install the bundle that an input holds; see `run`."""
     keys = load_device_keys(system)
     bundle = parse_bundle(data, device=arguments.device, now=system.now(), keys=keys)
+    bundle = replace(bundle, gateways=_gateways(system, bundle, arguments.gateway))
     load_settings(system)
     check_machine(system, bundle, sys.executable)
     for warning in warnings_about(system, bundle):
@@ -101,6 +116,34 @@ def install(arguments: argparse.Namespace, system: System, data: bytes) -> int:
         _apply(plan, arguments)
     _report(bundle.name, plan, arguments)
     return 0
+
+
+def _gateways(system: System, bundle: Bundle, given: Sequence[str] | None) -> tuple[IPv4Address, ...]:
+    """Give the gateways of a device without a tunnel; those that it has unless others are given.
+
+    Raises:
+        UsageError: They do not fit the bundle or the device's networks.
+    """
+    if bundle.profile is not None:
+        if given:
+            raise UsageError(
+                f"{bundle.name} has a tunnel of its own in this bundle: leave out --gateway; a device without one is"
+                " among the stack's `neighbours`"
+            )
+        return ()
+    gateways = read_gateways(given or ())
+    if not gateways:
+        with suppress(InstallationError):
+            gateways = Installation.load(system).gateways
+    if not gateways:
+        raise UsageError(
+            f"{bundle.name} has no tunnel in this bundle: name the gateway of its LAN, `--gateway 192.168.1.10`, where"
+            " `device-agent gateway enable` was run"
+        )
+    found = ((gateway, system.find_route(gateway)) for gateway in gateways)
+    own = [gateway for gateway, route in found if route is not None and route.interface == "lo"]
+    check_gateways(gateways, system.list_routes(), bundle.vpc_cidr, own=own)
+    return gateways
 
 
 def _report(name: str, plan: Plan, arguments: argparse.Namespace) -> None:

@@ -100,6 +100,10 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
                 value = len(value)
             if value is not None:
                 yield from _metric(name, kind, text, [("", int(value))])
+    hop = status.get("hop", {"gateways": []})
+    if hop["gateways"]:
+        used = [(f'{{gateway="{_escape(item)}"}}', int(item == hop["gateway"])) for item in hop["gateways"]]
+        yield from _metric("hop_gateway", "gauge", "Whether the path leads through this gateway.", used)
     certificates = [(f'{{file="{_escape(item["file"])}"}}', item["days_left"]) for item in status["certificates"]]
     if certificates:
         yield from _metric("certificate_days_left", "gauge", "Whole days until a certificate's end.", certificates)

@@ -16,7 +16,7 @@ from device_agent.gateway.state import read_state
 from device_agent.installation import CERTIFICATE_FILE, OPENVPN_FILE
 from device_agent.system import System
 
-HELP = "show the tunnel, the connection, the queue and the certificates of the running agent"
+HELP = "show the tunnel or gateway, the connection, the queue and the certificates of the running agent"
 NOT_RUNNING = 3
 """As `systemctl status` and the LSB have it: the program is not running."""
 
@@ -150,11 +150,18 @@ def screen(status: dict[str, Any]) -> list[str]:
         tunnel, connection, queue = status["tunnel"], status["connection"], status["queue"]
         state = {True: "up", False: "DOWN", None: "unknown"}[tunnel["alive"]]
         where = f", {tunnel['interface']} {tunnel['address'] or ''}".rstrip() if tunnel["interface"] else ""
+        hop = status.get("hop", {"kind": "tunnel", "gateways": []})
+        where += f" through {hop['gateway']}" if hop.get("gateway") else ""
         rows = [
             ("device", f"{status['device']}, agent running since {status['startedAt']}"),
-            ("tunnel", f"{state}{where}, since {tunnel['since']}"),
+            (hop["kind"], f"{state}{where}, since {tunnel['since']}"),
             ("", tunnel["reason"]),
-            ("", f"{tunnel['restarts']} restart(s) by the agent"),
+            (
+                "",
+                f"of {', '.join(hop['gateways'])}"
+                if hop["gateways"]
+                else f"{tunnel['restarts']} restart(s) by the agent",
+            ),
             ("endpoint", f"{connection['endpoint']} through {connection['vpcEndpointId']}"),
             ("addresses", ", ".join(connection["addresses"]) or "none"),
             (

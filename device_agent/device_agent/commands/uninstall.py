@@ -9,8 +9,9 @@ from pathlib import Path
 
 from device_agent._exceptions import UsageError
 from device_agent.files import ROOT, owner_of, read_link, remove, reporting
+from device_agent.hop import NEIGHBOUR_SERVICE
 from device_agent.install import apparmor
-from device_agent.install.restart_unit import services_locked
+from device_agent.install.restart_unit import lockable, services_locked
 from device_agent.installation import (
     AGENT_SERVICE,
     AGENT_UNIT,
@@ -23,6 +24,7 @@ from device_agent.installation import (
     GATEWAY_DNS_UNIT,
     GATEWAY_SERVICE,
     GATEWAY_UNIT,
+    NEIGHBOUR_UNIT,
     OPENVPN_DROP_IN,
     OPENVPN_FILE,
     OPENVPN_FILE_BEFORE,
@@ -39,6 +41,7 @@ from device_agent.installation import (
 )
 from device_agent.local_broker.mosquitto import DROP_IN as MOSQUITTO_DROP_IN
 from device_agent.local_broker.mosquitto import SERVICE as MOSQUITTO_SERVICE
+from device_agent.neighbour import keeper
 from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.system import System
 
@@ -72,15 +75,15 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     """
     if system.user_id() != 0:
         raise UsageError("uninstall needs root; run it with sudo")
-    lockable = system.path(OPENVPN_FILE).parent.is_dir() and not arguments.dry_run
-    with services_locked(system) if lockable else nullcontext(system) as locked:
+    locks = lockable(system) is not None and not arguments.dry_run
+    with services_locked(system) if locks else nullcontext(system) as locked:
         return _uninstall(arguments, locked)
 
 
 def _uninstall(arguments: argparse.Namespace, system: System) -> int:
     units = [
         unit
-        for unit in (Path(FETCH_TIMER).name, GATEWAY_DNS_SERVICE, GATEWAY_SERVICE, AGENT_SERVICE, OPENVPN_SERVICE)
+        for unit in (Path(FETCH_TIMER).name, GATEWAY_DNS_SERVICE, GATEWAY_SERVICE, AGENT_SERVICE, *_hops(system))
         if is_active(system, unit) or is_enabled(system, unit)
     ]
     files = _files(system, purge=arguments.purge)
@@ -96,6 +99,10 @@ def _uninstall(arguments: argparse.Namespace, system: System) -> int:
         print(f"{verb}stop and disable {unit}", flush=True)
         if real:
             systemctl(system, "disable", "--now", unit)
+    if NEIGHBOUR_UNIT in files:
+        print(f"{verb}take back the gateway's route and name", flush=True)
+        if real:
+            keeper.undo(system)
     for path in files:
         print(f"{verb}remove {path}", flush=True)
         if real:
@@ -126,6 +133,12 @@ def _uninstall(arguments: argparse.Namespace, system: System) -> int:
     return 0
 
 
+def _hops(system: System) -> list[str]:
+    """List the hops' services; OpenVPN's is no business of ours on a device that was installed without a tunnel."""
+    own = not system.path(NEIGHBOUR_UNIT).exists()
+    return [NEIGHBOUR_SERVICE, *([OPENVPN_SERVICE] if own else [])]
+
+
 def _files(system: System, *, purge: bool) -> list[str]:
     """List what is there to be removed. A profile that somebody put in place of ours is not ours."""
     folder = system.path(DIRECTORY)
@@ -133,6 +146,7 @@ def _files(system: System, *, purge: bool) -> list[str]:
     kept = [] if purge else [path for path in _KEPT if os.path.lexists(system.path(path))]
     candidates = [
         AGENT_UNIT,
+        NEIGHBOUR_UNIT,
         RENEWAL_UNIT,
         FETCH_TIMER,
         FETCH_UNIT,

@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 class CertificateDelivery:
     """Handles one topic. All calls on the loop's thread."""
 
-    def __init__(self, system: System, loop: Loop, topic_prefix: str, on_told: Callable[[], None]) -> None:
+    def __init__(
+        self, system: System, loop: Loop, topic_prefix: str, on_told: Callable[[], None], *, wanted: bool = True
+    ) -> None:
         """Prepare.
 
         Args:
@@ -40,6 +42,7 @@ class CertificateDelivery:
             loop: The loop.
             topic_prefix: What the device's topics begin with.
             on_told: Called when there is another result to tell.
+            wanted: Whether there is anything that a delivery could renew.
         """
         self._system = system
         self._loop = loop
@@ -48,7 +51,9 @@ class CertificateDelivery:
         self._before: Renewal | None = None
         self._until = 0.0
         self._local: Renewal | None = None
-        self.topic = f"{topic_prefix}/agent/certificates"
+        self.topic = f"{topic_prefix}/agent/certificates" if wanted else ""
+        if not wanted:
+            return
         try:
             check_topic(self.topic)
         except TopicError as error:

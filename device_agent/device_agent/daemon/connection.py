@@ -294,13 +294,14 @@ class Connection:
         self._timers.append(self._loop.call_later(delay, look))
 
     def _check_peer(self) -> list[TcpConnection] | None:
-        """Tie the connection to the tunnel, and drop it if its peer is outside the VPC: then None is given."""
-        if self._monitor.interface is not None:
+        """Tie the connection to the hop, and drop it if its peer is outside the VPC: then None is given."""
+        tie = self._monitor.tie
+        if tie is not None:
             try:
-                self._bind(self._monitor.interface)
+                self._bind(tie)
             except OSError as error:
                 if not self._cannot_bind:
-                    _log.warning("the connection cannot be bound to %s: %s", self._monitor.interface, error)
+                    _log.warning("the connection cannot be bound to %s: %s", tie, error)
                 self._cannot_bind = True
         connections = self._look(self._port)
         self.peers = list(dict.fromkeys(connection.peer for connection in connections))

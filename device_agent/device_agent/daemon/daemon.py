@@ -23,7 +23,7 @@ from device_agent.daemon.management import Management
 from device_agent.daemon.notify import Notifier
 from device_agent.daemon.path_monitor import MonitorOptions, PathMonitor
 from device_agent.daemon.queue import Queue
-from device_agent.daemon.tunnel import Tunnel
+from device_agent.daemon.tunnel import HopCare, KeptGateway, Tunnel
 from device_agent.installation import QUEUE_FILE, Installation
 from device_agent.local_broker.bridge import LocalBroker
 from device_agent.local_broker.client import build_local_client
@@ -104,8 +104,8 @@ class Daemon:
             on_added=lambda: self.loop.hand_over(self._delivery.pump),
             on_restored=lambda: self.loop.hand_over(self._delivery.read_again),
         )
-        self._management = Management(system, self.loop)
-        self._tunnel = Tunnel(system, self.loop, self._management)
+        hop = self._installation.hop
+        self._hop: HopCare = KeptGateway() if hop.gateways else Tunnel(system, self.loop, Management(system, self.loop))
         self._monitor = PathMonitor(
             system,
             self.loop,
@@ -155,7 +155,12 @@ class Daemon:
             raise
         self._certificates = CertificateWatch(system, self.loop, self._installation)
         self._certificate_delivery = CertificateDelivery(
-            system, self.loop, self._installation.topic_prefix, self._connection.say_online
+            system,
+            self.loop,
+            self._installation.topic_prefix,
+            self._connection.say_online,
+            # Without a tunnel there is no certificate of the VPN to deliver.
+            wanted=not hop.gateways,
         )
 
     def _make_local_broker(self, settings: MqttSettings) -> LocalBroker | None:
@@ -195,7 +200,7 @@ class Daemon:
         finally:
             self._socket.close()
             self._monitor.close()
-            self._management.close()
+            self._hop.close()
             self._queue.close()
             self.loop.close()
             self._notifier.close()
@@ -204,41 +209,39 @@ class Daemon:
 
     def _path_is_alive(self) -> None:
         if self._monitor.alive:
-            self._tunnel.path_is_alive()
+            self._hop.path_is_alive()
         self._connection.path_is_alive()
 
     def _path_is_dead(self, reason: str) -> None:
         self._connection.path_is_dead(reason)
-        self._help_tunnel(reason)
+        self._help_hop(reason)
 
-    def _help_tunnel(self, reason: str) -> None:
+    def _help_hop(self, reason: str) -> None:
         # No restart moves a route of another network.
         if not self._stopping and not self._monitor.conflict:
-            self._tunnel.path_is_dead(
-                reason, interface=self._monitor.interface, public_name=self._installation.endpoint
-            )
+            self._hop.path_is_dead(reason, interface=self._monitor.interface, public_name=self._installation.endpoint)
 
     def _doubt(self) -> None:
-        self._management.count_bytes(wanted=True)
+        self._hop.doubt()
         self._connection.ping()
 
     def _second(self) -> None:
-        self._management.look()
+        self._hop.look()
         self._connection.look()
         if self._delivery.oldest() > LATE:
             self._monitor.suspect()
             self._connection.ping()
         if self._monitor.alive is None and self._connection.failures >= RESTART_AFTER_FAILURES:
-            self._help_tunnel("no connection, and nothing proves the path")
+            self._help_hop("no connection, and nothing proves the path")
         if self._connection.wrong_addresses == 0:
-            self._tunnel.dns_is_right()
+            self._hop.dns_is_right()
         elif (
             self._connection.wrong_addresses >= DNS_WRONG_AFTER
             and self._monitor.alive
             and self._monitor.resolves
             and not self._stopping
         ):
-            self._tunnel.dns_is_wrong(
+            self._hop.dns_is_wrong(
                 f"{self._installation.dns_server} answers rightly, but the system's resolver does not"
             )
         self.loop.call_later(1.0, self._second)
@@ -275,15 +278,20 @@ class Daemon:
         return {
             "device": installation.name,
             "startedAt": _iso(self._started),
+            "hop": {
+                "kind": installation.hop.kind,
+                "gateway": self._monitor.route.gateway if installation.gateways and self._monitor.route else None,
+                "gateways": [str(gateway) for gateway in installation.gateways],
+            },
             "tunnel": {
                 "alive": self._monitor.alive,
                 "reason": self._monitor.reason,
                 "since": _iso(self._monitor.since),
                 "interface": self._monitor.interface,
                 "address": self._address(),
-                "state": self._management.state,
-                "restarts": self._tunnel.restarts,
-                "error": self._tunnel.error,
+                "state": self._hop.state,
+                "restarts": self._hop.restarts,
+                "error": self._hop.error,
             },
             "connection": {
                 "connected": connection.connected,

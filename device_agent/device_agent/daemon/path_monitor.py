@@ -1,8 +1,9 @@
-"""Whether the private path is there: a route through the tunnel, and the VPC's resolver answering behind it.
+"""Whether the private path is there: a route over the first hop, and the VPC's resolver answering behind it.
 
-A dead tunnel looks alive from within: its interface and its routes stay until OpenVPN gives up. So while nothing else
-comes from AWS IoT, one small DNS query goes through the tunnel now and then, and at once when an answer is late. It is
-sent only where the route leads through the tunnel. On a line whose queues are full the answer comes late and counts all
+A dead tunnel looks alive from within: its interface and its routes stay until OpenVPN gives up; a gateway's tunnel
+cannot be seen at all. So while nothing else comes from AWS IoT, one small DNS query goes over the hop now and then, and
+at once when an answer is late: to the VPC's resolver, or to the gateway, which asks it. It is sent only where the route
+leads over the hop. On a line whose queues are full the answer comes late and counts all
 the same; how long is waited follows the answers seen.
 """
 
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 from device_agent.addresses import outside
 from device_agent.daemon.loop import Loop
 from device_agent.dns import DnsError, is_answer, read_answer, write_query
+from device_agent.hop import conflicts
 from device_agent.installation import Installation
-from device_agent.routes import describe_conflict, overlapping
+from device_agent.routes import Route, describe_conflict
 from device_agent.system import System
 from device_agent.tcp import bind_to
 
@@ -56,9 +58,9 @@ class PathMonitor:
     """Watches the path. All calls on the loop's thread.
 
     Attributes:
-        alive: Whether the path is there; None if the tunnel is up and nothing has come through it yet.
+        alive: Whether the path is there; None if the hop is there and nothing has come over it yet.
         reason: Why, in one line.
-        interface: The tunnel's interface, or None while no route leads through one.
+        route: The route over the hop, or None while there is none.
         conflict: Whether a route of another network covers the VPC's resolver: no restart of the tunnel helps.
         resolves: Whether the VPC's resolver itself last gave addresses of the endpoint, all inside the VPC.
         since: The wall clock at the last change of `alive`.
@@ -96,7 +98,7 @@ class PathMonitor:
         self._on_doubt = on_doubt
         self.alive: bool | None = None
         self.reason = "not looked at yet"
-        self.interface: str | None = None
+        self.route: Route | None = None
         self.conflict = False
         self.resolves = False
         self.since = system.now()
@@ -112,6 +114,21 @@ class PathMonitor:
         self._changes = system.route_changes()
         self._looked_at = -float("inf")
 
+    @property
+    def interface(self) -> str | None:
+        """The interface that the hop is reached through, or None while no route leads over it."""
+        return self.route.interface if self.route else None
+
+    @property
+    def tie(self) -> str | None:
+        """The interface that connections are tied to, if the hop has one of its own."""
+        return self._installation.hop.tie(self.route) if self.route else None
+
+    @property
+    def way(self) -> str | None:
+        """The hop by its name, such as `tun0` or `the gateway 192.168.1.10`; None while no route leads over it."""
+        return self._installation.hop.name(self.route) if self.route else None
+
     def start(self) -> None:
         """Begin to watch."""
         self._tick()
@@ -125,8 +142,8 @@ class PathMonitor:
         self._seen = self._system.monotonic()
         self._suspected = False
         self._lost = 0
-        if self.alive is False and self.interface is not None:
-            self._set_alive(alive=True, reason=f"through {self.interface}, AWS IoT answers")
+        if self.alive is False and self.route is not None:
+            self._set_alive(alive=True, reason=f"through {self.way}, AWS IoT answers")
 
     def expect_answers_after(self, round_trip: float) -> None:
         """Take note of the connection's round trip in seconds: an answer comes as late through the same queues.
@@ -142,7 +159,7 @@ class PathMonitor:
             self._check()
 
     def usable(self) -> bool:
-        """Tell whether a connection may be tried: the route leads through the tunnel, and nothing proves it dead."""
+        """Tell whether a connection may be tried: the route leads over the hop, and nothing proves it dead."""
         self._look_at_route()
         return self.alive is not False
 
@@ -157,9 +174,9 @@ class PathMonitor:
 
     def _check(self) -> None:
         now = self._system.monotonic()
-        if self._changes.happened() or self.interface is None or now - self._looked_at >= LOOK_EVERY:
+        if self._changes.happened() or self.route is None or now - self._looked_at >= LOOK_EVERY:
             self._look_at_route()
-        if self.interface is None:
+        if self.route is None:
             self._on_dead(self.reason)
             return
         if self._pending:
@@ -171,13 +188,14 @@ class PathMonitor:
             self._on_doubt()
             # Where the resolver has never answered, its silence says nothing.
             if self._lost >= self._options.losses and self._ever_answered and now - self._seen > self._silence():
+                behind = f" behind {self.way}" if self._installation.gateways else ""
                 self._set_alive(
-                    alive=False, reason=f"the VPC's resolver {self._installation.dns_server} does not answer"
+                    alive=False, reason=f"the VPC's resolver {self._installation.dns_server}{behind} does not answer"
                 )
         early = self._lost < self._options.losses
         urgent = self.alive is False or (early and (self._suspected or self._lost > 0 or self.alive is None))
         if urgent or now - max(self._sent_at, self._seen) >= self._options.probe_every:
-            self._probe(self.interface)
+            self._probe(self.route)
         if self.alive is False:
             self._on_dead(self.reason)
 
@@ -189,29 +207,36 @@ class PathMonitor:
         return self._answer_within() * self._options.losses
 
     def _look_at_route(self) -> None:
-        server = self._installation.dns_server
+        server, hop = self._installation.dns_server, self._installation.hop
         self._looked_at = self._system.monotonic()
         route = self._system.find_route(server)
-        if route is not None and route.tunnel:
+        if route is not None and hop.takes(route):
             self.conflict = False
-            if self.interface is None:
-                self.interface = route.interface
+            before, self.route = self.route, route
+            moved = before is not None and hop.changed(before, route)
+            if before is None or moved:
                 self._lost = 0
-                # Another interface may be another tunnel: only an answer tells.
-                if self.alive is False:
-                    self._set_alive(alive=None, reason="the tunnel is up; no answer through it yet")
+            if moved:
+                self._end_probe()
+                self._set_alive(alive=False, reason=f"the way is now {self.way}")
+                self._on_dead(self.reason)
+            # Another interface may be another tunnel: only an answer tells.
+            if self.alive is False and (before is None or moved):
+                self._set_alive(alive=None, reason=f"the {hop.kind} is up; no answer through it yet")
             return
-        self.interface = None
+        self.route = None
         self._end_probe()
         network = self._installation.vpc_cidr
-        conflicts = [item for item in overlapping(self._system.list_routes(), network) if server in item.network]
-        self.conflict = bool(conflicts)
-        if conflicts:
-            reason = f"{describe_conflict(conflicts[0], network)}; give the home network or the VPC other addresses"
+        found = [item for item in conflicts(hop, self._system.list_routes(), network) if server in item.network]
+        self.conflict = bool(found)
+        if found:
+            reason = f"{describe_conflict(found[0], network)}; give the home network or the VPC other addresses"
         elif route:
-            reason = f"the tunnel is down: the route to {server} leads through {route.interface}, which is no tunnel"
+            reason = (
+                f"the {hop.kind} is down: the route to {server} leads through {route.interface}, which is no {hop.kind}"
+            )
         else:
-            reason = f"the tunnel is down: the route to {server} does not exist"
+            reason = f"the {hop.kind} is down: the route to {server} does not exist"
         self._set_alive(alive=False, reason=reason)
 
     def _set_alive(self, *, alive: bool | None, reason: str) -> None:
@@ -227,13 +252,14 @@ class PathMonitor:
 
     # The probe: the endpoint's name is asked for; any answer proves the path
 
-    def _probe(self, interface: str) -> None:
+    def _probe(self, route: Route) -> None:
         self._sent_at = self._system.monotonic()
         try:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-                bind_to(self._socket, interface)
-                self._socket.connect((str(self._installation.dns_server), self._options.dns_port))
+                bind_to(self._socket, route.interface)
+                resolver = self._installation.hop.resolver(route, self._installation.dns_server)
+                self._socket.connect((str(resolver), self._options.dns_port))
                 self._loop.watch(self._socket, selectors.EVENT_READ, self._answered)
             query = write_query(self._installation.endpoint)
             if len(self._queries) >= MOST_QUERIES:
@@ -247,12 +273,14 @@ class PathMonitor:
         self._pending = True
 
     def _answered(self, _events: int) -> None:
-        if self._socket is None:
+        if self._socket is None or self.route is None:
             return
         try:
             answer = self._socket.recv(2048)
         except OSError:
             self._end_probe()
+            # Refused is as good as not answered.
+            self._pending = True
             return
         query, sent_at = self._queries.get(answer[:2], (b"", 0.0))
         if not is_answer(answer, query):
@@ -262,12 +290,14 @@ class PathMonitor:
         except DnsError:
             addresses = []
         self.resolves = bool(addresses) and not outside(addresses, self._installation.vpc_cidr)
+        if not self._installation.hop.proves(inside=self.resolves):
+            return
         self._answer_time, self._round_trip = self._system.monotonic() - sent_at, 0.0
         self._end_probe()
         self._ever_answered = True
         self._lost = 0
         self._suspected = False
-        self._set_alive(alive=True, reason=f"through {self.interface}, the VPC's resolver answers")
+        self._set_alive(alive=True, reason=f"through {self.way}, the VPC's resolver answers")
 
     def _end_probe(self) -> None:
         self._pending = False

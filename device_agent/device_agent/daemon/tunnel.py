@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import dataclass
+from typing import Protocol
 
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.management import CONNECTED, PAUSING, PROGRESSING, Management
@@ -80,6 +81,54 @@ def needs_restart(tunnel: TunnelState) -> bool:
     return tunnel.interface and tunnel.state_for >= GRACE
 
 
+class HopCare(Protocol):
+    """What the daemon does for the first hop. All calls on the loop's thread."""
+
+    restarts: int
+    error: str | None
+
+    @property
+    def state(self) -> str | None:
+        """OpenVPN's own word, if there is one."""
+
+    def look(self) -> None:
+        """See how it is. To be called every second."""
+
+    def doubt(self) -> None:
+        """Take note that nothing has come for a while."""
+
+    def path_is_dead(self, reason: str, *, interface: str | None, public_name: str) -> None:
+        """Do what helps."""
+
+    def path_is_alive(self) -> None:
+        """Take note that the path is there."""
+
+    def dns_is_wrong(self, reason: str) -> None:
+        """Have the name of the endpoint lead to the VPC again."""
+
+    def dns_is_right(self) -> None:
+        """Take note that it does."""
+
+    def close(self) -> None:
+        """Give the system's resources back."""
+
+
+class KeptGateway:
+    """A gateway needs no help: the service that keeps the device on it puts back what is lost."""
+
+    restarts = 0
+    error: str | None = None
+    state: str | None = None
+
+    def look(self) -> None: ...
+    def doubt(self) -> None: ...
+    def path_is_dead(self, reason: str, *, interface: str | None, public_name: str) -> None: ...
+    def path_is_alive(self) -> None: ...
+    def dns_is_wrong(self, reason: str) -> None: ...
+    def dns_is_right(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Tunnel:
     """Restarts the tunnel, but not too often. All calls on the loop's thread."""
 
@@ -102,6 +151,23 @@ class Tunnel:
         self._resolving = False
         self.restarts = 0
         self.error: str | None = None
+
+    @property
+    def state(self) -> str | None:
+        """OpenVPN's own word."""
+        return self._management.state
+
+    def look(self) -> None:
+        """Ask OpenVPN what it is at."""
+        self._management.look()
+
+    def doubt(self) -> None:
+        """Have the bytes counted that come from the server."""
+        self._management.count_bytes(wanted=True)
+
+    def close(self) -> None:
+        """Ask no longer."""
+        self._management.close()
 
     def path_is_dead(self, reason: str, *, interface: str | None, public_name: str) -> None:
         """Do what helps. Called again and again while the path is dead.

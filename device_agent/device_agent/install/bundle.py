@@ -49,7 +49,8 @@ class Bundle:
     Attributes:
         name: The device's name.
         region: The AWS Region.
-        vpn_config: The OpenVPN profile, byte for byte; with the device's own key in it if the bundle had none.
+        vpn_config: The OpenVPN profile, byte for byte; with the device's own key in it if the bundle had none. None
+            of a device without a tunnel.
         profile: The same, parsed.
         endpoint: The ATS data endpoint.
         client_id: The MQTT client ID.
@@ -60,12 +61,13 @@ class Bundle:
         dns_server: The VPC's resolver.
         vpc_endpoint_id: The interface endpoint.
         topic_prefix: What the device's topics begin with.
+        gateways: The gateways of its LAN that the device is told to go through, where it has no tunnel.
     """
 
     name: str
     region: str
-    vpn_config: str = field(repr=False)
-    profile: Profile
+    vpn_config: str | None = field(repr=False)
+    profile: Profile | None
     endpoint: str
     client_id: str
     certificate_pem: str
@@ -75,6 +77,7 @@ class Bundle:
     dns_server: IPv4Address
     vpc_endpoint_id: str
     topic_prefix: str
+    gateways: tuple[IPv4Address, ...] = ()
 
 
 def parse_bundle(data: bytes, *, device: str | None, now: float, keys: DeviceKeys | None = None) -> Bundle:
@@ -112,11 +115,9 @@ def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | 
             _refuse(part, document[part], "an object belongs there")
         if part in document:
             _check_fields(document[part], part, optional)
-    if "vpn" not in document:
-        raise BundleError("the bundle has no vpn: it is for a device behind a gateway, which this agent cannot be")
     if "certificatePem" not in document["iot"]:
         raise BundleError("the bundle has no iot.certificatePem: give a claim to `device-agent provision -`")
-    vpn, iot, network = document["vpn"], document["iot"], document["network"]
+    iot, network = document["iot"], document["network"]
     name = _matching(document, "name", _NAME, "1 to 128 of letters, digits, ':', '_' and '-'")
     region = _matching(document, "region", _REGION, "a Region's name such as ap-northeast-1")
     endpoint = _matching(iot, "iot.endpoint", _ENDPOINT, "an ATS endpoint: …-ats.iot.REGION.amazonaws.com")
@@ -125,7 +126,10 @@ def check_bundle(document: Mapping[str, Any], *, now: float, keys: DeviceKeys | 
         _refuse("iot.endpoint", endpoint, f"it is not in the bundle's region, {region}")
     vpc_cidr, dns_server = _network(network)
     certificate_pem, private_key_pem, root_ca_pem = _identity(iot, now, keys or DeviceKeys())
-    vpn_config, profile = _profile(_text(vpn, "vpn.config", limit=1 << 20), now, version == 2, keys or DeviceKeys())
+    vpn_config, profile = None, None
+    if "vpn" in document:
+        text = _text(document["vpn"], "vpn.config", limit=1 << 20)
+        vpn_config, profile = _profile(text, now, version == 2, keys or DeviceKeys())
     return Bundle(
         name=name,
         region=region,

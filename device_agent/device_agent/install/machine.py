@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from device_agent._exceptions import SdkMissingError, UsageError
+from device_agent.hop import conflicts, hop_of
 from device_agent.install.bundle import Bundle
 from device_agent.install.openvpn_profile import RESOLVER_SCRIPT
 from device_agent.installation import OPENVPN_FILE, OPENVPN_SERVICE, STATE_DIRECTORY, USER
-from device_agent.routes import describe_conflict, overlapping
+from device_agent.routes import describe_conflict
 from device_agent.system import System
 
 _PACKAGES = "`sudo apt install openvpn openvpn-systemd-resolved`"
@@ -31,9 +32,14 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
         raise SdkMissingError
     if system.run(["systemctl", "is-enabled", OPENVPN_SERVICE]).returncode == 127:
         raise UsageError("there is no systemctl; the services need a system that runs systemd")
-    if not system.path("/usr/sbin/openvpn").exists() or not system.path(OPENVPN_FILE).parent.is_dir():
+    tunnel = bundle.profile is not None
+    if tunnel and not (system.path("/usr/sbin/openvpn").exists() and system.path(OPENVPN_FILE).parent.is_dir()):
         raise UsageError(f"OpenVPN is not installed; {_PACKAGES}")
-    if bundle.profile.runs_resolver_script and not os.access(system.path(RESOLVER_SCRIPT), os.X_OK):
+    if (
+        bundle.profile is not None
+        and bundle.profile.runs_resolver_script
+        and not os.access(system.path(RESOLVER_SCRIPT), os.X_OK)
+    ):
         raise UsageError(f"{RESOLVER_SCRIPT} is missing or not executable; {_PACKAGES}")
     for place in (Path(python), Path(python).resolve(), Path(__file__)):
         closed = system.closed_folder(place) if system.has_other_users() else None
@@ -46,10 +52,11 @@ def check_machine(system: System, bundle: Bundle, python: str) -> None:
 
 def warnings_about(system: System, bundle: Bundle) -> list[str]:
     """List what may get in the way of an installation that works otherwise, one line each with its remedy."""
+    hop = hop_of(bundle.gateways)
     found = [
-        f"{describe_conflict(route, bundle.vpc_cidr)}; the tunnel cannot reach what lies there: move the home network"
-        " to other addresses, or the VPC (`vpcCidrBlock`)"
-        for route in overlapping(system.list_routes(), bundle.vpc_cidr)
+        f"{describe_conflict(route, bundle.vpc_cidr)}; the {hop.kind} cannot reach what lies there: move the home"
+        " network to other addresses, or the VPC (`vpcCidrBlock`)"
+        for route in conflicts(hop, system.list_routes(), bundle.vpc_cidr)
     ]
     kind = volatile_storage(system)
     if kind:

@@ -21,6 +21,8 @@ from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.files import WantedFile, remove, reporting, write_file
 from device_agent.installation import (
     AGENT_SERVICE,
+    NEIGHBOUR_TRIAL_SERVICE,
+    NEIGHBOUR_TRIAL_UNIT,
     OPENVPN_FILE,
     RESTART_SERVICE,
     RESTART_UNIT,
@@ -32,8 +34,13 @@ from device_agent.system import System
 
 LOCK_TIMEOUT = 30.0
 """Seconds to wait for another command, or for the restart after one that was killed, to be done."""
-_LOCKED = str(Path(OPENVPN_FILE).parent)
-"""The folder whose lock it is: one that is there wherever OpenVPN is, so that the lock leaves no file behind."""
+_LOCKED = (str(Path(OPENVPN_FILE).parent), "/etc/systemd/system")
+"""The folders of which the first that there is has the lock, so that it leaves no file behind: with OpenVPN its own."""
+
+
+def lockable(system: System) -> str | None:
+    """Give the folder that is locked; None on a machine without any."""
+    return next((folder for folder in _LOCKED if system.path(folder).is_dir()), None)
 
 
 @contextmanager
@@ -46,8 +53,9 @@ def services_locked(system: System) -> Iterator[System]:
     Raises:
         DeviceAgentError: Another command holds it.
     """
-    with reporting(f"{_LOCKED} cannot be opened"):
-        lock = os.open(system.path(_LOCKED), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = lockable(system) or _LOCKED[-1]
+    with reporting(f"{folder} cannot be opened"):
+        lock = os.open(system.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _wait_for(system, lock)
         try:
@@ -75,7 +83,8 @@ def restart_when_killed(system: System, units: Sequence[str]) -> None:
     folder = system.path(RESTART_UNIT).parent
     with reporting(f"{folder} cannot be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    write_file(system, RESTART_UNIT, WantedFile(content=restart_unit(running).encode("ascii")))
+    text = restart_unit(running, lockable(system) or _LOCKED[-1])
+    write_file(system, RESTART_UNIT, WantedFile(content=text.encode("ascii")))
     systemctl(system, "daemon-reload")
     systemctl(system, "restart", RESTART_SERVICE)
 
@@ -106,9 +115,11 @@ def agent_paused(system: System) -> Iterator[None]:
             systemctl(locked, "start", AGENT_SERVICE)
 
 
-def restart_unit(units: Sequence[str]) -> str:
+def restart_unit(units: Sequence[str], locked: str = _LOCKED[0]) -> str:
     """Write the unit that starts services once the lock is free; flock(1) is of util-linux, which every Debian has."""
     steps = [f"systemctl stop {TRIAL_SERVICE}", f"rm -f {TRIAL_FILE}"]
+    # Its end takes route and name back.
+    steps += [f"systemctl stop {NEIGHBOUR_TRIAL_SERVICE}", f"rm -f {NEIGHBOUR_TRIAL_UNIT}"]
     if units:
         steps.append(f"systemctl --no-block start {' '.join(units)}")
     steps.append(f"rm -f {RESTART_UNIT}")
@@ -120,7 +131,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart=/usr/bin/flock {_LOCKED} /bin/sh -c '{"; ".join(steps)}'
+ExecStart=/usr/bin/flock {locked} /bin/sh -c '{"; ".join(steps)}'
 Restart=on-failure
 """
 

@@ -27,6 +27,7 @@ from device_agent.installation import (
     DEVICE_FILE,
     DEVICE_FILE_VERSION,
     DIRECTORY,
+    GATEWAY_DEVICE_FILE_VERSION,
     OPENVPN_FILE,
     PRIVATE_KEY_FILE,
     PROFILE_DIRECTORY,
@@ -71,8 +72,8 @@ def slot_files(bundle: Bundle, slot: str) -> dict[str, WantedFile]:
 
     The device's private key belongs to the agent's user; OpenVPN's profile, which holds the VPN's key, to root.
     """
-    document = {
-        "version": DEVICE_FILE_VERSION,
+    document: dict[str, object] = {
+        "version": GATEWAY_DEVICE_FILE_VERSION if bundle.gateways else DEVICE_FILE_VERSION,
         "name": bundle.name,
         "region": bundle.region,
         "endpoint": bundle.endpoint,
@@ -82,6 +83,8 @@ def slot_files(bundle: Bundle, slot: str) -> dict[str, WantedFile]:
         "vpcEndpointId": bundle.vpc_endpoint_id,
         "topicPrefix": bundle.topic_prefix,
     }
+    if bundle.gateways:
+        document["gateways"] = [str(gateway) for gateway in bundle.gateways]
     contents: dict[str, tuple[str, int, str | None]] = {
         DEVICE_FILE: (f"{json.dumps(document, indent=2)}\n", 0o644, None),
         CERTIFICATE_FILE: (bundle.certificate_pem, 0o644, None),
@@ -93,6 +96,8 @@ def slot_files(bundle: Bundle, slot: str) -> dict[str, WantedFile]:
         f"{slot_folder(slot)}/{Path(path).name}": WantedFile(content=text.encode("ascii"), mode=mode, owner=owner)
         for path, (text, mode, owner) in contents.items()
     }
+    if bundle.vpn_config is None:
+        return files
     return {profile_file(slot): WantedFile(content=bundle.vpn_config.encode("ascii"), mode=0o600), **files}
 
 
@@ -133,10 +138,11 @@ def remove_slot(system: System, slot: str) -> None:
         remove(system, profile_file(slot))
 
 
-def wanted_links() -> dict[str, str]:
+def wanted_links(*, tunnel: bool = True) -> dict[str, str]:
     """Give what each link outside the slots shall hold. The root certificate's leads nowhere if a slot has none."""
     links = {
         path: f"current/{Path(path).name}" for path in (DEVICE_FILE, CERTIFICATE_FILE, PRIVATE_KEY_FILE, ROOT_CA_FILE)
     }
-    links[OPENVPN_FILE] = f"../../private-iot/current/{Path(OPENVPN_FILE).name}"
+    if tunnel:
+        links[OPENVPN_FILE] = f"../../private-iot/current/{Path(OPENVPN_FILE).name}"
     return links

@@ -18,7 +18,8 @@ from device_agent.files import (
     write_file,
     write_link,
 )
-from device_agent.install.slots import CURRENT, profile_link, remove_slot, slot_folder
+from device_agent.hop import NEIGHBOUR_SERVICE
+from device_agent.install.slots import CURRENT, profile_file, profile_link, remove_slot, slot_folder
 from device_agent.install.undo import remember
 from device_agent.installation import (
     AGENT_SERVICE,
@@ -87,11 +88,12 @@ def fill_slot(system: System, slot: str, files: dict[str, WantedFile], undo: Exi
     make_folder(system, slot_folder(slot))
     for path, wanted in files.items():
         write_file(system, path, wanted)
-    write_link(system, *profile_link(slot))
+    if profile_file(slot) in files:
+        write_link(system, *profile_link(slot))
 
 
 def try_out(system: System, slot: str, undo: ExitStack) -> None:
-    """Stop the services and send an echo over a tunnel of the slot's own."""
+    """Stop the services and send an echo over the slot's own hop."""
     from device_agent.install.trial import stop_services, try_slot  # noqa: PLC0415 - brings the SDK, 100 ms and 20 MB
 
     stop_services(system, undo)
@@ -125,7 +127,7 @@ def link(system: System, path: str, target: str, undo: ExitStack) -> None:
 
 def promote(system: System, slot: str, undo: ExitStack) -> None:
     """Let a slot count, by one rename."""
-    for unit in (AGENT_SERVICE, OPENVPN_SERVICE):
+    for unit in (AGENT_SERVICE, OPENVPN_SERVICE, NEIGHBOUR_SERVICE):
         if is_active(system, unit):
             undo.callback(system.run, ["systemctl", "restart", unit], timeout=SYSTEMCTL_TIMEOUT)
     remember(system, CURRENT, undo)
@@ -143,3 +145,18 @@ def start(system: System, unit: str, undo: ExitStack) -> None:
     if not is_active(system, unit):
         undo.callback(system.run, ["systemctl", "stop", unit], timeout=SYSTEMCTL_TIMEOUT)
     systemctl(system, "restart", unit)
+
+
+def retire(system: System, unit: str, undo: ExitStack) -> None:
+    """Stop a service for good."""
+    if is_active(system, unit):
+        undo.callback(system.run, ["systemctl", "restart", unit], timeout=SYSTEMCTL_TIMEOUT)
+    undo.callback(system.run, ["systemctl", "enable", unit])
+    systemctl(system, "disable", "--now", unit)
+
+
+def withdraw(system: System, path: str, undo: ExitStack) -> None:
+    """Remove a file that the service of another hop needed."""
+    undo.callback(system.run, ["systemctl", "daemon-reload"])
+    remember(system, path, undo)
+    remove(system, path)

@@ -1,7 +1,8 @@
-"""The trial of a new bundle: its own tunnel and a live echo, while everything on disk still points at the old one."""
+"""The trial of a new bundle: its own hop and a live echo, while everything on disk still points at the old one."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,11 +12,21 @@ from device_agent import session as mqtt_session
 from device_agent._exceptions import AddressError, ConnectionFailedError, DeviceAgentError, RefusedError
 from device_agent.address_rule import address_rule
 from device_agent.addresses import resolve_inside
-from device_agent.files import remove, write_link
+from device_agent.files import WantedFile, remove, write_file, write_link
+from device_agent.hop import NEIGHBOUR_SERVICE
 from device_agent.install.restart_unit import restart_when_killed
 from device_agent.install.slots import slot_folder
 from device_agent.install.undo import signals_ignored
-from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, TRIAL_FILE, TRIAL_SERVICE, Installation
+from device_agent.install.units import neighbour_unit
+from device_agent.installation import (
+    AGENT_SERVICE,
+    NEIGHBOUR_TRIAL_SERVICE,
+    NEIGHBOUR_TRIAL_UNIT,
+    OPENVPN_SERVICE,
+    TRIAL_FILE,
+    TRIAL_SERVICE,
+    Installation,
+)
 from device_agent.service import SYSTEMCTL_TIMEOUT, is_active, systemctl
 from device_agent.session import Session
 from device_agent.system import System
@@ -28,7 +39,7 @@ REFUSALS = 15
 
 
 def stop_services(system: System, undo: ExitStack) -> None:
-    """Stop the tunnel and the agent where they run; undoing starts them again.
+    """Stop the hop's service and the agent where they run; undoing starts them again.
 
     Should this process be killed, the restart unit starts them again.
 
@@ -39,8 +50,9 @@ def stop_services(system: System, undo: ExitStack) -> None:
     Raises:
         DeviceAgentError: A service cannot be stopped.
     """
-    restart_when_killed(system, (OPENVPN_SERVICE, AGENT_SERVICE))
-    running = [unit for unit in (AGENT_SERVICE, OPENVPN_SERVICE) if is_active(system, unit)]
+    hops = (OPENVPN_SERVICE, NEIGHBOUR_SERVICE)
+    restart_when_killed(system, (*hops, AGENT_SERVICE))
+    running = [unit for unit in (AGENT_SERVICE, *hops) if is_active(system, unit)]
     for unit in running:
         undo.callback(system.run, ["systemctl", "restart", unit], timeout=SYSTEMCTL_TIMEOUT)
     for unit in running:
@@ -48,13 +60,13 @@ def stop_services(system: System, undo: ExitStack) -> None:
 
 
 def try_slot(system: System, slot: str) -> float:
-    """Bring up a tunnel with a slot's profile and send an echo through it with its identity.
+    """Bring up a slot's hop, and send an echo over it with its identity.
 
     Returns:
         The echo's seconds.
 
     Raises:
-        DeviceAgentError: The tunnel or the echo did not come about; says which.
+        DeviceAgentError: The hop or the echo did not come about; says which.
     """
     installation = Installation.load(system, slot_folder(slot))
     return use_slot(
@@ -63,9 +75,9 @@ def try_slot(system: System, slot: str) -> float:
 
 
 def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T]) -> T:
-    """Bring up a tunnel with a slot's profile, and do something over a connection with its identity.
+    """Bring up a slot's hop, and do something over a connection with its identity.
 
-    The services must be stopped. The tunnel of the trial is gone when this returns or raises.
+    The services must be stopped. The hop of the trial is gone when this returns or raises.
 
     Args:
         system: The machine.
@@ -77,12 +89,15 @@ def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T
         What the action gives.
 
     Raises:
-        DeviceAgentError: The tunnel or the action did not come about; says which.
+        DeviceAgentError: The hop or the action did not come about; says which.
     """
     installation = Installation.load(system, slot_folder(slot))
     try:
-        write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
-        systemctl(system, "start", TRIAL_SERVICE)
+        if installation.gateways:
+            _start_on_gateway(system, slot, installation)
+        else:
+            write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
+            systemctl(system, "start", TRIAL_SERVICE)
         with address_rule(system, installation.vpc_cidr):
             return _repeat(system, installation, what, action)
     finally:
@@ -90,14 +105,23 @@ def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T
             end_trial(system)
 
 
+def _start_on_gateway(system: System, slot: str, installation: Installation) -> None:
+    text = neighbour_unit(python=sys.executable, gateways=installation.gateways, slot=slot_folder(slot))
+    write_file(system, NEIGHBOUR_TRIAL_UNIT, WantedFile(content=text.encode("ascii")))
+    systemctl(system, "daemon-reload")
+    systemctl(system, "start", NEIGHBOUR_TRIAL_SERVICE)
+
+
 def end_trial(system: System) -> None:
-    """End the trial's tunnel; its file stays if that fails, so that the next installation ends it.
+    """End the trial's tunnel, or its way through a gateway; its file stays if that fails, so that the next one ends it.
 
     Raises:
         DeviceAgentError: It cannot be ended.
     """
-    systemctl(system, "stop", TRIAL_SERVICE)
-    remove(system, TRIAL_FILE)
+    for file, unit in ((NEIGHBOUR_TRIAL_UNIT, NEIGHBOUR_TRIAL_SERVICE), (TRIAL_FILE, TRIAL_SERVICE)):
+        if os.path.lexists(system.path(file)):
+            systemctl(system, "stop", unit)
+            remove(system, file)
 
 
 def _repeat(system: System, installation: Installation, what: str, action: Callable[[Session], T]) -> T:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from ipaddress import IPv4Network
+from collections.abc import Container, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from device_agent.hop import Hop, TunnelHop
 from device_agent.installation import (
     AGENT_SERVICE,
     FETCH_ENVIRONMENT,
+    HOSTS_FILE,
     MANAGEMENT_SOCKET,
     OPENVPN_SERVICE,
     RENEWAL_SERVICE,
@@ -28,20 +30,23 @@ polkit.addRule(function (action, subject) {{
 """
 
 
-def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool) -> str:
+def agent_unit(*, python: str, vpc_cidr: IPv4Network, home: bool, hop: Hop | None = None) -> str:
     """Write the unit of `device-agent run`.
 
     It runs as a user of its own, sees the system read-only, and the kernel itself drops every packet to or from an
     address outside the VPC (`IPAddressDeny=`, systemd.resource-control(5)), whatever the agent may do.
 
-    `home` is whether the agent's environment is under somebody's home, which then has to stay visible.
+    `home` is whether the agent's environment is under somebody's home, which then has to stay visible. `hop` is how the
+    device reaches the VPC; a gateway is asked for the endpoint's name, so that its address is allowed too.
     """
+    hop = hop or TunnelHop()
+    gateways = "".join(f"IPAddressAllow={gateway}\n" for gateway in hop.gateways)
     return f"""\
 # Written by `device-agent install`; changes are lost with the next one.
 [Unit]
 Description=Private path to AWS IoT: durable queue and connection
 # No order after the network or the tunnel: the queue takes messages as soon as the disk is there.
-Wants={OPENVPN_SERVICE}
+Wants={hop.service}
 StartLimitIntervalSec=0
 
 [Service]
@@ -63,7 +68,7 @@ UMask=0077
 IPAddressDeny=any
 IPAddressAllow=localhost
 IPAddressAllow={vpc_cidr}
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+{gateways}RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -136,6 +141,69 @@ ExecStart=/usr/sbin/openvpn --suppress-timestamps --nobind --config %i.conf --ma
 Restart=always
 RestartSec=5
 """
+
+
+def neighbour_unit(*, python: str, gateways: Sequence[IPv4Address], slot: str | None = None) -> str:
+    """Write the unit that keeps a device without a tunnel on its gateway: the route and the endpoint's name.
+
+    It is root's, as OpenVPN's is, with one capability, and may talk to the gateways alone. What it has set stays while
+    it is stopped or started anew; only the unit of a trial takes it back.
+
+    Args:
+        python: The interpreter.
+        gateways: The gateways.
+        slot: The folder of the slot on trial, or None for the installation.
+    """
+    command = f"{python} -I -m device_agent neighbour"
+    allowed = "".join(f"IPAddressAllow={gateway}\n" for gateway in gateways)
+    if slot is None:
+        rest, end = "\n[Install]\nWantedBy=multi-user.target\n", ""
+    else:
+        command, rest, end = (
+            f"{command} --slot {slot}",
+            "",
+            f"ExecStopPost={python} -I -m device_agent neighbour --remove\n",
+        )
+    return f"""\
+# Written by `device-agent install`; changes are lost with the next one.
+[Unit]
+Description=Way to AWS IoT through a gateway of the LAN: route and name
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command}
+{end}Restart=always
+RestartSec=5
+WatchdogSec=60
+TimeoutStopSec=30
+
+IPAddressDeny=any
+IPAddressAllow=localhost
+{allowed}RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK
+
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_NET_ADMIN
+ProtectSystem=strict
+# {HOSTS_FILE} is replaced by one rename, which needs its folder.
+ReadWritePaths=/etc
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+{rest}"""
 
 
 def renewal_unit(*, python: str, vpc_cidr: IPv4Network) -> str:

@@ -202,7 +202,6 @@ def test_a_bundle_with_keys_needs_none_of_the_devices(pi: FakeSystem, capsys: py
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vpn": ...}, "the bundle has no vpn: it is for a device behind a gateway"),
         (
             {"iot__certificatePem": ...},
             "the bundle has no iot.certificatePem: give a claim to `device-agent provision -`",

@@ -1,0 +1,1 @@
+"""The device without a tunnel: it reaches AWS IoT through a gateway of its LAN, and is kept there."""
