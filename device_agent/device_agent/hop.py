@@ -13,8 +13,11 @@ from typing import Protocol
 
 from device_agent.routes import Route, overlapping
 
+OPENVPN_FILE = "/etc/openvpn/client/clientvpn.conf"
 OPENVPN_SERVICE = "openvpn-client@clientvpn.service"
+OPENVPN_DROP_IN = f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
 NEIGHBOUR_SERVICE = "private-iot-neighbour.service"
+NEIGHBOUR_UNIT = f"/etc/systemd/system/{NEIGHBOUR_SERVICE}"
 
 
 class Hop(Protocol):
@@ -27,6 +30,14 @@ class Hop(Protocol):
     @property
     def service(self) -> str:
         """The unit that keeps it."""
+
+    @property
+    def unit_file(self) -> str:
+        """The file of that unit which `install` writes."""
+
+    @property
+    def profile_file(self) -> str | None:
+        """OpenVPN's profile, with the VPN's certificate; None without a tunnel."""
 
     @property
     def gateways(self) -> tuple[IPv4Address, ...]:
@@ -43,7 +54,7 @@ class Hop(Protocol):
         """Call it by its name, such as `tun0` or `the gateway 192.168.1.10`."""
 
     def tie(self, route: Route) -> str | None:
-        """Give the interface that connections are tied to, which die with it so; None if it carries more."""
+        """Give the interface that connections are tied to, so that they die with it; None if there is more on it."""
 
     def resolver(self, route: Route, vpc_resolver: IPv4Address) -> IPv4Address:
         """Tell who answers for the VPC's resolver to this device."""
@@ -61,6 +72,8 @@ class TunnelHop:
 
     kind = "tunnel"
     service = OPENVPN_SERVICE
+    unit_file = OPENVPN_DROP_IN
+    profile_file = OPENVPN_FILE
     gateways: tuple[IPv4Address, ...] = ()
     missing = "is the tunnel up?"
 
@@ -90,6 +103,8 @@ class GatewayHop:
     gateways: tuple[IPv4Address, ...]
     kind = "gateway"
     service = NEIGHBOUR_SERVICE
+    unit_file = NEIGHBOUR_UNIT
+    profile_file = None
     missing = "is the gateway up?"
 
     def takes(self, route: Route | None) -> bool:

@@ -25,13 +25,13 @@ DEVICE_FILE = f"{DIRECTORY}/device.json"
 CERTIFICATE_FILE = f"{DIRECTORY}/certificate.pem"
 PRIVATE_KEY_FILE = f"{DIRECTORY}/private-key.pem"
 ROOT_CA_FILE = f"{DIRECTORY}/root-ca.pem"
-OPENVPN_FILE = "/etc/openvpn/client/clientvpn.conf"
+OPENVPN_FILE = hop.OPENVPN_FILE
 OPENVPN_FILE_BEFORE = f"{OPENVPN_FILE}.before-private-iot"
 """A profile that was there before; `uninstall` puts it back."""
 PROFILE_DIRECTORY = "/etc/openvpn/private-iot"
 """Where the profiles themselves are: Ubuntu's AppArmor profile lets OpenVPN read /etc/openvpn and no other place."""
 OPENVPN_SERVICE = hop.OPENVPN_SERVICE
-OPENVPN_DROP_IN = f"/etc/systemd/system/{OPENVPN_SERVICE}.d/private-iot.conf"
+OPENVPN_DROP_IN = hop.OPENVPN_DROP_IN
 MANAGEMENT_SOCKET = "/run/openvpn/private-iot.status"
 """OpenVPN's management interface, for the agent's user. The name's end is one that Ubuntu's AppArmor profile of openvpn
 lets it make there (/etc/apparmor.d/openvpn: `/{,var/}run/openvpn/*.{pid,status}`)."""
@@ -47,7 +47,7 @@ FETCH_ENVIRONMENT = f"{DIRECTORY}/fetch.env"
 AGENT_SERVICE = "private-iot-agent.service"
 AGENT_UNIT = f"/etc/systemd/system/{AGENT_SERVICE}"
 NEIGHBOUR_SERVICE = hop.NEIGHBOUR_SERVICE
-NEIGHBOUR_UNIT = f"/etc/systemd/system/{NEIGHBOUR_SERVICE}"
+NEIGHBOUR_UNIT = hop.NEIGHBOUR_UNIT
 NEIGHBOUR_TRIAL_SERVICE = "private-iot-neighbour-trial.service"
 NEIGHBOUR_TRIAL_UNIT = f"/run/systemd/system/{NEIGHBOUR_TRIAL_SERVICE}"
 HOSTS_FILE = "/etc/hosts"

@@ -7,19 +7,21 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
+from device_agent._exceptions import InstallationError
 from device_agent.doctor.agent_checks import agent_is_connected, check_agent_connection, check_agent_echo
 from device_agent.doctor.checks import Check, CheckContext, Finding, run_checks
-from device_agent.doctor.device_checks import check_certificates, check_files, check_interface, check_tunnel_service
+from device_agent.doctor.device_checks import check_certificates, check_files, check_hop_service, check_interface
 from device_agent.doctor.gateway_check import check_gateway
-from device_agent.doctor.home_checks import check_home, check_public_way
+from device_agent.doctor.home_checks import check_home, check_neighbours_public_way, check_public_way
+from device_agent.doctor.hop_check import check_gateway_hop, check_name
 from device_agent.doctor.path_checks import check_echo, check_mqtt, check_resolver, check_tcp, check_tls
 from device_agent.doctor.server_check import check_vpn_server
 from device_agent.install.restart_unit import agent_paused
-from device_agent.installation import GATEWAY_FILE
+from device_agent.installation import GATEWAY_FILE, Installation
 from device_agent.system import System
 
 HELP = "prove the private path from the ground up and name the hop that is broken"
@@ -27,7 +29,7 @@ HELP = "prove the private path from the ground up and name the hop that is broke
 CHECKS = (
     Check("files", "files, owners and modes", check_files),
     Check("certificates", "clock and certificates", check_certificates, ("files",)),
-    Check("tunnel", "the tunnel's service", check_tunnel_service, ("files",)),
+    Check("tunnel", "the tunnel's service", check_hop_service, ("files",)),
     Check("home", "the home network that carries the tunnel", check_home, ("files",)),
     Check("interface", "the tunnel's interface, routes and connection", check_interface, ("tunnel", "home")),
     Check("vpn-server", "the VPN server's certificate", check_vpn_server, ("interface", "certificates")),
@@ -38,6 +40,15 @@ CHECKS = (
     Check("echo", "publish and subscribe", check_echo, ("mqtt",)),
     Check("public-way", "the public way is refused", check_public_way, ("certificates", "home")),
 )
+NEIGHBOUR_CHECKS = (
+    *CHECKS[:2],
+    Check("neighbour", "the service that keeps the way through the gateway", check_hop_service, ("files",)),
+    Check("gateway", "the gateway: its tunnel, its DNS and the route to it", check_gateway_hop, ("files",)),
+    Check("resolver", "every address of the endpoint is inside the VPC", check_name, ("gateway",)),
+    *(check for check in CHECKS if check.name in ("tcp", "tls", "mqtt", "echo")),
+    Check("public-way", "the public way is refused", check_neighbours_public_way, ("certificates",)),
+)
+"""Of a device without a tunnel."""
 GATEWAY_CHECKS = (Check("gateway", "packet filter, forwarding and DNS for neighbours", check_gateway, ("interface",)),)
 """Of a device that is a gateway."""
 TELL_AFTER = 2.0
@@ -52,6 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checks = "\n".join(f"  {check.name:<13} {check.title}" for check in CHECKS)
     parser.epilog = (
         f"checks, in order:\n{checks}\n"
+        "\n"
+        "Of a device without a tunnel `neighbour` and `gateway` stand in place of tunnel, home, interface and\n"
+        "vpn-server.\n"
         "\n"
         "exit codes: 0 healthy, 1 warnings, 2 broken\n"
         "\n"
@@ -70,7 +84,7 @@ def run(arguments: argparse.Namespace, system: System) -> int:
     Returns:
         0 if every check is ok, 1 if there are warnings, 2 if one failed.
     """
-    checks = [*CHECKS, *(GATEWAY_CHECKS if system.path(GATEWAY_FILE).exists() else ())]
+    checks = [*_checks_of_hop(system), *(GATEWAY_CHECKS if system.path(GATEWAY_FILE).exists() else ())]
     checks = [check for check in checks if not (arguments.no_public_way and check.name == "public-way")]
     findings: list[tuple[Check, Finding]] = []
     connected = agent_is_connected(system)
@@ -91,6 +105,13 @@ def run(arguments: argparse.Namespace, system: System) -> int:
             ("the private path is healthy", "the private path works, with warnings", "the private path is broken")[code]
         )
     return code
+
+
+def _checks_of_hop(system: System) -> Sequence[Check]:
+    with suppress(InstallationError):
+        if Installation.load(system).gateways:
+            return NEIGHBOUR_CHECKS
+    return CHECKS
 
 
 def _telling(check: Check) -> Callable[[CheckContext], Finding]:

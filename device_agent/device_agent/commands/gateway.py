@@ -68,6 +68,11 @@ def run(arguments: argparse.Namespace, system: System) -> int:
 
 def _enable(system: System, lan: str, allow: str | None) -> int:
     installation, present = Installation.load(system), read_state(system)
+    if installation.gateways:
+        raise UsageError(
+            f"{installation.name} has no tunnel: it goes through {installation.gateways[0]} itself; a gateway is a"
+            " device with a tunnel of its own"
+        )
     routes = system.list_routes()
     exists = system.path(f"/sys/class/net/{lan}").exists() and "/" not in lan
     allowed = choose_network(lan, allow, routes, installation.vpc_cidr, exists=exists)

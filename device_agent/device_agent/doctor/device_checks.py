@@ -9,18 +9,17 @@ from device_agent._exceptions import CertificateError, DeviceAgentError
 from device_agent.certificates import DAY, WARN_DAYS, check_dates, date, read_certificates
 from device_agent.dns import DnsError, DnsSilentError, query
 from device_agent.doctor.checks import CheckContext, Finding
+from device_agent.hop import conflicts
 from device_agent.install.machine import VOLATILE_MEANING, VOLATILE_REMEDY, volatile_storage
 from device_agent.install.openvpn_profile import parse_profile
 from device_agent.install.units import PING_RESTART
 from device_agent.installation import (
     AGENT_UNIT,
-    OPENVPN_DROP_IN,
-    OPENVPN_FILE,
     OPENVPN_SERVICE,
     Installation,
     check_file,
 )
-from device_agent.routes import Route, describe_conflict, overlapping
+from device_agent.routes import describe_conflict
 from device_agent.service import NETWORKD_SERVICE, is_active, is_enabled
 from device_agent.settings import load_settings
 
@@ -32,15 +31,18 @@ def check_files(context: CheckContext) -> Finding:
     system = context.system
     try:
         context.installed = Installation.load(system)
-        check_file(system, OPENVPN_FILE, secret=True)
-        for unit in (AGENT_UNIT, OPENVPN_DROP_IN):
+        hop = context.installed.hop
+        if hop.profile_file is not None:
+            check_file(system, hop.profile_file, secret=True)
+            parse_profile(system.path(hop.profile_file).read_text("ascii", "replace"), hop.profile_file)
+        for unit in (AGENT_UNIT, hop.unit_file):
             check_file(system, unit, secret=False)
-        parse_profile(system.path(OPENVPN_FILE).read_text("ascii", "replace"), OPENVPN_FILE)
         load_settings(system)
     except DeviceAgentError as error:
         problem, _, remedy = str(error).rpartition("; ")
         return Finding("failed", problem or str(error), "the device's identity cannot be trusted or read", remedy)
-    seen = f"{context.installed.name}: identity, profile and units are in place, keys closed to others"
+    what = "identity, profile and units" if hop.profile_file else "identity and units"
+    seen = f"{context.installed.name}: {what} are in place, keys closed to others"
     kind = volatile_storage(system)
     if kind:
         return Finding("warning", f"{seen}; the queue is on {kind}", VOLATILE_MEANING, VOLATILE_REMEDY)
@@ -51,12 +53,10 @@ def check_certificates(context: CheckContext) -> Finding:
     """Compare the clock with the validity of every certificate."""
     system, installation = context.system, context.installation
     now = system.now()
-    profile = parse_profile(system.path(OPENVPN_FILE).read_text("ascii"), OPENVPN_FILE)
-    texts = {
-        "the device's certificate": installation.certificate_file.read_text("utf-8"),
-        "the VPN's client certificate": profile.cert,
-        "the VPN's authority": profile.ca,
-    }
+    texts = {"the device's certificate": installation.certificate_file.read_text("utf-8")}
+    if file := installation.hop.profile_file:
+        profile = parse_profile(system.path(file).read_text("ascii"), file)
+        texts |= {"the VPN's client certificate": profile.cert, "the VPN's authority": profile.ca}
     first, first_name = float("inf"), ""
     try:
         for name, text in texts.items():
@@ -74,25 +74,27 @@ def check_certificates(context: CheckContext) -> Finding:
     return Finding("ok", seen)
 
 
-def check_tunnel_service(context: CheckContext) -> Finding:
-    """Ask systemd for the tunnel's service."""
-    system = context.system
-    done = system.run(["systemctl", "show", "-p", "ActiveState", "-p", "SubState", OPENVPN_SERVICE])
+def check_hop_service(context: CheckContext) -> Finding:
+    """Ask systemd for the service that keeps the first hop."""
+    system, hop = context.system, context.installation.hop
+    done = system.run(["systemctl", "show", "-p", "ActiveState", "-p", "SubState", hop.service])
     state = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    seen = f"{OPENVPN_SERVICE} is {state.get('ActiveState', 'unknown')} ({state.get('SubState', 'unknown')})"
+    seen = f"{hop.service} is {state.get('ActiveState', 'unknown')} ({state.get('SubState', 'unknown')})"
     if state.get("ActiveState") != "active":
         return Finding(
             "failed",
             seen,
-            "OpenVPN is not running, so there is no tunnel",
-            f"`systemctl restart {OPENVPN_SERVICE}`; `journalctl -u {OPENVPN_SERVICE}` tells why it ended",
+            "nothing keeps the way through the gateway"
+            if hop.gateways
+            else "OpenVPN is not running, so there is no tunnel",
+            f"`systemctl restart {hop.service}`; `journalctl -u {hop.service}` tells why it ended",
         )
-    if not is_enabled(system, OPENVPN_SERVICE):
+    if not is_enabled(system, hop.service):
         return Finding(
             "warning",
             f"{seen}, but not enabled",
-            "there will be no tunnel after a reboot",
-            f"`systemctl enable {OPENVPN_SERVICE}`",
+            f"there will be no {hop.kind} after a reboot",
+            f"`systemctl enable {hop.service}`",
         )
     return Finding("ok", f"{seen} and enabled")
 
@@ -109,9 +111,8 @@ def check_interface(context: CheckContext) -> Finding:
     while True:
         route = context.system.find_route(context.installation.dns_server)
         if route is None or not route.tunnel:
-            conflicts = overlapping(context.system.list_routes(), context.installation.vpc_cidr)
-            if any(context.installation.dns_server in conflict.network for conflict in conflicts):
-                return _conflict(context, conflicts[0])
+            if conflict := find_conflict(context):
+                return conflict
             how = f"is reached through {route.interface} from {route.source}" if route else "has no route"
             if _is_connected(_journal(context)) and is_active(context.system, NETWORKD_SERVICE):
                 return Finding(
@@ -155,12 +156,16 @@ def _ping_restart(lines: list[str]) -> int:
     return min(int(found[-1]), PING_RESTART) if found else 10
 
 
-def _conflict(context: CheckContext, conflict: Route) -> Finding:
-    network = context.installation.vpc_cidr
+def find_conflict(context: CheckContext) -> Finding | None:
+    """Name the route of another network that covers the VPC's resolver; None if there is none."""
+    network, hop = context.installation.vpc_cidr, context.installation.hop
+    found = conflicts(hop, context.system.list_routes(), network)
+    if not any(context.installation.dns_server in conflict.network for conflict in found):
+        return None
     return Finding(
         "failed",
-        describe_conflict(conflict, network),
-        "packets for the VPC go into that network, whether the tunnel is up or not",
+        describe_conflict(found[0], network),
+        f"packets for the VPC go into that network, whether the {hop.kind} is up or not",
         f"give that network other addresses (the home router's settings), or the VPC another CIDR block than {network}",
     )
 

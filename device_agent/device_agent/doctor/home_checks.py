@@ -138,6 +138,19 @@ def check_public_way(context: CheckContext) -> Finding:
     return Finding("ok", f"{address} through {device}, outside the tunnel: refused ({how})")
 
 
+def check_neighbours_public_way(context: CheckContext) -> Finding:
+    """The same of a device without a tunnel, whose LAN may have no way to the internet at all."""
+    endpoint = context.installation.endpoint
+    device = _find_interface(context)
+    if device is None:
+        return Finding("ok", "there is no default route, so that no public way exists")
+    context.home_interface = device
+    addresses, asked = _public_addresses(context, device)
+    if not addresses:
+        return Finding("ok", f"the LAN gives no public address of {endpoint} ({asked})")
+    return check_public_way(context)
+
+
 def _find_interface(context: CheckContext) -> str | None:
     """Find the default route's interface that is not the tunnel."""
     routes = [

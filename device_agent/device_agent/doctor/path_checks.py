@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from device_agent._exceptions import CertificateError, DeviceAgentError, RefusedError
@@ -21,7 +22,9 @@ SEGMENTS = (1100, 900, 700, 536)
 """Bytes of TCP tried where large packets seem to be dropped; the last fits every IPv4 line (RFC 9293, 3.7.1)."""
 
 
-def check_resolver(context: CheckContext) -> Finding:
+def check_resolver(
+    context: CheckContext, explain: Callable[[System, Installation, str], Finding] | None = None
+) -> Finding:
     """Resolve the endpoint as any program does: every answer has to be inside the VPC."""
     installation = context.installation
     try:
@@ -33,7 +36,7 @@ def check_resolver(context: CheckContext) -> Finding:
         if addresses and not outside(addresses, installation.vpc_cidr):
             context.addresses = addresses
             return Finding("ok", f"{seen}, inside {installation.vpc_cidr}")
-    return _explain_resolver(context.system, installation, seen)
+    return (explain or _explain_resolver)(context.system, installation, seen)
 
 
 def _explain_resolver(system: System, installation: Installation, seen: str) -> Finding:
@@ -90,11 +93,11 @@ def _demands_tls(system: System) -> bool:
 
 
 def check_tcp(context: CheckContext) -> Finding:
-    """Connect to the MQTT port of every address, and see that the way is the tunnel."""
-    seen = []
+    """Connect to the MQTT port of every address, and see that the way is the first hop."""
+    seen, hop = [], context.installation.hop
     for address in context.addresses:
         route = context.system.find_route(IPv4Address(address))
-        if route is None or not route.tunnel:
+        if route is None or not hop.takes(route):
             return Finding(
                 "failed",
                 f"{address} is reached through {route.interface if route else 'nothing'}",
@@ -108,11 +111,11 @@ def check_tcp(context: CheckContext) -> Finding:
             return Finding(
                 "failed",
                 f"{address} port {context.port}: {error.strerror or error}",
-                "the tunnel is up, but something between the VPN and the VPC endpoint stops TCP",
+                f"the {hop.kind} is up, but something between the VPN and the VPC endpoint stops TCP",
                 "check the security groups of the Client VPN association and of the VPC endpoint, the authorization"
                 " rule, and that the VPC endpoint is available",
             )
-        seen.append(f"{address} port {context.port} through {route.interface} in {_milliseconds(context, start)}")
+        seen.append(f"{address} port {context.port} through {hop.name(route)} in {_milliseconds(context, start)}")
     return Finding("ok", ", ".join(seen))
 
 

@@ -292,7 +292,7 @@ def _writes(system: System, units: dict[str, WantedFile], changed: set[str]) -> 
 
 def _services(system: System, hop: Hop, changed: set[str], *, promoted: bool) -> list[Step]:
     found = []
-    services = ((hop.service, NEIGHBOUR_UNIT if hop.gateways else OPENVPN_DROP_IN), (AGENT_SERVICE, AGENT_UNIT))
+    services = ((hop.service, hop.unit_file), (AGENT_SERVICE, AGENT_UNIT))
     disabled = [unit for unit, _ in services if not is_enabled(system, unit)]
     # Each reload takes a slow device ten seconds, and `enable` ends with one.
     if disabled:

@@ -363,6 +363,12 @@ class FakeSystem(System):
         found: list[Route] = self.state.get("table", [])
         return found
 
+    def set_route(self, network: IPv4Network, gateway: IPv4Address, interface: str) -> None:
+        self.state.setdefault("set_routes", []).append((str(network), str(gateway), interface))
+
+    def remove_own_routes(self, keep: IPv4Network | None = None) -> None:
+        self.state["set_routes"] = []
+
     def _resolvectl(self, words: list[str]) -> Completed:
         if self.state.get("resolved_deaf"):
             return Completed(1, "", "Failed to get global data: Could not activate remote peer")

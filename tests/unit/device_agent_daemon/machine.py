@@ -28,6 +28,9 @@ class AnyChange(RouteChanges):
     def happened(self) -> bool:
         return not self.quiet
 
+    def fileno(self) -> int:
+        return -1
+
     def close(self) -> None:
         pass
 
