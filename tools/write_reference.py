@@ -73,8 +73,8 @@ DEVICES = (
     "Names of the devices whose keys the stack makes. Each gets a thing, certificates, a VPN profile and a bundle."
 )
 NEIGHBOURS = (
-    "Names of the devices without a tunnel, which reach AWS IoT through a gateway of their LAN (docs/operations.md). Each "
-    "gets a thing, a certificate and a bundle, and no VPN certificate; none of them stands in `devices`."
+    "Names of the devices without a tunnel, which reach AWS IoT through a gateway of their LAN (docs/operations.md). "
+    "Each gets a thing, a certificate and a bundle, and no VPN certificate; none of them stands in `devices`."
 )
 BATCHES = (
     "Names of the fleet's batches. Each gets a VPN certificate and a claim, with which its devices are provisioned at "

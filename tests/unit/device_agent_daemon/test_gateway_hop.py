@@ -6,6 +6,7 @@ import selectors
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Bench:
             served.bind((address, port))
             port = served.getsockname()[1]
             self.sockets.append(served)
-            self.loop.watch(served, selectors.EVENT_READ, lambda _events, it=served, a=address: self._answer(it, a))
+            self.loop.watch(served, selectors.EVENT_READ, partial(self._answer, served, address))
         self.alive: list[bool | None] = []
         self.dead: list[str] = []
         self.monitor = PathMonitor(
@@ -58,7 +59,7 @@ class Bench:
             on_dead=self.dead.append,
         )
 
-    def _answer(self, served: socket.socket, address: str) -> None:
+    def _answer(self, served: socket.socket, address: str, _events: int) -> None:
         query, peer = served.recvfrom(512)
         self.asked.append(address)
         said = self.says.get(address)
