@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address
 
 from device_agent.addresses import outside
-from device_agent.dns import DnsError, DnsSilentError, query
+from device_agent.dns import PORT, DnsError, DnsSilentError, query
 from device_agent.doctor.checks import CheckContext, Finding
 from device_agent.doctor.device_checks import find_conflict
 from device_agent.doctor.path_checks import check_resolver
 from device_agent.installation import HOSTS_FILE, Installation
 from device_agent.neighbour.lan import on_link
 from device_agent.system import System
+from device_agent.tcp import bind_to
 
 ANSWER_WITHIN = 2.0
-"""Seconds for each of two questions to a gateway."""
-_ARP = "/proc/net/arp"
-_NOBODY = "00:00:00:00:00:00"
+"""Seconds for each of two questions to a gateway, and for a connection."""
 
 
 def check_gateway_hop(context: CheckContext) -> Finding:
@@ -65,25 +65,30 @@ def _trouble(system: System, installation: Installation, gateway: IPv4Address) -
         return "no network of this device has its address"
     try:
         answers = query(str(gateway), installation.endpoint, timeout=ANSWER_WITHIN, interface=link.interface)
+    except DnsSilentError:
+        if _is_there(gateway, link.interface):
+            return "it is there, but does not answer for the VPC: its tunnel is down"
+        return "nothing comes back: it is off, out of this LAN, or does not let this device through"
     except DnsError as error:
-        if not _is_there(system, gateway):
-            return f"nobody has this address on {link.interface}"
-        if isinstance(error, DnsSilentError):
-            return "it is there, but does not answer: its tunnel is down, or this device is not allowed"
-        return f"it is there, but its DNS is not ({error})"
+        return f"it does not serve: {error}"
     foreign = outside(answers, installation.vpc_cidr)
     if foreign or not answers:
         return f"it says {', '.join(foreign) or 'nothing'}, outside {installation.vpc_cidr}"
     return None
 
 
-def _is_there(system: System, gateway: IPv4Address) -> bool:
-    """Tell from the kernel's table whether somebody in the LAN has the address (proc_net(5))."""
-    try:
-        rows = [line.split() for line in system.path(_ARP).read_text("ascii").splitlines()[1:]]
-    except OSError:
-        return True
-    return any(row[0] == str(gateway) and row[3] != _NOBODY for row in rows if len(row) > 3)
+def _is_there(gateway: IPv4Address, interface: str) -> bool:
+    """Tell whether the gateway's own DNS takes a connection: it does so with its tunnel down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_WITHIN)
+        try:
+            bind_to(connection, interface)
+            connection.connect((str(gateway), PORT))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def check_name(context: CheckContext) -> Finding:
