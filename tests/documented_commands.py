@@ -58,6 +58,10 @@ HELD_BY = {
         "its end needs a device on the path: the stack's part is in tests/engine/test_fleet.py",
         "tests/path/agent/test_provision.py",
     ),
+    (RUNBOOK, "pulumi config set --path 'private-iot:neighbours[0]' press-1 && pulumi up"): (
+        "its end needs a gateway in a LAN: the stack's part is in tests/engine/test_neighbours.py",
+        "tests/path/site/test_neighbour.py",
+    ),
     ("docs/performance.md", "python -m bench"): (
         "takes an hour: its command line is parsed",
         "tests/unit/bench/test_arguments.py",
