@@ -1,5 +1,6 @@
 """Devices that get their identity at their first connection: a stack that does not grow with them."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
@@ -10,6 +11,7 @@ import pulumi_tls as tls
 from private_iot import endpoint_service, fleet_policy, names
 from private_iot.arguments import (
     Setting,
+    boolean,
     checked_arguments,
     one_of,
     require_arguments,
@@ -19,6 +21,7 @@ from private_iot.arguments import (
 from private_iot.device import BUNDLE_VERSION_WITHOUT
 from private_iot.device_path import DevicePath
 from private_iot.errors import ArgumentError, UnknownArgumentError
+from private_iot.template_versions import TemplateVersions
 
 TYPE = "private-iot:index:IotFleetProvisioning"
 MANAGED_POLICY = "service-role/AWSIoTThingsRegistration"
@@ -45,6 +48,9 @@ class IotFleetProvisioningArgs(TypedDict):
     pre_provisioning_hook_arn: NotRequired[pulumi.Input[str]]
     """A Lambda function that AWS IoT asks before it provisions; it must let iot.amazonaws.com invoke it.
     Default: none."""
+    delete_old_versions: NotRequired[bool]
+    """Whether the oldest of the template's five versions goes before a change makes the sixth, which AWS IoT refuses;
+    asked with boto3's own credentials. Default: true."""
     revoked: NotRequired[list[str]]
     """Batches whose claims are refused; the VPN's `revoked` takes their tunnels. Default: none."""
     root_ca_pem: NotRequired[pulumi.Input[str]]
@@ -64,6 +70,7 @@ SETTINGS: dict[str, Setting] = {
     "serial_numbers": Setting(read=fleet_policy.serial_numbers, default=[], default_text="every one"),
     "existing_thing": Setting(read=one_of("FAIL", "DO_NOTHING", source="OverrideSettings"), default="FAIL"),
     "pre_provisioning_hook_arn": Setting(read=fleet_policy.hook_arn, default_text="none"),
+    "delete_old_versions": Setting(read=boolean, default=True),
     "revoked": Setting(read=string_list, default=[], default_text="none"),
     "root_ca_pem": Setting(read=lambda _, value: value, default_text="the device's own list"),
     "tags": Setting(read=string_map, default={}, default_text="none"),
@@ -103,7 +110,7 @@ class IotFleetProvisioning(pulumi.ComponentResource):
         self._children = pulumi.ResourceOptions(parent=self)
         first = next(iter(arguments["batches"].values()))
         self.thing_group = aws.iot.ThingGroup(f"{name}-things", tags=self._tags("things"), opts=self._children)
-        self.template = self._template(caller.partition, first)
+        self.template = self._template(caller, first)
         self.claim_policy = aws.iot.Policy(
             f"{name}-claim-policy",
             policy=pulumi.Output.all(self.template.name, first["vpc_endpoint_id"]).apply(
@@ -160,7 +167,7 @@ class IotFleetProvisioning(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._arguments["tags"], "Name": f"{self._prefix}-{suffix}"}
 
-    def _template(self, partition: str, path: DevicePath) -> aws.iot.ProvisioningTemplate:
+    def _template(self, caller: endpoint_service.Caller, path: DevicePath) -> aws.iot.ProvisioningTemplate:
         arguments = self._arguments
         trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = aws.iam.Role(
@@ -169,18 +176,30 @@ class IotFleetProvisioning(pulumi.ComponentResource):
             tags=self._tags("provisioning"),
             opts=self._children,
         )
-        attached = aws.iam.RolePolicyAttachment(
-            f"{self._prefix}-provisioning-policy",
-            role=role.name,
-            policy_arn=f"arn:{partition}:iam::aws:policy/{MANAGED_POLICY}",
-            opts=self._children,
-        )
+        before: list[pulumi.Resource] = [
+            aws.iam.RolePolicyAttachment(
+                f"{self._prefix}-provisioning-policy",
+                role=role.name,
+                policy_arn=f"arn:{caller.partition}:iam::aws:policy/{MANAGED_POLICY}",
+                opts=self._children,
+            )
+        ]
         owner = {"project": pulumi.get_project(), "stack": pulumi.get_stack()}
         body = pulumi.Output.all(path["policy_name"], self.thing_group.name).apply(
             lambda known: fleet_policy.check_body(
                 "serial_numbers", _body(arguments, known[0], known[1], owner), arguments["serial_numbers"]
             )
         )
+        if arguments["delete_old_versions"]:
+            before.append(
+                TemplateVersions(
+                    f"{self._prefix}-template-versions",
+                    template=arguments["template_name"],
+                    body_hash=body.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()),
+                    region=caller.region,
+                    opts=self._children,
+                )
+            )
         hook = arguments.get("pre_provisioning_hook_arn")
         return aws.iot.ProvisioningTemplate(
             f"{self._prefix}-template",
@@ -194,7 +213,7 @@ class IotFleetProvisioning(pulumi.ComponentResource):
             ),
             template_body=body,
             tags=self._tags("template"),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[attached]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before),
         )
 
     def _claim(self, batch: str, path: DevicePath) -> dict[str, Any]:

@@ -127,6 +127,14 @@ def test_each_batch_has_a_claim_of_its_own_and_a_revoked_one_is_inactive() -> No
     assert certificates == {"spring-claim": False, "autumn-claim": True}
     assert len(deployment.of("ProvisioningTemplate")) == 1
     assert len(deployment.of("PolicyAttachment")) == 2
+    assert deployment.one("TemplateVersions").urn in deployment.one("ProvisioningTemplate").dependencies
+
+
+def test_without_boto3s_credentials_old_versions_stay() -> None:
+    def program() -> None:
+        IotFleetProvisioning("fleet", {"batches": {"spring": PATH}, "delete_old_versions": False})
+
+    assert deploy(program).of("TemplateVersions") == []
 
 
 @given(st.integers(1, 3_000_000), st.integers(1, 5))
