@@ -4,11 +4,13 @@ import pulumi
 from private_iot import (
     ArgumentError,
     ClientVpnAccess,
+    ClientVpnClients,
     IotDevice,
     IotFleetProvisioning,
     IotPrivateLink,
     PrivateIotNetwork,
 )
+from private_iot.device_stacks import BASE_OUTPUT, ISSUED_OUTPUT
 
 from settings import NAMESPACE, Settings, refusal
 
@@ -36,13 +38,12 @@ def deploy(settings: Settings) -> None:
             "path": link.path,
         },
     )
-    tunnels = {name: path for name, path in vpn.paths.items() if name not in settings.batches}
-    paths = {**tunnels, **dict.fromkeys(settings.neighbours, vpn.path)}
-    devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in paths.items()}
     if settings.batches:
         fleet = IotFleetProvisioning(f"{NAMESPACE}-fleet", settings.of_fleet(vpn.paths))
         # A claim makes devices: it is a secret of the whole batch.
         pulumi.export("claims", fleet.claims)
+    if vpn.for_device_stacks is not None:
+        pulumi.export(BASE_OUTPUT, vpn.for_device_stacks)
 
     pulumi.export("iotEndpoint", link.iot_endpoint)
     pulumi.export("vpcEndpointId", link.vpc_endpoint_id)
@@ -50,6 +51,24 @@ def deploy(settings: Settings) -> None:
     pulumi.export("dnsServer", vpn.dns_servers[0])
     pulumi.export("clientVpnEndpointId", vpn.client_vpn_endpoint_id)
     pulumi.export("iotPolicy", pulumi.Output.json_loads(link.policy_document))
+    deploy_devices(settings, vpn)
+    pulumi.export("revokedSerialNumbers", vpn.revoked_serial_numbers)
+    pulumi.export("revocationList", vpn.revocation_list)
+
+
+def deploy_beside(settings: Settings) -> None:
+    """Deploy devices alone, on the way that the base stack has."""
+    clients = ClientVpnClients(NAMESPACE, settings.of_clients())
+    pulumi.export("iotEndpoint", clients.iot_endpoint)
+    deploy_devices(settings, clients)
+    pulumi.export(ISSUED_OUTPUT, clients.issued)
+
+
+def deploy_devices(settings: Settings, vpn: ClientVpnAccess | ClientVpnClients) -> None:
+    """Make the devices of this stack, and export what each of them needs."""
+    tunnels = {name: path for name, path in vpn.paths.items() if name not in settings.batches}
+    paths = {**tunnels, **dict.fromkeys(settings.neighbours, vpn.path)}
+    devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in paths.items()}
     pulumi.export("clientVpnConfigs", vpn.client_configs)
     pulumi.export("devices", pulumi.Output.secret({name: device.bundle for name, device in devices.items()}))
     # Without any secret: bundles of devices that made their keys themselves, and what everybody may know.
@@ -58,18 +77,17 @@ def deploy(settings: Settings) -> None:
         "vpnCertificates",
         {
             name: {
-                "topicPrefix": pulumi.Output.concat(link.topic_prefix, "/", name),
+                "topicPrefix": pulumi.Output.concat(vpn.path["topic_prefix"], "/", name),
                 "certificatePem": vpn.client_certificates[name],
             }
             for name in tunnels
         },
     )
     pulumi.export("certificateExpiry", vpn.certificate_expiry)
-    pulumi.export("revokedSerialNumbers", vpn.revoked_serial_numbers)
-    pulumi.export("revocationList", vpn.revocation_list)
 
 
 try:
-    deploy(Settings.load())
+    loaded = Settings.load()
+    (deploy if loaded.base_stack is None else deploy_beside)(loaded)
 except ArgumentError as error:
     raise refusal(error) from error

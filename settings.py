@@ -12,6 +12,7 @@ from private_iot import (
     ArgumentError,
     ClientVpnAccess,
     ClientVpnAccessArgs,
+    ClientVpnClientsArgs,
     DevicePath,
     IotDeviceArgs,
     IotFleetProvisioning,
@@ -28,6 +29,8 @@ from private_iot import (
 )
 from private_iot.arguments import Setting, string_list
 from private_iot.certificate_requests import DeviceRequest, check_no_stack_key, read_requests
+from private_iot.deployed import stack_outputs
+from private_iot.device_stacks import BASE_OUTPUT, ISSUED_OUTPUT, stack_name
 from private_iot.names import device_names
 
 NAMESPACE = "private-iot"
@@ -40,7 +43,7 @@ COMPONENTS: dict[type, dict[str, Setting]] = {
     ClientVpnAccessArgs: {
         name: setting
         for name, setting in client_vpn.SETTINGS.items()
-        if name not in ("client_requests", "client_certificates")
+        if name not in ("client_requests", "client_certificates", "device_stacks")
     },
     IotDeviceArgs: {name: device.SETTINGS[name] for name in ("root_ca_pem", "wait_for_detachment")},
     IotFleetProvisioningArgs: {
@@ -68,8 +71,10 @@ def kind_of(shape: type, argument: str) -> str:
 
 KINDS = {key_of(name): kind_of(shape, name) for shape, settings in COMPONENTS.items() for name in settings}
 """Key → type, devices left out."""
-KEYS = frozenset({"devices", "neighbours", "fleetBatches", "requestsFolder", *KINDS})
+KEYS = frozenset({"devices", "neighbours", "fleetBatches", "requestsFolder", "baseStack", "deviceStacks", *KINDS})
 """Every key that the program reads."""
+OF_A_DEVICE_STACK = frozenset({"revoked", "root_ca_pem", "wait_for_detachment"})
+"""Arguments that a device stack may give; the others are those of its base."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,7 @@ class Settings:
         device: The plain arguments of every device; those that other components give are still missing.
         batches: Names of the fleet's batches; none is no fleet.
         fleet: The plain arguments of the fleet; those that other components give are still missing.
+        base_stack: The stack whose endpoint the devices use, where it is not this one.
     """
 
     devices: tuple[str, ...]
@@ -99,6 +105,17 @@ class Settings:
     device: IotDeviceArgs
     batches: tuple[str, ...]
     fleet: IotFleetProvisioningArgs
+    base_stack: str | None = None
+
+    def of_clients(self) -> ClientVpnClientsArgs:
+        """Return the arguments of a device stack's clients, its base stack asked."""
+        arguments: dict[str, Any] = {
+            "base": _ask("base_stack", str(self.base_stack)).get(BASE_OUTPUT) or {},
+            "clients": [*self.devices],
+            "client_requests": self.client_vpn.get("client_requests", {}),
+            "revoked": self.client_vpn.get("revoked", []),
+        }
+        return cast("ClientVpnClientsArgs", arguments)
 
     def of_device(self, name: str) -> IotDeviceArgs:
         """Return the plain arguments of one device, which is locked out where its name is among the revoked."""
@@ -145,6 +162,16 @@ class Settings:
             # The network of a VPC that is there already is known when AWS has been asked.
             known = {} if "vpc_id" in of_network else {"vpc_cidr_block": vpc_cidr_block}
             ClientVpnAccess.check({**of_vpn, **known})
+            base_stack = config.get("baseStack")
+            listed = string_list("device_stacks", config.get_object("deviceStacks") or [])
+            if base_stack:
+                given = {**of_network, **of_link, **of_vpn, **of_device, **of_fleet}
+                _check_device_stack(stack_name("base_stack", base_stack), given, listed, batches)
+            elif listed:
+                of_vpn["device_stacks"] = {
+                    stack_name("device_stacks", one): _ask("device_stacks", one).get(ISSUED_OUTPUT) or {}
+                    for one in listed
+                }
         except ArgumentError as error:
             raise refusal(error) from error
         return cls(
@@ -158,6 +185,7 @@ class Settings:
             device=cast("IotDeviceArgs", of_device),
             batches=batches,
             fleet=cast("IotFleetProvisioningArgs", {name.removeprefix(FLEET): one for name, one in of_fleet.items()}),
+            base_stack=base_stack or None,
         )
 
 
@@ -166,6 +194,30 @@ def refusal(error: ArgumentError) -> pulumi.RunError:
     namespace = "aws" if error.argument == "region" else NAMESPACE
     # The argument of a file's content goes on with the file.
     return pulumi.RunError(f"configuration {namespace}:{key_of(error.argument.partition(':')[0])}: {error}")
+
+
+def _ask(argument: str, stack: str) -> Mapping[str, Any]:
+    """Return another stack's outputs."""
+    try:
+        return stack_outputs(stack)
+    except Exception as error:  # noqa: BLE001 # what an invoke raises is no more than that
+        raise ArgumentError(
+            argument, stack, f"its outputs cannot be read: {error}", "make it first: pulumi stack init"
+        ) from None
+
+
+def _check_device_stack(base_stack: str, given: Mapping[str, Any], listed: list[str], batches: tuple[str, ...]) -> None:
+    """Refuse what only the base stack can have."""
+    of_the_base = [name for name in given if name not in {*OF_A_DEVICE_STACK, "clients", "client_requests"}]
+    if listed or batches:
+        of_the_base.append("device_stacks" if listed else "fleet_batches")
+    if of_the_base:
+        raise ArgumentError(
+            of_the_base[0],
+            given.get(of_the_base[0], listed or list(batches)),
+            f"this stack has base_stack, and only devices: the rest is of {base_stack}",
+            "set it there",
+        )
 
 
 def _refuse_unknown_keys() -> None:

@@ -1,12 +1,14 @@
 """Private connectivity for IoT devices on AWS, as Pulumi components.
 
-Five components, in the order that a program composes them: `PrivateIotNetwork` (VPC, subnets, security groups),
+Six components, in the order that a program composes them: `PrivateIotNetwork` (VPC, subnets, security groups),
 `IotPrivateLink` (interface endpoint, private hosted zone, IoT policy), `ClientVpnAccess` (Client VPN endpoint,
 certificates, profiles), `IotDevice` (thing, certificate, device bundle) and `IotFleetProvisioning` (provisioning
-template, claims), with which a stack does not grow with its devices.
+template, claims), with which a stack does not grow with its devices. `ClientVpnClients` is `ClientVpnAccess` for a
+stack of devices beside the one that has the endpoint.
 """
 
 from private_iot.client_vpn import ClientVpnAccess, ClientVpnAccessArgs
+from private_iot.client_vpn_clients import ClientVpnClients, ClientVpnClientsArgs
 from private_iot.device import IotDevice, IotDeviceArgs
 from private_iot.device_path import DevicePath, PrivateLinkPath
 from private_iot.errors import ArgumentError
@@ -21,6 +23,8 @@ __all__ = [
     "ArgumentError",
     "ClientVpnAccess",
     "ClientVpnAccessArgs",
+    "ClientVpnClients",
+    "ClientVpnClientsArgs",
     "DevicePath",
     "IotDevice",
     "IotDeviceArgs",

@@ -4,7 +4,7 @@ Client VPN takes RSA keys of 1024 or 2048 bits only, and a certificate needs a c
 guide, "Mutual authentication in AWS Client VPN").
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -88,6 +88,7 @@ class Wanted:
         certificate_validity_days: Days that the others are valid.
         tags: Tags of what takes them.
         parent: The component that everything belongs to.
+        aliases: Where everything may have been before.
     """
 
     name: str
@@ -97,11 +98,12 @@ class Wanted:
     certificate_validity_days: int
     tags: Mapping[str, pulumi.Input[str]]
     parent: pulumi.Resource
+    aliases: Sequence[pulumi.Alias] = ()
 
     @property
     def children(self) -> pulumi.ResourceOptions:
         """Options of whatever needs no more than its parent."""
-        return pulumi.ResourceOptions(parent=self.parent)
+        return pulumi.ResourceOptions(parent=self.parent, aliases=[*self.aliases] or None)
 
     def tagged(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         """Return the tags of one resource, with its name."""

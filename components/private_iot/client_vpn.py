@@ -21,11 +21,12 @@ from private_iot.arguments import (
     whole_number,
 )
 from private_iot.certificate_source import CERTIFICATE_SETTINGS, as_given, check_source, make_certificates
-from private_iot.certificates import ClientCertificate
 from private_iot.client_vpn_networks import ReachedNetworks
 from private_iot.deployed import CLIENT_VPN, deployed_resources, warn_of_new_bundles
 from private_iot.device_path import DevicePath, PrivateLinkPath
+from private_iot.device_stacks import device_stacks, for_device_stacks
 from private_iot.errors import ArgumentError
+from private_iot.profiles import write_profiles
 from private_iot.revocation_resources import revoke
 
 TYPE = CLIENT_VPN
@@ -110,6 +111,9 @@ class ClientVpnAccessArgs(TypedDict):
     """Region that the list is imported in. Default: the provider's."""
     revocation_list_profile: NotRequired[str]
     """AWS profile that the list is imported with. Default: boto3's own choice."""
+    device_stacks: NotRequired[dict[str, dict[str, Any]]]
+    """Stack whose devices use this endpoint → its output `issued`, {} before there is one: `ClientVpnClients` makes
+    their certificates. Default: none."""
     alarm_topic_arn: NotRequired[pulumi.Input[str]]
     """SNS topic that hears when the server's certificate or the revocation list has 30 days left, and when somebody is
     refused. Default: no alarms."""
@@ -164,6 +168,7 @@ SETTINGS: dict[str, Setting] = {
         installed_devices=InstalledDevices.NEED_BUNDLE,
     ),
     **CERTIFICATE_SETTINGS,
+    "device_stacks": Setting(read=device_stacks, default={}, default_text="none"),
     "alarm_topic_arn": Setting(read=as_given, default_text="no alarms"),
     "tags": Setting(read=string_map, default={}, default_text="none"),
 }
@@ -221,14 +226,15 @@ class ClientVpnAccess(pulumi.ComponentResource):
         reached.route(arguments["authorized_cidr_blocks"])
         self.associations = reached.associations
         clients = self.certificates.clients
-        made_here = {client: one for client, one in clients.items() if one.private_key_pem is not None}
-        keys_there = {client: one for client, one in clients.items() if one.private_key_pem is None}
-        secret: pulumi.Output[dict[str, str]] = pulumi.Output.secret(self._profiles(made_here))
-        public = self._profiles(keys_there)
+        link = arguments["path"]
+        link_names = [link[key] for key in ("iot_endpoint", "credential_provider_endpoint") if key in link]
+        domains = arguments.get("private_domains", link_names)
+        secret, public = write_profiles(self._profile_remote(), domains, clients)
         self.client_configs = pulumi.Output.all(public, secret).apply(lambda both: {**both[0], **both[1]})
         self.path = self._path()
         self.paths: dict[str, DevicePath] = {
-            client: self._path((secret if client in made_here else public)[client]) for client in clients
+            client: self._path((secret if one.private_key_pem is not None else public)[client])
+            for client, one in clients.items()
         }
         self.client_certificates = pulumi.Output.all(
             **{client: one.certificate_pem for client, one in clients.items()}
@@ -241,6 +247,9 @@ class ClientVpnAccess(pulumi.ComponentResource):
         )
         self.revoked_serial_numbers, self.revocation_list = revoke(
             name, arguments, self.certificates, self.client_vpn_endpoint_id, self
+        )
+        self.for_device_stacks = for_device_stacks(
+            self.path, self._profile_remote(), domains, self.certificates, arguments
         )
         self.alarms = make_alarms(
             name,
@@ -335,41 +344,18 @@ class ClientVpnAccess(pulumi.ComponentResource):
             opts=self._children,
         )
 
-    def _profiles(self, clients: Mapping[str, ClientCertificate]) -> pulumi.Output[dict[str, str]]:
+    def _profile_remote(self) -> dict[str, Any]:
+        """Give the fields of `ovpn_profile.Remote`."""
         arguments = self._arguments
-
-        def written(values: dict[str, Any]) -> dict[str, str]:
-            remote = ovpn_profile.Remote(
-                dns_name=values["dns_name"],
-                port=arguments["vpn_port"],
-                protocol=arguments["transport_protocol"],
-                ca_certificate_pem=values["ca_certificate_pem"],
-                server_name=arguments["server_name"],
-                split_tunnel=arguments["split_tunnel"],
-                mssfix=arguments["mssfix"],
-            )
-            return {
-                client: ovpn_profile.device_profile(
-                    remote,
-                    certificate_pem=certificate_pem,
-                    private_key_pem=private_key_pem,
-                    private_domains=values["private_domains"],
-                )
-                for client, (certificate_pem, private_key_pem) in values["clients"].items()
-            }
-
-        link = arguments["path"]
-        link_names = [link[key] for key in ("iot_endpoint", "credential_provider_endpoint") if key in link]
-        known = pulumi.Output.all(
-            dns_name=self.endpoint.dns_name,
-            ca_certificate_pem=self.certificates.authority_pem,
-            private_domains=arguments.get("private_domains", link_names),
-            clients={
-                client: [certificate.certificate_pem, certificate.private_key_pem]
-                for client, certificate in clients.items()
-            },
-        )
-        return known.apply(written)
+        return {
+            "dns_name": self.endpoint.dns_name,
+            "port": arguments["vpn_port"],
+            "protocol": arguments["transport_protocol"],
+            "ca_certificate_pem": self.certificates.authority_pem,
+            "server_name": arguments["server_name"],
+            "split_tunnel": arguments["split_tunnel"],
+            "mssfix": arguments["mssfix"],
+        }
 
 
 def _vpc(arguments: ClientVpnAccessArgs, block: str) -> IPv4Network:

@@ -14,6 +14,9 @@ _READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 """A function of the engine itself: pulumi/pulumi, pkg/resource/deploy/builtins.go. It reads the stack's state and asks
 no cloud; resources that only wait for their deletion are left out."""
 
+_OUTPUTS = "pulumi:pulumi:readStackOutputs"
+"""What a StackReference asks (same file)."""
+
 
 class DeployedResource(NamedTuple):
     """A resource as the state has it: its type, its name in the program, its outputs.
@@ -53,11 +56,25 @@ def deployed_resources(*types: str) -> list[DeployedResource]:
     return [resource for resource in found if resource.type in types]
 
 
-def _read() -> list[DeployedResource]:
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+def stack_outputs(stack: str) -> Mapping[str, Any]:
+    """Return the outputs of another stack as plain values, its secrets among them; {} of one that has none yet.
+
+    Unlike a StackReference it leaves no copy of them in this stack's state.
+
+    Args:
+        stack: ORGANIZATION/PROJECT/STACK.
+
+    Raises:
+        Exception: There is no such stack, or its state cannot be read.
+    """
+    outputs: Mapping[str, Any] = _ask_engine(_OUTPUTS, {"name": stack}).get("outputs") or {}
+    return outputs
+
+
+def _ask_engine(function: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     for pause in (0.1, 0.3, 1.0, 3.0, None):
         try:
-            answer: Mapping[str, Any] = pulumi.runtime.invoke(_READ_STATE, {"stackName": stack}).value or {}
+            answer: Mapping[str, Any] = pulumi.runtime.invoke(function, {**arguments}).value or {}
         except Exception as error:
             # A backend of files writes a file's metadata in place: an empty one is a write under way (gocloud.dev,
             # blob/fileblob/attrs.go).
@@ -66,6 +83,12 @@ def _read() -> list[DeployedResource]:
             time.sleep(pause)
         else:
             break
+    return answer
+
+
+def _read() -> list[DeployedResource]:
+    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = _ask_engine(_READ_STATE, {"stackName": stack})
     return [
         DeployedResource(resource["type"], urn.split("::")[-1], resource.get("outputs") or {})
         for urn, resource in (answer.get("outputs") or {}).items()

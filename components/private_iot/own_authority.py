@@ -50,31 +50,12 @@ def own_authority(wanted: Wanted) -> VpnCertificates:
         opts=lasting,
     )
 
-    def signed(prefix: str, request_pem: pulumi.Input[str], uses: list[str], ahead: int) -> tls.LocallySignedCert:
-        return tls.LocallySignedCert(
-            f"{prefix}-certificate",
-            cert_request_pem=request_pem,
-            ca_private_key_pem=authority_key.private_key_pem,
-            ca_cert_pem=authority.cert_pem,
-            allowed_uses=uses,
-            validity_period_hours=wanted.certificate_validity_days * 24,
-            early_renewal_hours=early_renewal_hours(ahead, wanted.certificate_validity_days),
-            opts=wanted.children,
-        )
-
+    signer = Authority(certificate_pem=authority.cert_pem, private_key_pem=authority_key.private_key_pem)
     server_key, server_request = key_and_request(
         f"{name}-server", wanted.server_name, [wanted.server_name], wanted.children
     )
-    server = signed(f"{name}-server", server_request, _SERVER_USES, SERVER_RENEWAL_DAYS)
-    made: dict[str, ClientCertificate] = {}
-    for asked in wanted.requests():
-        certificate = signed(asked.prefix, asked.request_pem, _CLIENT_USES, CLIENT_RENEWAL_DAYS)
-        made[asked.client] = ClientCertificate(
-            certificate_pem=certificate.cert_pem,
-            private_key_pem=asked.private_key_pem,
-            serial_number=certificate.id,
-            expires=certificate.validity_end_time,
-        )
+    server = _signed(wanted, signer, (f"{name}-server", server_request), _SERVER_USES, SERVER_RENEWAL_DAYS)
+    made = sign_clients(wanted, signer)
     # A renewed one is imported under the same ARN, which no endpoint and no profile notices; AWS takes it up within
     # 24 hours. The PEM text is passed on as it came, since the provider compares it byte by byte.
     imported = aws.acm.Certificate(
@@ -92,6 +73,37 @@ def own_authority(wanted: Wanted) -> VpnCertificates:
         authority_pem=authority.cert_pem,
         clients=made,
         expires={"authority": authority.validity_end_time, "server": server.validity_end_time},
-        authority=Authority(certificate_pem=authority.cert_pem, private_key_pem=authority_key.private_key_pem),
+        authority=signer,
         server=imported,
+    )
+
+
+def sign_clients(wanted: Wanted, authority: Authority) -> dict[str, ClientCertificate]:
+    """Make one certificate a client, signed by an authority of this stack or of its base stack."""
+    made: dict[str, ClientCertificate] = {}
+    for asked in wanted.requests():
+        request = (asked.prefix, asked.request_pem)
+        certificate = _signed(wanted, authority, request, _CLIENT_USES, CLIENT_RENEWAL_DAYS)
+        made[asked.client] = ClientCertificate(
+            certificate_pem=certificate.cert_pem,
+            private_key_pem=asked.private_key_pem,
+            serial_number=certificate.id,
+            expires=certificate.validity_end_time,
+        )
+    return made
+
+
+def _signed(
+    wanted: Wanted, authority: Authority, request: tuple[str, pulumi.Input[str]], uses: list[str], ahead: int
+) -> tls.LocallySignedCert:
+    prefix, request_pem = request
+    return tls.LocallySignedCert(
+        f"{prefix}-certificate",
+        cert_request_pem=request_pem,
+        ca_private_key_pem=authority.private_key_pem,
+        ca_cert_pem=authority.certificate_pem,
+        allowed_uses=uses,
+        validity_period_hours=wanted.certificate_validity_days * 24,
+        early_renewal_hours=early_renewal_hours(ahead, wanted.certificate_validity_days),
+        opts=wanted.children,
     )

@@ -96,11 +96,12 @@ class Register:
             "removed": list(self.removed),
         }
 
-    def follow(self, current: Mapping[str, str]) -> "Register":
+    def follow(self, current: Mapping[str, str], *, complete: bool = True) -> "Register":
         """Return the register after the program's devices changed.
 
         Args:
             current: Device → the serial number of its certificate now.
+            complete: Whether these are all; otherwise nobody who is missing counts as gone.
 
         Returns:
             With the new numbers added; those of a device that is not there any more have moved to `removed` for good.
@@ -109,7 +110,10 @@ class Register:
             name: (*(one for one in self.issued.get(name, ()) if one != serial), serial)
             for name, serial in current.items()
         }
-        gone = {serial for name, serials in self.issued.items() if name not in current for serial in serials}
+        missing = {name: serials for name, serials in self.issued.items() if name not in current}
+        if not complete:
+            return Register({**missing, **issued}, self.removed)
+        gone = {serial for serials in missing.values() for serial in serials}
         return Register(issued, tuple(sorted({*self.removed, *gone})))
 
     def revoked(self, entries: Iterable[str]) -> tuple[str, ...]:

@@ -19,10 +19,6 @@ from private_iot.revocation import Register, check_entries, revocation_list, ser
 _GONE = "InvalidClientVpnEndpointId.NotFound"
 
 
-def _read_inputs(inputs: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    return {name: serial_text(serial) for name, serial in inputs["certificates"].items()}, list(inputs["revoked"])
-
-
 class _RegisterProvider(dynamic.ResourceProvider):
     """Keeps every serial number that the authority gave to a device, in the resource's own outputs."""
 
@@ -48,12 +44,29 @@ def _known(inputs: Mapping[str, Any]) -> bool:
 
 
 def _outputs(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    current, entries = _read_inputs(inputs)
-    register = Register.read(before).follow(current)
+    stacks = _device_stacks(before, inputs)
+    current = {**inputs["certificates"]}
+    entries = [*inputs["revoked"]]
+    for issued in stacks.values():
+        current |= issued.get("serialNumbers", {})
+        entries += issued.get("revoked", [])
+    # A device stack that has said nothing yet may have any device that is missing here: one that moved, for instance.
+    register = Register.read(before).follow(
+        {name: serial_text(serial) for name, serial in current.items()}, complete=all(stacks.values())
+    )
     revoked = register.revoked(entries)
     check_entries("revoked", len(revoked))
     needed = bool(revoked) or bool(before.get("needed"))
-    return {**inputs, **register.state(), "revokedSerialNumbers": list(revoked), "needed": needed}
+    remembered = {"deviceStacks": stacks} if stacks else {}
+    return {**inputs, **register.state(), **remembered, "revokedSerialNumbers": list(revoked), "needed": needed}
+
+
+def _device_stacks(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each device stack issued; one whose last run failed has no outputs, and what it said before that counts."""
+    remembered = before.get("deviceStacks") or {}
+    return {
+        name: dict(issued or remembered.get(name) or {}) for name, issued in (inputs.get("deviceStacks") or {}).items()
+    }
 
 
 class CertificateRegister(dynamic.Resource, module="private-iot", name="CertificateRegister"):
@@ -67,6 +80,7 @@ class CertificateRegister(dynamic.Resource, module="private-iot", name="Certific
         name: str,
         certificates: Mapping[str, pulumi.Output[str]],
         revoked: list[str],
+        device_stacks: Mapping[str, Any],
         opts: pulumi.ResourceOptions,
     ) -> None:
         """Register the register.
@@ -75,6 +89,7 @@ class CertificateRegister(dynamic.Resource, module="private-iot", name="Certific
             name: The resource's name.
             certificates: Device → the decimal serial number of its certificate.
             revoked: Entries of the argument `revoked`.
+            device_stacks: Device stack → its output `issued`.
             opts: Options of the resource.
         """
         properties = {
@@ -83,6 +98,8 @@ class CertificateRegister(dynamic.Resource, module="private-iot", name="Certific
             "revokedSerialNumbers": None,
             "needed": None,
         }
+        if device_stacks:
+            properties["deviceStacks"] = dict(device_stacks)
         super().__init__(_RegisterProvider(), name, properties, opts)
 
 
@@ -190,12 +207,22 @@ def revoke(
     serials: pulumi.Output[list[str]]
     if arguments["revoke_removed_devices"]:
         register = CertificateRegister(
-            f"{name}-certificate-register", clients, revoked, pulumi.ResourceOptions(parent=parent)
+            f"{name}-certificate-register",
+            clients,
+            revoked,
+            arguments["device_stacks"],
+            pulumi.ResourceOptions(parent=parent),
         )
         serials, needed = register.revokedSerialNumbers, register.needed
     else:
+        known_serials = {**clients}
+        for issued in arguments["device_stacks"].values():
+            known_serials |= {
+                device: pulumi.Output.from_input(serial) for device, serial in issued.get("serialNumbers", {}).items()
+            }
+            revoked = [*revoked, *issued.get("revoked", [])]
         serials = pulumi.Output.all(
-            *(clients[entry].apply(serial_text) if entry in clients else entry for entry in revoked)
+            *(known_serials[entry].apply(serial_text) if entry in known_serials else entry for entry in revoked)
         )
         needed = pulumi.Output.from_input(bool(revoked))
 

@@ -16,6 +16,7 @@ from private_iot.revocation import (
     revoked_entry,
     serial_text,
 )
+from private_iot.revocation_resources import _outputs as register_outputs
 
 from tests.unit.components.authority import NOT_AFTER, NOT_BEFORE, authority_pem, key_pem
 
@@ -80,6 +81,33 @@ def test_a_device_that_is_named_is_revoked_with_all_that_it_ever_had_and_will_ha
     assert register.revoked(["pi-1"]) == (ONE, TWO)
     assert register.follow({"pi-1": THREE}).revoked(["pi-1"]) == (ONE, TWO, THREE)
     assert register.revoked([]) == ()
+
+
+@given(steps)
+def test_while_not_all_is_known_nobody_is_gone_and_nothing_is_forgotten(history: list[dict[str, str]]) -> None:
+    before = followed(history)
+    after = before.follow({}, complete=False)
+    assert after == before
+    later = after.follow({"pi-1": ONE})
+    assert set(later.removed) >= {serial for name, all_ in before.issued.items() if name != "pi-1" for serial in all_}
+
+
+def test_what_device_stacks_issued_counts_until_they_are_no_longer_listed() -> None:
+    nothing: dict[str, object] = {}
+    east = {"serialNumbers": {"pi-2": str(int(TWO, 16))}, "revoked": []}
+    inputs = {"certificates": {"pi-1": str(int(ONE, 16))}, "revoked": []}
+    state = register_outputs({}, {**inputs, "deviceStacks": {"east": east}})
+    assert state["issued"] == {"pi-1": [ONE], "pi-2": [TWO]}
+    # A failed run of the device stack leaves no outputs: what it had said before counts.
+    again = register_outputs(state, {**inputs, "deviceStacks": {"east": nothing}})
+    assert (again["issued"], again["revokedSerialNumbers"]) == (state["issued"], [])
+    locked_out = register_outputs(again, {**inputs, "deviceStacks": {"east": {**east, "revoked": ["pi-2"]}}})
+    assert locked_out["revokedSerialNumbers"] == [TWO]
+    # Another stack that has said nothing yet may have taken pi-2 over.
+    moving = register_outputs(state, {**inputs, "deviceStacks": {"west": nothing}})
+    assert moving["revokedSerialNumbers"] == []
+    assert register_outputs(moving, inputs)["revokedSerialNumbers"] == [TWO]
+    assert "deviceStacks" not in register_outputs({}, inputs), "a stack without them has the state that it had"
 
 
 @given(st.integers(min_value=0, max_value=(1 << 160) - 1))

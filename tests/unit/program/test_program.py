@@ -226,7 +226,7 @@ def test_the_broad_policy_and_the_full_tunnel_of_the_walk_through_take_one_value
 
 
 def test_the_program_is_about_a_screen() -> None:
-    assert len((ROOT / "__main__.py").read_text("utf-8").splitlines()) < 90
+    assert len((ROOT / "__main__.py").read_text("utf-8").splitlines()) < 100
 
 
 def test_a_fleet_is_as_large_with_no_device_as_with_any() -> None:
