@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,16 +230,18 @@ class Stack:
             if file.stat().st_size == 0:
                 file.unlink()
 
-    def up_killed_when(self, reached: Callable[[], bool]) -> None:
+    def up_killed_when(self, reached: Callable[[], bool], cold: Engine) -> None:
         """Start an up and kill the engine, its plugins and the program at once, as a power cut does.
 
         Args:
             reached: The moment: asked again and again until it is true.
+            cold: An engine all of whose processes are its descendants.
         """
+        engine = replace(cold, url=self.engine.url, backend=self.engine.backend)
         process = subprocess.Popen(
-            self._command("up", "--yes", "--skip-preview"),
+            [str(engine.pulumi), *self._command("up", "--yes", "--skip-preview")],
             cwd=self.project,
-            env=self.engine.environment(),
+            env=engine.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -257,14 +259,14 @@ class Stack:
 
     def _command(self, verb: str, *flags: str) -> list[str]:
         words = [verb, "--stack", self.name, "--config-file", str(self.file), *flags]
-        return [str(self.engine.pulumi), "--non-interactive", "--color", "never", *words]
+        return ["--non-interactive", "--color", "never", *words]
 
     def _operate(self, verb: str, *flags: str, fails: bool | None) -> Outcome:
         log = self.directory / "events.jsonl"
         log.unlink(missing_ok=True)
         # The engine's event log names every step exactly; the flag is offered to those who debug only.
         ended = self.engine.run(
-            *self._command(verb, "--event-log", str(log), *flags)[4:],
+            *self._command(verb, "--event-log", str(log), *flags),
             cwd=self.project,
             timeout=TIMEOUT,
             environment={"PULUMI_DEBUG_COMMANDS": "true"},

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from lab.engine import CHECKOUT
+from lab.engine import CHECKOUT, Engine
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
 from tests.engine.stack import Stack
@@ -68,12 +68,12 @@ def recover_as_the_runbook_says(stack: Stack) -> None:
     ],
 )
 def test_an_up_cut_off_after_this_call_is_finished_by_the_next_and_leaves_nothing_behind(
-    new_stack: StackFactory, cloud: Cloud, complete: dict[str, int], operation: str
+    new_stack: StackFactory, cold_engine: Engine, cloud: Cloud, complete: dict[str, int], operation: str
 ) -> None:
     before = cloud.inventory()
     stack = new_stack(cloud, config=dict(CONFIG))
     cloud.forget_calls()
-    stack.up_killed_when(cloud.called(operation))
+    stack.up_killed_when(cloud.called(operation), cold_engine)
     recover_as_the_runbook_says(stack)
     stack.up()
     assert Counter(each["type"] for each in stack.resources()) == complete
@@ -84,10 +84,12 @@ def test_an_up_cut_off_after_this_call_is_finished_by_the_next_and_leaves_nothin
     assert cloud.inventory() == before
 
 
-def test_without_recovery_the_next_up_names_every_resource_in_doubt(new_stack: StackFactory, own_cloud: Cloud) -> None:
+def test_without_recovery_the_next_up_names_every_resource_in_doubt(
+    new_stack: StackFactory, cold_engine: Engine, own_cloud: Cloud
+) -> None:
     stack = new_stack(own_cloud, config=dict(CONFIG))
     own_cloud.forget_calls()
-    stack.up_killed_when(own_cloud.called("CreateVpcEndpoint"))
+    stack.up_killed_when(own_cloud.called("CreateVpcEndpoint"), cold_engine)
     stack.remove_torn_metadata()
     refused = stack.up(fails=None)
     assert refused.returncode != 0

@@ -1,0 +1,180 @@
+"""The warm process: it imports, and forks a Python for every starter that asks.
+
+`starter.py` is what the engine starts in a Python's place.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import io
+import marshal
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.loaders
+import botocore.session
+from moto.backends import get_backend
+from moto.core.routing import get_service_router
+
+from lab.engine import CHECKOUT
+
+STARTER = Path(__file__).with_name("starter.py")
+MODULES = (
+    *("pulumi", "pulumi.dynamic", "pulumi_aws", "pulumi_tls", "private_iot", "boto3", "dill"),
+    *("lab.providers.serve", "lab.providers.aws.provider", "lab.providers.tls.provider"),
+    *("lab.cloud.application", "lab.cloud.extensions"),
+    *("pip._internal.cli.main", "pip._internal.commands.list"),
+)
+SERVICES = (
+    *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
+    *("logs", "route53", "route53resolver", "sts"),
+)
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[Path]:
+    """Keep the warm process; give the program that starts others from it, a `python` of its arguments."""
+    address = directory / "warm"
+    program = directory / "python"
+    program.write_text(f"#!{sys.executable} -IS\n{STARTER.read_text()}\nstart({str(address)!r}, {sys.executable!r})\n")
+    program.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen(128)
+        command = [sys.executable, "-m", "tests.warm.process", str(listener.fileno())]
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        # It ends when its input does, with this process at the latest.
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            env=environment,
+            cwd=CHECKOUT,
+            start_new_session=True,
+        ) as process:
+            yield program
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def main(listener: socket.socket) -> None:
+    """Import, then fork for every starter until standard input ends."""
+    own_paths = [entry for entry in sys.path if entry not in ("", str(CHECKOUT))]
+    gc.disable()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in MODULES:
+            importlib.import_module(name)
+        _read_models()
+    gc.freeze()
+    gc.enable()
+    # Nobody asks for the exit codes of the forked: they tell their starters themselves.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    threads = threading.active_count()
+    assert threads == 1, f"{threads} threads cannot be forked"
+    while 0 not in select.select([0, listener.fileno()], [], [])[0]:
+        connection, _ = listener.accept()
+        request, files, _, _ = socket.recv_fds(connection, 8, 3)
+        size = int.from_bytes(request, "little")
+        asked = marshal.loads(_receive(connection, size))  # noqa: S302 - our own starter's
+        if os.fork() == 0:
+            listener.close()
+            os._exit(_run(connection, files, asked, own_paths))
+        for descriptor in (connection.detach(), *files):
+            os.close(descriptor)
+
+
+def _read_models() -> None:
+    """Read what botocore and moto have of AWS's services: files, of which they keep what they once read."""
+    read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
+    botocore.loaders.JSONFileLoader.load_file = lambda _self, file: read(file)
+    session = botocore.session.Session()
+    session.set_credentials("warm", "warm")
+    for service in SERVICES:
+        session.create_client(service, region_name="us-east-1")
+        get_service_router(service)
+        get_backend(service)  # type: ignore[call-overload] # any of the names
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += connection.recv(size - len(data))
+    return data
+
+
+def _run(
+    connection: socket.socket,
+    files: list[int],
+    asked: tuple[list[str], str, dict[str, str]],
+    own_paths: list[str],
+) -> int:
+    """Be the program: `-m MODULE …` or a file, with everything that a new process would have."""
+    words, folder, environment = asked
+    for number, descriptor in enumerate(files):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    # As `python -u` has them.
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False))
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True, errors="backslashreplace")
+    threading.Thread(target=_end_with_starter, args=(connection,), daemon=True).start()
+    _seed()
+    code = 1
+    try:
+        if words[0] == "-m":
+            sys.argv = words[1:]
+            of_lab = [str(CHECKOUT)] if words[1].startswith("lab.") else []
+            sys.path[:] = [folder, *of_lab, *own_paths]
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = words
+            sys.path[:] = [str(Path(words[0]).resolve().parent), *own_paths]
+            runpy.run_path(words[0], run_name="__main__")
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            sys.stderr.write(ended.code + "\n")
+    except BaseException:  # noqa: BLE001 - what an interpreter does with it
+        sys.excepthook(*sys.exc_info())
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    with contextlib.suppress(OSError):
+        connection.send(bytes([code & 255]))
+    return code
+
+
+def _seed() -> None:
+    """Draw other identifiers than the siblings: this generator of moto's does not notice a fork."""
+    generator: Any = sys.modules["moto.moto_api._internal"].mock_random
+    generator.seed()
+
+
+def _end_with_starter(connection: socket.socket) -> None:
+    connection.recv(1)
+    os._exit(137)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))
