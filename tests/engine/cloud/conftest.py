@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from lab.cloud import server
 from tests.engine.cloud.certificates import Pair, import_into, issue
+from tests.warm.toolchain import warm_cloud
 
 REGION = "ap-northeast-1"
 
@@ -23,9 +24,9 @@ def cloud_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cloud(cloud_directory: Path) -> Iterator[server.CloudServer]:
-    yield server.start(cloud_directory)
-    server.stop(cloud_directory)
+def cloud(cloud_directory: Path, python: Path) -> Iterator[server.CloudServer]:
+    with warm_cloud(cloud_directory, python) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
