@@ -14,13 +14,14 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from device_agent.__main__ import main
-from device_agent.install.bundle import check_bundle, parse_bundle
+from device_agent.install.bundle import Bundle, parse_bundle
 from device_agent.install.slots import current_slot, slot_files, wanted_links
 from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, QUEUE_FILE, Installation
 from device_agent.system import Completed
@@ -87,11 +88,23 @@ class Faults:
 
 
 @pytest.fixture
+def system() -> Iterator[FakeSystem]:
+    """A machine in memory where there is a file system for that: thousands of folders come and go."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield FakeSystem.make(Path(folder) / "root")
+
+
+@pytest.fixture
 def faults(system: FakeSystem, monkeypatch: pytest.MonkeyPatch) -> Faults:
-    # Reading the two bundles once is enough.
-    once = functools.cache(lambda data: parse_bundle(data, device=None, now=NOW.timestamp()))
-    monkeypatch.setattr("device_agent.commands.install.parse_bundle", lambda data, **_more: once(data))
+    monkeypatch.setattr("device_agent.commands.install.parse_bundle", lambda data, **_more: parsed(data))
     return Faults(system, monkeypatch)
+
+
+@functools.cache
+def parsed(data: bytes) -> Bundle:
+    """Read each of the two bundles once: that its certificates fit is asked elsewhere."""
+    return parse_bundle(data, device=None, now=NOW.timestamp())
 
 
 def install(system: FakeSystem, document: dict[str, Any], *words: str) -> int:
@@ -108,7 +121,7 @@ def holds(system: FakeSystem, document: dict[str, Any]) -> bool:
     slot = current_slot(system)
     if slot is None:
         return False
-    wanted = slot_files(check_bundle(document, now=NOW.timestamp()), slot)
+    wanted = slot_files(parsed(encode(document)), slot)
     whole = all(item.matches(system, path) for path, item in wanted.items())
     led = all(os.path.lexists(system.path(path)) for path in wanted_links())
     return whole and led and Installation.load(system).name == "pi-1"
