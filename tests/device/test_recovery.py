@@ -161,16 +161,15 @@ def test_networkd_that_removes_the_tunnels_routes_is_what_doctor_names(pi: Pi) -
     try:
         wait_for(lambda: "tun0" not in pi.machine.shell("ip route get 10.0.0.2"), "the routes' end", 60)
         row = pi.doctor()["interface"]
-        assert "ManageForeignRoutes=no" in row["remedy"], row
+        assert "`Unmanaged=yes`" in row["remedy"], row
         pi.machine.shell(
-            "mkdir -p /etc/systemd/networkd.conf.d && "
-            "printf '[Network]\\nManageForeignRoutes=no\\n' >/etc/systemd/networkd.conf.d/private-iot.conf && "
+            f"printf '[Match]\\nName=tun*\\n[Link]\\nUnmanaged=yes\\n' >{folder}/05-private-iot.network && "
             f"systemctl restart systemd-networkd {TUNNEL}"
         )
         wait_for(lambda: pi.doctor()["interface"]["result"] == "ok", "the routes", 120)
     finally:
         pi.machine.shell(
-            f"rm -f {folder}/all.network /etc/systemd/networkd.conf.d/private-iot.conf;"
+            f"rm -f {folder}/all.network {folder}/05-private-iot.network;"
             f" systemctl stop systemd-networkd.socket systemd-networkd; systemctl restart {TUNNEL}"
         )
     wait_for(pi.is_connected, "the connection", 180)

@@ -118,9 +118,11 @@ def check_interface(context: CheckContext) -> Finding:
                 return Finding(
                     "failed",
                     f"{server} {how}, though OpenVPN is connected",
-                    "systemd-networkd removes routes that it has not made itself (ManageForeignRoutes=)",
-                    "write `[Network]` and `ManageForeignRoutes=no` into /etc/systemd/networkd.conf.d/private-iot.conf,"
-                    f" then `systemctl restart systemd-networkd {OPENVPN_SERVICE}`",
+                    "systemd-networkd takes the tunnel's interface for its own, and removes addresses and routes that"
+                    " it has not made itself",
+                    "write `[Match]`, `Name=tun*`, `[Link]` and `Unmanaged=yes` into"
+                    " /etc/systemd/network/05-private-iot.network, a line each, then"
+                    f" `systemctl restart systemd-networkd {OPENVPN_SERVICE}`",
                 )
             return _no_connection(f"{server} {how}; OpenVPN says: {_last_words(_journal(context))}")
         seen = f"{server} is reached through {route.interface} from {route.source}"

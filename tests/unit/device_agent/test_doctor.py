@@ -787,7 +787,7 @@ def test_a_networkd_that_removes_the_tunnels_routes_is_named(doctor: Doctor) -> 
     doctor.state["table"] = [Route(IPv4Network("0.0.0.0/0"), "lo", metric=100)]
     doctor.state["journal"] = "Initialization Sequence Completed\n"
     doctor.state["active"].add(NETWORKD_SERVICE)
-    assert "ManageForeignRoutes=no" in doctor.blames("interface")["remedy"]
+    assert "`Unmanaged=yes`" in doctor.blames("interface")["remedy"]
 
 
 def test_a_queue_in_memory_is_a_warning(doctor: Doctor) -> None:
