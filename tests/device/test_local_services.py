@@ -23,7 +23,7 @@ from tests.path.walk_through_by_hand import VPC_CIDR, inside_vpc
 
 pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-_CONNECT = """
+_CONNECT = r"""
 import socket, ssl, sys
 from device_agent.dns import DnsError, query
 folder, server, name, identity = sys.argv[1:]
