@@ -15,6 +15,7 @@ from moto.iot.exceptions import (
     ResourceAlreadyExistsException,
     ResourceNotFoundException,
 )
+from moto.utilities.utils import get_partition
 
 from lab.cloud.authority import Authority
 from lab.cloud.iot.exceptions import LimitExceededError
@@ -149,10 +150,26 @@ class IoTBackend(moto.IoTBackend):
 
     def attach_policy(self, policy_name: str, target: str) -> None:
         """Attach a policy to a principal, which may have ten."""
-        attached = {name for principal, name in self.principal_policies if principal == target}
+        attached = {name for name in self.policies if (target, name) in self.principal_policies}
         if policy_name not in attached and len(attached) >= MAX_POLICIES_PER_PRINCIPAL:
             raise LimitExceededError(f"{target} already has {MAX_POLICIES_PER_PRINCIPAL} policies attached")
         super().attach_policy(policy_name, target)
+
+    def thing_arn(self, thing_name: str) -> str:
+        """Return the ARN that a thing of a name has, or would have."""
+        return f"arn:{get_partition(self.region_name)}:iot:{self.region_name}:{self.account_id}:thing/{thing_name}"
+
+    def describe_thing(self, thing_name: str) -> moto.FakeThing:
+        """Return a thing, by its key: moto looks through all of them, which a fleet feels."""
+        thing = self.things.get(self.thing_arn(thing_name))
+        if thing is None:
+            raise ResourceNotFoundException
+        return thing
+
+    def _get_principal(self, principal_arn: str) -> Any:
+        """Return a certificate by its key, likewise; moto knows the others."""
+        known = self.certificates.get(principal_arn.rpartition(":cert/")[2])
+        return known if known is not None and known.arn == principal_arn else super()._get_principal(principal_arn)
 
     def create_thing(
         self,
@@ -162,7 +179,7 @@ class IoTBackend(moto.IoTBackend):
         billing_group_name: str | None = None,
     ) -> moto.FakeThing:
         """Create a thing; the same request again gives the same thing, another for its name is refused."""
-        known = next((thing for thing in self.things.values() if thing.thing_name == thing_name), None)
+        known = self.things.get(self.thing_arn(thing_name))
         if known is None:
             return super().create_thing(thing_name, thing_type_name, attribute_payload, billing_group_name)
         asked = (attribute_payload or {}).get("attributes", {}), thing_type_name, billing_group_name

@@ -245,7 +245,8 @@ class Provisioning:
 
     def _check_asked(self, template: ProvisioningTemplate, asked: Evaluated) -> None:
         iot = self._iot
-        denied = [action for action in _NEEDED if not self._role_allows(template.role_arn, action)]
+        documents = self._role_documents(template.role_arn)
+        denied = [action for action in _NEEDED if not any(_allows(document, action) for document in documents)]
         if denied:
             raise RejectedError(403, "AccessDenied", f"The provisioning role does not allow {', '.join(denied)}.")
         if asked.certificate_id not in iot.certificates:
@@ -301,7 +302,7 @@ class Provisioning:
         return {"certificates": {asked.certificate_id: entry}, "things": things, "policies": documents}
 
     def _thing_exists(self, name: str) -> bool:
-        return f"arn:aws:iot:{self._iot.region_name}:{self._iot.account_id}:thing/{name}" in self._iot.things
+        return self._iot.thing_arn(name) in self._iot.things
 
     def _policy_of(self, document: Any) -> str:
         """The policy of a document; the guide: its name "defaults to a hash of the policy document"."""
@@ -322,14 +323,13 @@ class Provisioning:
         role = self._role(role_arn)
         return role is not None and "iot.amazonaws.com" in role.assume_role_policy_document
 
-    def _role_allows(self, role_arn: str, action: str) -> bool:
+    def _role_documents(self, role_arn: str) -> list[dict[str, Any]]:
         role = self._role(role_arn)
         if role is None:
-            return False
+            return []
         versions = [version for policy in role.managed_policies.values() for version in policy.versions]
         documents = [json.loads(version.document) for version in versions if version.is_default]
-        documents += [json.loads(text) for text in role.policies.values()]
-        return any(_allows(document, action) for document in documents)
+        return documents + [json.loads(text) for text in role.policies.values()]
 
     def _role(self, role_arn: str | None) -> Any:
         roles = iam_backends[self._iot.account_id]["aws"].roles.values()
