@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import engine, footprint, lab_up, laboratory, messages, recovery, results
+from bench import engine, fleet, footprint, lab_up, laboratory, messages, recovery, results
 from bench.errors import BenchError
 from bench.tables import TABLES
 from lab.cloud.server import CloudServerError
@@ -24,6 +24,7 @@ from lab.report import Report
 
 SECTIONS = {
     "engine": "`pulumi preview` and `up` against as many empty resources, by the number of devices, with the growth",
+    "fleet": "devices provisioned by a claim through the lab's front, against the cloud alone; `pulumi up` beside them",
     "lab-up": "`python -m lab up` from nothing, stage by stage, and the memory it holds",
     "messages": "the agent, awsiotsdk, paho-mqtt and a mosquitto bridge through one tunnel: rate and latency",
     "recovery": "after an outage of the tunnel: the agent beside plain awsiotsdk, under the same fault",
@@ -108,6 +109,7 @@ def _work(
 
     return {
         "engine": lambda: engine.measure(report, arguments.devices, arguments.limit),
+        "fleet": lambda: fleet.measure(report, arguments.provisioned),
         "lab-up": lambda: lab_up.measure(report, arguments.repeat),
         "messages": lambda: messages.measure(report, lab(), arguments.messages, arguments.repeat),
         "recovery": lambda: recovery.measure(report, lab(), arguments.outages),
@@ -144,6 +146,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=engine.LIMIT,
         metavar="SECONDS",
         help=f"engine: stop a run of Pulumi after so long ({engine.LIMIT:g})",
+    )
+    parser.add_argument(
+        "--provisioned", type=_whole, default=fleet.PROVISIONED, metavar="N", help="fleet: devices (1000)"
     )
     parser.add_argument("--messages", type=_whole, default=5000, metavar="N", help="messages: of each burst (5000)")
     parser.add_argument(

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,6 +132,7 @@ class Laboratory:
         outputs: The stack's outputs, secrets among them.
         disk: A directory on the machine's disk, also for the hosts, whose own files are in memory, where a durable
             write costs nothing.
+        cloud_url: Base URL of the lab's cloud.
         cloud_bytes: Proportional set size of the cloud's process when the lab had come up.
         network_bytes: The same of every process of the network.
     """
@@ -140,6 +141,7 @@ class Laboratory:
     seconds: dict[str, float]
     outputs: dict[str, Any] = field(repr=False)
     disk: Path
+    cloud_url: str
     cloud_bytes: int = 0
     network_bytes: int = 0
     _given: set[str] = field(default_factory=set)
@@ -198,6 +200,10 @@ class Laboratory:
             self.write(device, PROFILE, self.outputs["devices"][device]["vpn"]["config"])
             self.give_identity(device)
             self._given.add(device)
+        self.start_tunnel(device)
+
+    def start_tunnel(self, device: str) -> None:
+        """Start the tunnel anew and wait until names are resolved through it."""
         self.run(device, "systemctl", "restart", TUNNEL)
         self._wait_for(lambda: self._resolves_inside(device), f"the tunnel of {device}")
 
@@ -255,8 +261,14 @@ class Laboratory:
 
 
 @contextlib.contextmanager
-def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Laboratory]:
+def running(
+    report: Report, devices: Sequence[str] = DEVICES, settings: Mapping[str, Any] | None = None
+) -> Iterator[Laboratory]:
     """Start a lab from nothing, and remove it.
+
+    Args:
+        devices: Its devices.
+        settings: Further settings of the program.
 
     Yields:
         The lab.
@@ -275,12 +287,13 @@ def running(report: Report, devices: Sequence[str] = DEVICES) -> Iterator[Labora
         disk = stack.enter_context(tempfile.TemporaryDirectory(prefix="private-iot-bench-", dir=_DISK))
         watch = Stopwatch(quiet)
         with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
-            up = stack.enter_context(passing(lab, devices, watch))
+            up = stack.enter_context(passing(lab, devices, watch, settings=settings))
         yield Laboratory(
             lab,
             {name: seconds for name, seconds in watch.seconds.items() if name in (*STAGES, *lifecycle.STAGES)},
             up.outputs,
             Path(disk),
+            up.cloud.url,
             cloud_bytes=processes.memory([up.cloud.pid]),
             network_bytes=int(lifecycle.status(lab)["memoryBytes"]),
         )

@@ -54,6 +54,26 @@ def _against(key: str, title: str) -> list[Column]:
     ]
 
 
+def _fleet(measured: dict[str, Any]) -> Tables:
+    columns = [
+        Column("way", "way"),
+        Column("devices", "devices", number()),
+        Column("seconds", "s", number(1)),
+        Column("rate", "devices/s", number(1)),
+        Column("ratio", "ratio", times),
+        *(
+            Column(f"{part}_{name}_ms", f"{title} {name}, ms", number())
+            for part, title in (("connect", "connected"), ("certificate", "certificate"), ("thing", "thing"))
+            for name in ("p50", "p99")
+        ),
+    ]
+    ups = [Column("provisioned", "provisioned"), Column("things", "things"), Column("seconds", "up, s", number(1))]
+    return [
+        ("Fleet: devices provisioned by a claim", table(columns, measured["rows"])),
+        ("Fleet: `pulumi up` of the same stack, which changes nothing", table(ups, measured["up"])),
+    ]
+
+
 def _lab_up(measured: dict[str, Any]) -> Tables:
     stages = [Column("stage", "stage"), Column("seconds", "s", number(2)), Column("share", "share", "{:.0%}".format)]
     memory = [
@@ -131,6 +151,7 @@ def _footprint(measured: dict[str, Any]) -> Tables:
 
 TABLES: dict[str, Callable[[dict[str, Any]], Tables]] = {
     "engine": _engine,
+    "fleet": _fleet,
     "lab-up": _lab_up,
     "messages": _messages,
     "recovery": _recovery,

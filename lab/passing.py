@@ -6,7 +6,7 @@ For programs that measure or test in a lab of their own; `python -m lab up` is f
 import argparse
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,13 @@ class PassingLab:
 
 
 @contextmanager
-def passing(lab: Lab, devices: Sequence[str], report: Report, site: Site | None = None) -> Iterator[PassingLab]:
+def passing(
+    lab: Lab,
+    devices: Sequence[str],
+    report: Report,
+    site: Site | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[PassingLab]:
     """Bring a lab up, and take it away after the block.
 
     Args:
@@ -50,6 +56,7 @@ def passing(lab: Lab, devices: Sequence[str], report: Report, site: Site | None 
         devices: Names of its devices with a tunnel.
         report: Takes the progress.
         site: A LAN; its gateways are among the devices, and its other neighbours have no tunnel.
+        settings: Further settings of the program.
 
     Raises:
         LabError: The lab exists, the machine lacks something, or a stage failed.
@@ -64,7 +71,9 @@ def passing(lab: Lab, devices: Sequence[str], report: Report, site: Site | None 
     lab.create()
     try:
         with lab.locked():
-            running = _bring_up(lab, pulumi, devices, report, site)
+            neighbours = [name for name in site.neighbours if name not in devices] if site else []
+            given = {"neighbours": neighbours, **(settings or {})} if neighbours else settings or {}
+            running = _bring_up(lab, pulumi, (devices, given), report, site)
         yield running
     finally:
         remove(lab, report)
@@ -80,15 +89,16 @@ def remove(lab: Lab, report: Report) -> None:
             signal.signal(number, handler)
 
 
-def _bring_up(lab: Lab, pulumi: Path, devices: Sequence[str], report: Report, site: Site | None) -> PassingLab:
+def _bring_up(
+    lab: Lab, pulumi: Path, given: tuple[Sequence[str], Mapping[str, Any]], report: Report, site: Site | None
+) -> PassingLab:
     cloud_stage, plugins_stage, up_stage = STAGES
     with report.step(cloud_stage):
         cloud = server.start(lab.cloud_directory)
     engine = Engine(lab, pulumi, cloud.url)
     with report.step(plugins_stage):
         engine.prepare(PluginSource.STANDIN, report)
-    neighbours = [name for name in site.neighbours if name not in devices] if site else []
-    config = stack_file(engine, devices, neighbours)
+    config = stack_file(engine, *given)
     with report.step(up_stage):
         _checked(engine, "up", "--stack", STACK, "--yes", "--skip-preview", "--config-file", str(config))
     lifecycle.up(lab, engine.region, cloud.url, report, site)
@@ -104,13 +114,16 @@ def _checked(engine: Engine, *words: str) -> str:
     return done.stdout
 
 
-def stack_file(engine: Engine, devices: Sequence[str], neighbours: Sequence[str] = ()) -> Path:
+def stack_file(
+    engine: Engine, devices: Sequence[str], settings: Mapping[str, Any] | None = None, *, stack: str = STACK
+) -> Path:
     """Write a stack file of the lab's own with other devices: the checkout's is not written to.
 
     Args:
         engine: Whose directory it goes to.
         devices: The devices' names.
-        neighbours: Those of the devices without a tunnel.
+        settings: Further settings of the program.
+        stack: The stack's name.
 
     Returns:
         The file, for `--config-file`.
@@ -120,10 +133,9 @@ def stack_file(engine: Engine, devices: Sequence[str], neighbours: Sequence[str]
         for line in (CHECKOUT / f"Pulumi.{STACK}.yaml").read_text(encoding="utf-8").splitlines()
         if line.startswith("encryptionsalt:")
     )
-    config = {"aws:region": engine.region, "private-iot:devices": list(devices)}
-    if neighbours:
-        config["private-iot:neighbours"] = list(neighbours)
-    path = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
+    given = {"devices": list(devices), **(settings or {})}
+    config = {"aws:region": engine.region, **{f"private-iot:{key}": value for key, value in given.items()}}
+    path = engine.lab.engine_directory / f"Pulumi.{stack}.yaml"
     # JSON is YAML, and needs no library.
     write_file(path, json.dumps({"encryptionsalt": salt, "config": config}) + "\n")
     return path

@@ -124,7 +124,7 @@ def _config_file(engine: Engine, program: Program, site: Site | None) -> list[st
     """Return Pulumi's option for a stack file with the site's devices, once this project's own program has had one."""
     own = engine.lab.engine_directory / f"Pulumi.{STACK}.yaml"
     if program == Program() and site:
-        own = stack_file(engine, site.gateways, site.neighbours)
+        own = stack_file(engine, site.gateways, {"neighbours": [*site.neighbours]})
     return ["--config-file", str(own)] if own.exists() else []
 
 
