@@ -108,7 +108,7 @@ def _work(
         return shared[0]
 
     return {
-        "engine": lambda: engine.measure(report, arguments.devices, arguments.limit),
+        "engine": lambda: engine.measure(report, arguments.devices, arguments.limit, arguments.beside),
         "fleet": lambda: fleet.measure(report, arguments.provisioned),
         "lab-up": lambda: lab_up.measure(report, arguments.repeat),
         "messages": lambda: messages.measure(report, lab(), arguments.messages, arguments.repeat),
@@ -139,6 +139,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--devices", type=_list(_whole), default=engine.DEVICES, help="engine: numbers of devices (1,10,100,1000)"
+    )
+    parser.add_argument(
+        "--beside",
+        type=_list(_whole),
+        default=engine.BESIDE,
+        help="engine: numbers of devices in stacks beside a base stack (100,300,1000)",
     )
     parser.add_argument(
         "--limit",

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import empty_provider
+from bench import device_stacks, empty_provider
 from bench.pulumi import Outcome, run
 from bench.summary import growth, ratio
 from lab.cloud import server
@@ -24,6 +24,7 @@ from lab.report import Report
 from lab.state import Lab
 
 DEVICES = (1, 10, 100, 1000)
+BESIDE = (100, 300, 1000)
 LIMIT = 900.0
 CHECKPOINTS_UP_TO = 100
 """Devices above which the state is only written once: ten times the devices take a hundred times as long."""
@@ -43,20 +44,27 @@ for number in range(pulumi.Config().require_int("resources")):
 _EMPTY_PROJECT = "name: empty\nruntime: python\n"
 
 
-def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIMIT) -> dict[str, Any]:
+def measure(
+    report: Report, devices: Sequence[int] = DEVICES, limit: float = LIMIT, beside: Sequence[int] = BESIDE
+) -> dict[str, Any]:
     """Run both programs for each number of devices: `pulumi preview`, then `pulumi up` with each way of writing state.
+
+    Then as many devices in stacks beside a base stack.
 
     Args:
         devices: Numbers of devices, in rising order.
+        beside: Numbers of devices in device stacks.
         limit: Seconds after which a run of Pulumi is stopped, and said to be.
 
     Returns:
-        ``rows``, one for each number; what was stopped, failed or not tried is None, with the reason in its ``notes``.
+        ``rows``, one for each number, and ``beside``, one for each of device stacks; what was stopped, failed or not
+        tried is None, with the reason in its ``notes``.
     """
     pulumi = find_or_build(report)
     rows: list[dict[str, Any]] = []
-    # The first run of all reads every program and plugin from the disk, and would be slow for one row alone.
-    _programs(report, pulumi, 1, limit, _ONE_CHECKPOINT)
+    if devices:
+        # The first run of all reads every program and plugin from the disk, and would be slow for one row alone.
+        _programs(report, pulumi, 1, limit, _ONE_CHECKPOINT)
     for count in devices:
         once, resources = _programs(report, pulumi, count, limit, _ONE_CHECKPOINT)
         if count <= CHECKPOINTS_UP_TO:
@@ -78,7 +86,8 @@ def measure(report: Report, devices: Sequence[int] = DEVICES, limit: float = LIM
         if row["resources"] and before["resources"]:
             further = row["devices"] - before["devices"]
             row["resources_a_device"] = (row["resources"] - before["resources"]) / further
-    return {"limit_seconds": limit, "rows": rows}
+    alone = {row["devices"]: row["up_seconds"] for row in rows}
+    return {"limit_seconds": limit, "rows": rows, "beside": device_stacks.measure(report, pulumi, beside, limit, alone)}
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,21 @@ class Outcome:
 
 
 def run(
-    engine: Engine, arguments: Sequence[str], *, limit: float, cwd: Path, variables: Mapping[str, str] | None = None
+    engine: Engine,
+    arguments: Sequence[str],
+    *,
+    limit: float,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    pulumi: bool = True,
 ) -> Outcome:
     """Run Pulumi, for so long at most.
 
     Args:
         cwd: The project's directory.
+        pulumi: Whether the arguments are those of the CLI; otherwise they are a program's that runs it.
     """
-    words = [str(engine.pulumi), "--non-interactive", "--color", "never", *arguments]
+    words = [str(engine.pulumi), "--non-interactive", "--color", "never", *arguments] if pulumi else [*arguments]
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from bench.device_stacks import SIZE
 from bench.results import Column, number, table, times
 
 Tables = list[tuple[str, str]]
@@ -38,6 +39,20 @@ def _engine(measured: dict[str, Any]) -> Tables:
                     Column("state_bytes", "state, MiB", number(2, _MIB)),
                 ],
                 rows,
+            ),
+        ),
+        (
+            f"Engine: device stacks of {SIZE} beside a base stack, side by side, the state written after every step",
+            table(
+                [
+                    Column("devices", "devices"),
+                    Column("stacks", "stacks"),
+                    Column("keys", "keys made"),
+                    Column("seconds", "all up, s", number(1)),
+                    Column("ratio", "to one stack", times),
+                    Column("state_bytes", "largest state, MiB", number(2, _MIB)),
+                ],
+                measured.get("beside", []),
             ),
         ),
     ]
