@@ -14,7 +14,7 @@ from lab.path.plan import plan
 from lab.path.read import Aws, read
 from lab.path.services import Running
 from lab.path.site import BRIDGE
-from lab.path.stand_ins import resolved
+from lab.path.stand_ins import resolved, systemd
 from lab.path.stand_ins.ask import AskError
 
 _HOST_TIMEOUT = 20.0
@@ -173,7 +173,7 @@ async def _remove_host(live: LiveNetwork, name: str, *, keep_files: bool) -> Non
 
 
 async def _configure_lan(live: LiveNetwork, device: Device) -> None:
-    """Tell a device the DNS server of its home network, as DHCP does."""
+    """Tell a device the DNS server of its home network, as DHCP does, and let it go on with its boot."""
     deadline = time.monotonic() + _HOST_TIMEOUT
     shown = network.command(["ip", "-n", device.host.name, "-o", "link", "show", "dev", HOME_INTERFACE])
     index = int(shown.partition(":")[0])
@@ -181,9 +181,13 @@ async def _configure_lan(live: LiveNetwork, device: Device) -> None:
     while True:
         try:
             device.ask(resolved.SOCKET, question)
-            return
+            break
         except (OSError, AskError) as error:
             if not device.init.running or time.monotonic() > deadline:
                 log = live.directory / "log" / f"host_{device.host.name}.log"
                 raise LabError(f"host {device.host.name} did not boot ({error}): see {log}") from error
             await asyncio.sleep(0.01)
+    if not device.booted:
+        # As at a boot in which the network is there before what needs it.
+        device.ask(systemd.SOCKET, {"command": "boot"})
+        device.booted = True

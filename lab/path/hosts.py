@@ -24,7 +24,6 @@ STAND_INS = ("systemctl", "busctl", "resolvectl", "journalctl")
 # First on every path, also on the one that a shell falls back to: OpenVPN runs its scripts without PATH.
 _STAND_INS_DIRECTORY = Path("/usr/local/sbin")
 _ENVIRONMENT = "environment"
-_VOLATILE = ("run", "run/home", "run/lock", "run/local-sbin")
 # As the packages that `lab.path.preflight` asks for make them (mosquitto.postinst).
 _PACKAGES_FOLDERS = {"lib/mosquitto": "mosquitto"}
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "net/tun")
@@ -46,7 +45,7 @@ mount --bind "$base/sbin" /usr/local/sbin
 for device in DEVICES; do
   if [ -e "/dev/$device" ]; then : > "$base/dev/$device"; mount --bind "/dev/$device" "$base/dev/$device"; fi
 done
-if [ -d /dev/pts ]; then mkdir -p "$base/dev/pts"; mount --rbind /dev/pts "$base/dev/pts"; fi
+if [ -d /dev/pts ]; then mkdir "$base/dev/pts"; mount --rbind /dev/pts "$base/dev/pts"; fi
 mount --rbind "$base/dev" /dev
 cat /proc/sys/kernel/random/uuid > "$base/run/boot_id"
 mount --bind "$base/run/boot_id" /proc/sys/kernel/random/boot_id
@@ -80,10 +79,10 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
         The folder that holds them.
     """
     base = sandbox_paths.HOSTS / name
-    for directory in ("lib", "log", *_VOLATILE, "sbin", "dev/net", "dev/shm"):
+    for directory in ("lib", "log", "sbin"):
         (base / directory).mkdir(parents=True, exist_ok=True)
-    (base / "dev/shm").chmod(0o1777)
     _own_folders(base)
+    _make_volatile(base)
     _copy_etc(base / "etc")
     etc = base / "etc"
     _write(etc / "hostname", f"{name}\n")
@@ -105,23 +104,29 @@ def prepare(name: str, *, root_ca: str, script: Path) -> Path:
     for other in _STAND_INS_DIRECTORY.glob("*"):
         if other.name not in STAND_INS:
             (base / "sbin" / other.name).symlink_to(f"/run/local-sbin/{other.name}")
-    for node, target in {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1"}.items():
-        (base / "dev" / node).symlink_to(target)
-    (base / "dev/stderr").symlink_to("/proc/self/fd/2")
     return base
 
 
+def _make_volatile(base: Path) -> None:
+    """Make what is empty at every boot: /run and /dev."""
+    for directory in ("run", "dev"):
+        # What a life before has mounted there is the kernel's to take away, a moment after its end.
+        shutil.rmtree(base / directory, ignore_errors=True)
+    for directory in ("run/home", "run/lock", "run/local-sbin", "dev/net", "dev/shm"):
+        (base / directory).mkdir(parents=True, exist_ok=True)
+    (base / "dev/shm").chmod(0o1777)
+    for node, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
+        (base / "dev" / node).symlink_to(f"/proc/self/fd{target}")
+
+
 def wake(name: str) -> Path:
-    """Make the files of a device ready for another boot: all is there as it was, but for /run.
+    """Make the files of a device ready for another boot: all is there as it was, but for /run and /dev.
 
     Returns:
         The folder that holds them.
     """
     base = sandbox_paths.HOSTS / name
-    # The mounts of the life before are the kernel's to take away, a moment later.
-    shutil.rmtree(base / "run", ignore_errors=True)
-    for directory in _VOLATILE:
-        (base / directory).mkdir(parents=True, exist_ok=True)
+    _make_volatile(base)
     return base
 
 

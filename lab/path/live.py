@@ -17,11 +17,16 @@ from lab.path.stand_ins.ask import ask
 
 @dataclass
 class Device:
-    """A device's host that runs: its folder holds the host's files, `init` is its process number 1."""
+    """A device's host that runs: its folder holds the host's files, `init` is its process number 1.
+
+    Attributes:
+        booted: Whether it has been told to start what is enabled.
+    """
 
     host: Host
     base: Path
     init: Process
+    booted: bool = False
 
     def ask(self, socket_path: str, question: dict[str, Any]) -> Any:
         """Put a question to one of the host's stand-ins.

@@ -41,6 +41,7 @@ class Manager:
     def __init__(self) -> None:
         self.environment: dict[str, str] = {}
         self.units: dict[str, ServiceUnit] = {}
+        self.booting: asyncio.Task[None] | None = None
 
     def service(self, name: str) -> ServiceUnit:
         """Return a service by its name, with or without suffix."""
@@ -128,6 +129,8 @@ class Manager:
             case "kill":
                 for name in names:
                     self.service(name).kill(request["signal"])
+            case "boot":
+                self.booting = asyncio.create_task(self.boot())
             case "shut-down":
                 await self.shut_down()
             case "show":
@@ -205,9 +208,7 @@ async def _main() -> None:
         [sys.executable, "-m", "lab.path.stand_ins.resolved"], environment=os.environ, output=sys.stdout.buffer
     )
     async with server:
-        booted = asyncio.create_task(manager.boot())
         await resolved.wait()
-    booted.cancel()
     raise SystemExit("the stand-in for systemd-resolved ended")
 
 
