@@ -18,6 +18,8 @@ from device_agent.tcp import bind_to
 ANSWER_WITHIN = 2.0
 """Seconds for each of two questions to a gateway, and for a connection."""
 
+_NOTHING = "nothing comes back: it is off, out of this LAN, or does not let this device through"
+
 
 def check_gateway_hop(context: CheckContext) -> Finding:
     """See that packets for the VPC go to a gateway of this device, and that it answers through its tunnel."""
@@ -65,12 +67,14 @@ def _trouble(system: System, installation: Installation, gateway: IPv4Address) -
         return "no network of this device has its address"
     try:
         answers = query(str(gateway), installation.endpoint, timeout=ANSWER_WITHIN, interface=link.interface)
-    except DnsSilentError:
-        if _is_there(gateway, link.interface):
-            return "it is there, but does not answer for the VPC: its tunnel is down"
-        return "nothing comes back: it is off, out of this LAN, or does not let this device through"
     except DnsError as error:
-        return f"it does not serve: {error}"
+        if isinstance(error.__cause__, ConnectionRefusedError):
+            return f"it is there, but is no gateway now ({error})"
+        silent = isinstance(error, DnsSilentError)
+        if error.__cause__ is not None or (silent and not _is_there(gateway, link.interface)):
+            return _NOTHING
+        # Without a route its DNS refuses; into a dead tunnel it asks in vain.
+        return f"it is there, but its tunnel is down ({error})"
     foreign = outside(answers, installation.vpc_cidr)
     if foreign or not answers:
         return f"it says {', '.join(foreign) or 'nothing'}, outside {installation.vpc_cidr}"

@@ -242,7 +242,7 @@ def test_it_moves_to_the_second_gateway_when_the_first_is_dead_and_back(site: La
         wait_for(lambda: sent(press)[0] >= count + 5, "every message")
         row = press.doctor()["gateway"]
         assert row["result"] == "warning"
-        assert f"{site.own[GATEWAY]}: it is there, but does not answer for the VPC: its tunnel is down" in row["seen"]
+        assert f"{site.own[GATEWAY]}: it is there, but its tunnel is down" in row["seen"]
     finally:
         site.start_tunnel()
     wait_until_through(site, press, GATEWAY)

@@ -24,6 +24,13 @@ FIRST, SECOND = "192.168.1.10", "192.168.1.11"
 LAN = Route(IPv4Network("192.168.1.0/24"), "eth0", source="192.168.1.20")
 
 
+def caused(error: OSError) -> DnsError:
+    """What `query` raises of an operating system's error."""
+    made = DnsError(FIRST)
+    made.__cause__ = error
+    return made
+
+
 class Press(FakeSystem):
     """A neighbour whose route is as the test says."""
 
@@ -100,8 +107,10 @@ def test_a_gateway_that_answers_is_well(examine: Callable[..., Finding], says: d
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        (DnsSilentError("x"), "it is there, but does not answer for the VPC: its tunnel is down"),
-        (DnsError("192.168.1.10: Connection refused"), "it does not serve: 192.168.1.10: Connection refused"),
+        (DnsSilentError("x"), "it is there, but its tunnel is down (x)"),
+        (DnsError("the server answers with error 5"), "it is there, but its tunnel is down (the server answers with"),
+        (caused(ConnectionRefusedError()), "it is there, but is no gateway now (192.168.1.10)"),
+        (caused(OSError(113, "No route to host")), "nothing comes back: it is off, out of this LAN, or does not let"),
         (["203.0.113.80"], "it says 203.0.113.80, outside 10.0.0.0/16"),
         ([], "it says nothing, outside 10.0.0.0/16"),
     ],
