@@ -111,12 +111,13 @@ class Installation:
         return hop_of(self.gateways)
 
     @classmethod
-    def load(cls, system: System, directory: str = DIRECTORY) -> Installation:
+    def load(cls, system: System, directory: str = DIRECTORY, *, use_key: bool = True) -> Installation:
         """Read and check /etc/private-iot.
 
         Args:
             system: The machine to read from.
             directory: Where the files are, if elsewhere: a bundle that is still on trial.
+            use_key: Whether the private key is of use; without it, nobody has to be able to read it.
 
         Returns:
             The installation.
@@ -129,7 +130,8 @@ class Installation:
             f"{directory}/{Path(file).name}" for file in (CERTIFICATE_FILE, PRIVATE_KEY_FILE, ROOT_CA_FILE)
         )
         check_file(system, certificate, secret=False)
-        check_file(system, private_key, secret=True)
+        if use_key:
+            check_file(system, private_key, secret=True)
         trusts_own_roots = system.path(root_ca).exists()
         if trusts_own_roots:
             check_file(system, root_ca, secret=False)

@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace, system: System) -> int:
         undo(system)
         return 0
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    installation = Installation.load(system, arguments.slot)
+    # The key is another user's, and this service has no right to read it.
+    installation = Installation.load(system, arguments.slot, use_key=False)
     if not installation.gateways:
         raise UsageError(f"{installation.name} has a tunnel of its own, and no gateway to be kept on")
     loop, notifier = Loop(system), Notifier()

@@ -9,13 +9,20 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from device_agent.install.restart_unit import restart_unit
-from device_agent.install.units import agent_unit, openvpn_drop_in
-from device_agent.installation import AGENT_SERVICE, OPENVPN_SERVICE, RESTART_SERVICE, TRIAL_SERVICE
+from device_agent.install.units import agent_unit, neighbour_unit, openvpn_drop_in
+from device_agent.installation import (
+    AGENT_SERVICE,
+    NEIGHBOUR_SERVICE,
+    NEIGHBOUR_TRIAL_SERVICE,
+    OPENVPN_SERVICE,
+    RESTART_SERVICE,
+    TRIAL_SERVICE,
+)
 
 from lab.path.packages import unpacked
 
@@ -23,6 +30,8 @@ pytestmark = pytest.mark.path
 
 MOST_EXPOSURE = 20
 """Tenths, of 100: systemd 252 gives 16, most of it for the network and the local socket that the agent is there for."""
+MOST_EXPOSURE_OF_ROOT = 35
+"""The same for a service of root with CAP_NET_ADMIN, which sets a route and writes one file of /etc."""
 Analyze = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -48,6 +57,9 @@ def units(tmp_path: Path) -> Path:
     text = agent_unit(python="/usr/bin/python3", vpc_cidr=IPv4Network("10.0.0.0/16"), home=False)
     (tmp_path / AGENT_SERVICE).write_text(text)
     (tmp_path / RESTART_SERVICE).write_text(restart_unit([OPENVPN_SERVICE, AGENT_SERVICE]))
+    for name, slot in ((NEIGHBOUR_SERVICE, None), (NEIGHBOUR_TRIAL_SERVICE, "/etc/private-iot/slots/b")):
+        gateways = [IPv4Address("192.168.1.10"), IPv4Address("192.168.1.11")]
+        (tmp_path / name).write_text(neighbour_unit(python="/usr/bin/python3", gateways=gateways, slot=slot))
     template = next(
         path
         for folder in ("/usr/lib", "/lib")
@@ -61,7 +73,9 @@ def units(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("unit", [AGENT_SERVICE, RESTART_SERVICE, OPENVPN_SERVICE])
+@pytest.mark.parametrize(
+    "unit", [AGENT_SERVICE, RESTART_SERVICE, OPENVPN_SERVICE, NEIGHBOUR_SERVICE, NEIGHBOUR_TRIAL_SERVICE]
+)
 def test_systemd_knows_every_line_of_the_units(analyze: Analyze, units: Path, unit: str) -> None:
     done = analyze("verify", "--man=no", str(units / unit))
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if str(units) in line or unit in line]
@@ -81,3 +95,9 @@ def test_the_agents_service_is_closed_as_far_as_its_task_allows(analyze: Analyze
     unit = units / AGENT_SERVICE
     unit.write_text(unit.read_text().partition("IPAddressDeny=any")[0])
     assert analyze(*words, str(unit)).returncode == 1, "the threshold lets an open service pass"
+
+
+def test_a_neighbours_service_is_closed_but_for_what_it_sets(analyze: Analyze, units: Path) -> None:
+    words = ("security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSURE_OF_ROOT}")
+    done = analyze(*words, str(units / NEIGHBOUR_SERVICE))
+    assert done.returncode == 0, done.stdout

@@ -211,6 +211,22 @@ def test_without_the_route_nothing_for_the_vpc_goes_to_the_lans_router(site: Lab
     wait_for(lambda: used(press) and sent(press)[1] == 0, "every message")
 
 
+def test_the_service_needs_one_capability_and_neither_the_key_nor_the_vpc(site: LabSite, press: Device) -> None:
+    """The unit's sandbox is systemd's to make; here the kernel takes the capabilities away."""
+    install(site, press)
+    wait_until_through(site, press, GATEWAY)
+    site.do(NEIGHBOUR, "systemctl", "stop", KEEPER)
+    site.do(NEIGHBOUR, "sh", "-c", f"ip route flush proto 143; sed -i '/{site.endpoint}/d' /etc/hosts")
+    few = ("setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin", "--no-new-privs")
+    keeper = site.start(NEIGHBOUR, *few, "device-agent", "neighbour")
+    try:
+        wait_for(lambda: f"{VPC} via {site.own[GATEWAY]} dev wlan0" in press.run("ip", "route").stdout, "the route")
+        wait_for(lambda: site.endpoint in press.run("cat", "/etc/hosts").stdout, "the name")
+        assert press.run(*few, "cat", "/etc/private-iot/private-key.pem").returncode == 1
+    finally:
+        keeper.close()
+
+
 def test_nothing_is_lost_while_the_gateways_boot(site: LabSite, press: Device) -> None:
     install(site, press)
     wait_until_through(site, press, GATEWAY)
