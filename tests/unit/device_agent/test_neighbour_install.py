@@ -30,6 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .material import FakeSystem, bundle, check_refusal, encode, snapshot
+from .test_request import answered
 
 LAN = Route(IPv4Network("192.168.1.0/24"), "eth0", source="192.168.1.20")
 DEFAULT = Route(IPv4Network("0.0.0.0/0"), "eth0", gateway="192.168.1.1")
@@ -119,6 +120,17 @@ def test_another_gateway_is_tried_first(
     assert not press.path(NEIGHBOUR_TRIAL_UNIT).exists()
     assert press.state["active"] == {NEIGHBOUR_SERVICE, AGENT_SERVICE}
     assert Installation.load(press).gateways == (IPv4Address("192.168.1.11"),)
+
+
+def test_a_neighbour_may_have_made_its_key_itself(
+    press: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["request", "--name", "pi-1"], press) == 0
+    document = answered(json.loads(capsys.readouterr().out), vpn__config="")
+    del document["vpn"]
+    assert "privateKeyPem" not in document["iot"]
+    assert install(press, monkeypatch, "--gateway", "192.168.1.10", document=document) == 0
+    assert Installation.load(press).hop.kind == "gateway"
 
 
 def test_uninstall_leaves_the_machine_as_it_was(press: FakeSystem, monkeypatch: pytest.MonkeyPatch) -> None:

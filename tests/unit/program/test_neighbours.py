@@ -1,10 +1,14 @@
 """Devices without a tunnel in the program. That the engine makes them is proven in the engine tier."""
 
+import json
+from pathlib import Path
+
 import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.components.authority import request_pem
 from tests.unit.components.monitor import Deployment, Secret, plain
 
 from .test_program import OUTPUTS, dev_with, run
@@ -96,3 +100,18 @@ def test_every_name_is_either_a_device_or_a_neighbour(devices: list[str], neighb
         **dict.fromkeys(devices, True),
         **dict.fromkeys(neighbours, False),
     }
+
+
+def test_a_neighbour_that_made_its_key_itself_has_no_secret_and_no_vpn_certificate(tmp_path: Path) -> None:
+    asked = {
+        "version": 1,
+        "name": "press-1",
+        "vpnCertificateRequestPem": request_pem("press-1", "RSA 2048"),
+        "iotCertificateRequestPem": request_pem("press-1", "P-256"),
+    }
+    (tmp_path / "press-1.json").write_text(json.dumps(asked))
+    deployed = run(dev_with(neighbours=["press-1"], requestsFolder=str(tmp_path)))
+    outputs = plain(deployed.stack_outputs)
+    bundle = outputs["deviceBundles"]["press-1"]
+    assert ("vpn" in bundle, "privateKeyPem" in bundle["iot"], bundle["version"]) == (False, False, 2)
+    assert list(outputs["clientVpnConfigs"]) == ["pi-1"]
