@@ -12,8 +12,8 @@ import errno
 import logging
 import selectors
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 
 from device_agent._exceptions import DeviceAgentError
@@ -213,30 +213,18 @@ class Keeper:
         with self._reporting(HOSTS_FILE):
             set_name(self._system, self._installation.endpoint, addresses)
 
-    def _reporting(self, what: str) -> _Reporting:
-        return _Reporting(self._trouble, what)
-
-
-class _Reporting:
-    """Notes what fails, and logs it once; the next turn tries again."""
-
-    def __init__(self, trouble: dict[str, str], what: str) -> None:
-        self._trouble, self._what = trouble, what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if error is None:
-            self._trouble.pop(self._what, None)
-            return False
-        if not isinstance(error, (OSError, DeviceAgentError, UnicodeDecodeError)):
-            return False
-        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        if self._trouble.get(self._what) != text:
-            _log.warning("%s: %s", self._what, text)
-        self._trouble[self._what] = text
-        return True
+    @contextmanager
+    def _reporting(self, what: str) -> Iterator[None]:
+        """Note what fails, and log it once; the next turn tries again."""
+        try:
+            yield
+        except (OSError, DeviceAgentError) as error:
+            text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            if self._trouble.get(what) != text:
+                _log.warning("%s: %s", what, text)
+            self._trouble[what] = text
+        else:
+            self._trouble.pop(what, None)
 
 
 def set_name(system: System, name: str, addresses: list[str]) -> None:
