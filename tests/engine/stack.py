@@ -239,7 +239,7 @@ class Stack:
         """
         engine = replace(cold, url=self.engine.url, backend=self.engine.backend)
         process = subprocess.Popen(
-            [str(engine.pulumi), *self._command("up", "--yes", "--skip-preview")],
+            [str(engine.pulumi), "--non-interactive", *self._command("up", "--yes", "--skip-preview")],
             cwd=self.project,
             env=engine.environment(),
             stdin=subprocess.DEVNULL,
@@ -258,8 +258,7 @@ class Stack:
             process.wait(timeout=30)
 
     def _command(self, verb: str, *flags: str) -> list[str]:
-        words = [verb, "--stack", self.name, "--config-file", str(self.file), *flags]
-        return ["--non-interactive", "--color", "never", *words]
+        return [verb, "--stack", self.name, "--config-file", str(self.file), *flags]
 
     def _operate(self, verb: str, *flags: str, fails: bool | None) -> Outcome:
         log = self.directory / "events.jsonl"
