@@ -29,16 +29,19 @@ T = TypeVar("T")
 
 
 def wait_for(condition: Callable[[], T | None], what: str, seconds: float = _DEADLINE) -> T:
-    """Return the condition's value once it is true.
+    """Return the condition's value once it is true; one that takes long is asked for half of the time.
 
     Raises:
         AssertionError: It was not within `seconds`.
     """
-    deadline = time.monotonic() + seconds
+    asked = time.monotonic()
+    deadline = asked + seconds
     clock = threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about within {seconds:g} s"
-        clock.wait(0.05)
+        now = time.monotonic()
+        assert now < deadline, f"{what} did not come about within {seconds:g} s"
+        clock.wait(max(0.05, min(1.0, now - asked)))
+        asked = time.monotonic()
     return value
 
 

@@ -54,11 +54,14 @@ Daemon(System(Path(root)), Options(
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Ask until the answer is true; another process offers no event to wait for."""
-    deadline = time.monotonic() + patience
+    """Ask until the answer is true; another process offers no event to wait for. Half of the time is for others."""
+    asked = time.monotonic()
+    deadline = asked + patience
     while not (answer := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {patience:g} s"
-        threading.Event().wait(0.02)
+        now = time.monotonic()
+        assert now < deadline, f"{what}: not within {patience:g} s"
+        threading.Event().wait(max(0.02, min(1.0, now - asked)))
+        asked = time.monotonic()
     return answer
 
 

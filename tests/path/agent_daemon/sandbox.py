@@ -64,13 +64,11 @@ class Sandbox:
         return answer
 
     def wait_connected(self, patience: float = 90) -> None:
-        wait_until(
-            lambda: (
-                self.run("device-agent", "status").returncode in (0, 1) and self.status()["connection"]["connected"]
-            ),
-            "the connection",
-            patience,
-        )
+        def connected() -> bool:
+            done = self.run("device-agent", "status", "--json")
+            return done.returncode in (0, 1) and bool(json.loads(done.stdout)["connection"]["connected"])
+
+        wait_until(connected, "the connection", patience)
 
     def bundle(self, certificate: FreshCertificate | None = None) -> str:
         """Write the device's bundle as the stack's output has it, with another certificate if one is given."""
