@@ -19,7 +19,7 @@ from device_agent.install.device_keys import load_device_keys
 from device_agent.install.machine import check_machine, warnings_about
 from device_agent.install.plan import Plan, apply_plan, make_plan, make_upgrade
 from device_agent.install.restart_unit import services_locked
-from device_agent.installation import Installation
+from device_agent.installation import GATEWAY_FILE, Installation
 from device_agent.neighbour.lan import check_gateways, read_gateways
 from device_agent.settings import load_settings
 from device_agent.system import System
@@ -131,6 +131,11 @@ def _gateways(system: System, bundle: Bundle, given: Sequence[str] | None) -> tu
                 " among the stack's `neighbours`"
             )
         return ()
+    if system.path(GATEWAY_FILE).exists():
+        raise UsageError(
+            f"{bundle.name} has no tunnel in this bundle, and this device is a gateway, which needs one; first"
+            " `device-agent gateway disable`"
+        )
     gateways = read_gateways(given or ())
     if not gateways:
         with suppress(InstallationError):

@@ -192,6 +192,16 @@ def test_what_does_not_fit_is_refused_before_anything_changes(
         check_refusal(press, ["install", "-", *words], why, capsys)
 
 
+def test_a_gateway_becomes_no_neighbour(press: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
+    press.path("/etc/private-iot").mkdir()
+    press.path("/etc/private-iot/gateway.json").write_text("{}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(encode(neighbour()))))
+        check_refusal(
+            press, ["install", "-", "--gateway", "192.168.1.10"], "first `device-agent gateway disable`", capsys
+        )
+
+
 def test_a_neighbour_is_no_gateway(
     press: FakeSystem, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
