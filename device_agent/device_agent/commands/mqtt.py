@@ -10,13 +10,13 @@ from contextlib import suppress
 from device_agent._exceptions import DeviceAgentError, UsageError
 from device_agent.client import AGENT_SOCKET, Channel
 from device_agent.files import WantedFile, remove
-from device_agent.install.steps import start, write
+from device_agent.install.steps import enable, start, write
 from device_agent.install.undo import undone_on_error
 from device_agent.installation import AGENT_SERVICE, SETTINGS_FILE, Installation
 from device_agent.local_broker.mosquitto import DROP_IN, SERVICE, check_broker, drop_in
 from device_agent.local_broker.password import read_password
 from device_agent.local_broker.topic_maps import TopicMaps, read_maps
-from device_agent.service import is_active, systemctl
+from device_agent.service import is_active, is_enabled, systemctl
 from device_agent.settings import MqttSettings, load_settings
 from device_agent.system import System
 
@@ -76,6 +76,10 @@ def _enable(system: System, *, lan: bool) -> int:
     read_password(system, settings)
     wanted = WantedFile(content=drop_in(settings.port, lan=lan).encode("ascii"))
     with undone_on_error() as undo:
+        if not is_enabled(system, SERVICE):
+            # As Debian's package leaves it; without it programs have no broker after the next boot.
+            print(f"enable {SERVICE}")
+            enable(system, SERVICE, undo)
         if not wanted.matches(system, DROP_IN):
             undo.callback(system.run, ["systemctl", "restart", SERVICE], timeout=120)
             write(system, DROP_IN, wanted, undo)
