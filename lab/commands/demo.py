@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,30 @@ from lab.engine import CHECKOUT, STACK, Engine, find_or_build
 from lab.errors import LabError
 from lab.invocation import typed
 from lab.path import hosts, lifecycle
+from lab.path.site import GATEWAY_INTERFACE, SENSOR, Site, devices_network
 from lab.report import Report
+from lab.sensor import client_options, open_broker
 from lab.state import Lab
 
 HELP = """\
 show the whole path at work, then leave the lab running
 
 The cloud, `pulumi up`, the network, `device-agent install`, `doctor`, `pubsub` with the walk-through's transcript, the
-ping that shows the private address, the attempt over the internet that is refused, and a picture of the path."""
+ping that shows the private address, the attempt over the internet that is refused, and a picture of the path.
+
+With --site the device becomes the gateway of a LAN: two neighbours without a tunnel get to AWS IoT through it, and a
+sensor that has only mosquitto_pub publishes at its broker."""
 
 DEVICE = "pi-1"
+SITE = Site((DEVICE,), ("pi-2", "pi-3"))
 _AGENT = "private-iot-agent"
 _TUNNEL = "openvpn-client@clientvpn"
 _PATIENCE = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    up.add_lab_arguments(parser)
+    up.add_lab_arguments(parser, site=False)
+    parser.add_argument("--site", action="store_const", const=SITE, help="show a site as well")
     # The demonstration is of this project's own program.
     parser.set_defaults(only=None, program=CHECKOUT, stack=None, region=None)
     parser.add_argument("--json", action="store_true", help="print the times of the stages as one JSON object")
@@ -56,11 +64,18 @@ class _Demonstration:
         yield
         self.seconds[title] = round(time.monotonic() - started, 2)
 
-    def device(self, *argv: str, input: str | None = None, expected: int | None = 0) -> str:  # noqa: A002 - subprocess's own word
+    def device(
+        self,
+        *argv: str,
+        input: str | None = None,  # noqa: A002 - subprocess's own word
+        expected: int | None = 0,
+        host: str = DEVICE,
+    ) -> str:
         """Run a command on the device and show what it prints as it prints it.
 
         Args:
             input: Its standard input; never shown.
+            host: Another host.
             expected: The exit code that it has to have; None takes any.
 
         Returns:
@@ -70,9 +85,9 @@ class _Demonstration:
             LabError: It ended with another exit code.
         """
         shown = [Path(word).name if word.startswith("/") else word for word in argv]
-        self.report.say(f"{DEVICE} $ {' '.join(shown)}")
+        self.report.say(f"{host} $ {' '.join(shown)}")
         process = subprocess.Popen(
-            hosts.command(self.lab, DEVICE, argv),
+            hosts.command(self.lab, host, argv),
             stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,7 +103,7 @@ class _Demonstration:
                 self.report.say("  " + line.rstrip("\n"))
         code = process.wait(_PATIENCE)
         if expected is not None and code != expected:
-            raise LabError(f"`{' '.join(shown)}` ended with {code} on {DEVICE}; what it said is above")
+            raise LabError(f"`{' '.join(shown)}` ended with {code} on {host}; what it said is above")
         return "".join(printed)
 
 
@@ -121,11 +136,46 @@ def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
     with show.stage("the tunnel on again"):
         show.device("systemctl", "start", _TUNNEL, _AGENT)
         checks = _healthy(show)
+    if arguments.site:
+        _site(show, outputs)
     report.say("")
     for line in picture.draw(lifecycle.status(lab), checks, DEVICE):
         report.say(line)
     _summary(show, lab, report, as_json=arguments.json)
     return 0
+
+
+def _site(show: _Demonstration, outputs: dict[str, Any]) -> None:
+    hop = next(hop for hop in lifecycle.status(show.lab)["hops"] if hop["hop"] == "site")
+    gateway = hop["gateways"][DEVICE]
+    allow = str(devices_network(IPv4Network(f"{gateway}/24", strict=False)))
+    with show.stage("the device becomes the gateway of its LAN"):
+        show.device("device-agent", "gateway", "enable", "--lan", GATEWAY_INTERFACE, "--allow", allow)
+    with show.stage("two neighbours without a tunnel"):
+        for name in SITE.neighbours:
+            words = ("device-agent", "install", "-", "--gateway", gateway)
+            show.device(*words, input=json.dumps(outputs["devices"][name]), host=name)
+            show.device("device-agent", "pubsub", host=name)
+    with show.stage("a sensor that has only mosquitto_pub"):
+        done = hosts.run(show.lab, DEVICE, open_broker(["sensors/#"]), timeout=_PATIENCE)
+        if done.returncode:
+            raise LabError(f"the broker of {DEVICE} cannot be opened: {done.stderr}")
+        for number in range(3):
+            message = ("-t", "sensors/door", "-m", f"open {number}")
+            show.device("mosquitto_pub", *client_options(gateway), *message, host=SENSOR)
+        deadline = time.monotonic() + _PATIENCE
+        while _queued(show) < 3:
+            if time.monotonic() > deadline:
+                raise LabError(f"the sensor's messages did not come into the queue within {_PATIENCE:.0f} s")
+            time.sleep(0.5)
+    with show.stage("what the gateway has carried"):
+        show.device("device-agent", "status", expected=None)
+
+
+def _queued(show: _Demonstration) -> int:
+    shown = hosts.run(show.lab, DEVICE, ["device-agent", "status", "--json"], timeout=_PATIENCE).stdout
+    broker: dict[str, int] = json.loads(shown).get("localBroker") or {"queued": 0}
+    return broker["queued"]
 
 
 def _outputs(lab: Lab, report: Report) -> dict[str, Any]:

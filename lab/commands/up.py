@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_lab_arguments(parser)
 
 
-def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that have nothing to do with the program."""
+def add_lab_arguments(parser: argparse.ArgumentParser, *, site: bool = True) -> None:
+    """Declare the options that have nothing to do with the program; without that of a site where `site` is false."""
     parser.add_argument("--only", choices=("cloud", "engine"), help="stop after this part")
     parser.add_argument(
         "--plugins",
@@ -47,13 +47,14 @@ def add_lab_arguments(parser: argparse.ArgumentParser) -> None:
         help="Pulumi's aws and tls plugins: the lab's stand-ins, which its tests run, or the vendor's, some 700 MB to "
         "download (default: standin)",
     )
-    parser.add_argument(
-        "--site",
-        type=_site,
-        metavar="GATEWAY[=NEIGHBOUR,…]",
-        help="put these devices, and a sensor, into a LAN whose way out is the gateway; this project's own program "
-        "makes them, the neighbours without a tunnel (default: every device has a home of its own)",
-    )
+    if site:
+        parser.add_argument(
+            "--site",
+            type=_site,
+            metavar="GATEWAY[=NEIGHBOUR,…]",
+            help="put these devices, and a sensor, into a LAN whose way out is the gateway; this project's own program "
+            "makes them, the neighbours without a tunnel (default: every device has a home of its own)",
+        )
     parser.add_argument(
         "--port", type=_port, default=0, help="TCP port of the cloud on 127.0.0.1 (default: a free one)"
     )
