@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import engine, fleet, footprint, lab_up, laboratory, messages, recovery, results
+from bench import engine, fleet, footprint, lab_up, laboratory, messages, recovery, results, site
 from bench.errors import BenchError
 from bench.tables import TABLES
 from lab.cloud.server import CloudServerError
@@ -27,6 +27,7 @@ SECTIONS = {
     "fleet": "devices provisioned by a claim through the lab's front, against the cloud alone; `pulumi up` beside them",
     "lab-up": "`python -m lab up` from nothing, stage by stage, and the memory it holds",
     "messages": "the agent, awsiotsdk, paho-mqtt and a mosquitto bridge through one tunnel: rate and latency",
+    "site": "a neighbour through a gateway beside a tunnel of its own; two brokers on a device",
     "recovery": "after an outage of the tunnel: the agent beside plain awsiotsdk, under the same fault",
     "footprint": "import time, memory, idle processor time and a backlog of each peer",
 }
@@ -112,9 +113,15 @@ def _work(
         "fleet": lambda: fleet.measure(report, arguments.provisioned),
         "lab-up": lambda: lab_up.measure(report, arguments.repeat),
         "messages": lambda: messages.measure(report, lab(), arguments.messages, arguments.repeat),
+        "site": lambda: _site(arguments, report),
         "recovery": lambda: recovery.measure(report, lab(), arguments.outages),
         "footprint": lambda: footprint.measure(report, lab(), arguments.idle),
     }
+
+
+def _site(arguments: argparse.Namespace, report: Report) -> dict[str, Any]:
+    with laboratory.running(report, site.DEVICES, site.SITE) as lab:
+        return site.measure(report, lab, arguments.messages, arguments.repeat)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -156,9 +163,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--provisioned", type=_whole, default=fleet.PROVISIONED, metavar="N", help="fleet: devices (1000)"
     )
-    parser.add_argument("--messages", type=_whole, default=5000, metavar="N", help="messages: of each burst (5000)")
     parser.add_argument(
-        "--repeat", type=_whole, default=3, metavar="N", help="lab-up, messages: repetitions, for the medians (3)"
+        "--messages", type=_whole, default=5000, metavar="N", help="messages, site: of each burst (5000)"
+    )
+    parser.add_argument(
+        "--repeat", type=_whole, default=3, metavar="N", help="lab-up, messages, site: repetitions, for the medians (3)"
     )
     parser.add_argument(
         "--outages", type=_list(_positive), default=recovery.OUTAGES, help="recovery: seconds of each (5,60,600)"

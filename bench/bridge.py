@@ -1,10 +1,11 @@
 """mosquitto as a bridge on the device: a local broker that keeps what it is given and passes it on to AWS IoT."""
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 
-from bench.laboratory import CERTIFICATE, KEEP_ALIVE, KEY, ROOTS, Laboratory
+from bench.laboratory import AGENT, CERTIFICATE, KEEP_ALIVE, KEY, ROOTS, Laboratory
 from lab.path import hosts
 
 PORT = 1883
@@ -89,3 +90,23 @@ def running(laboratory: Laboratory, device: str, saving: tuple[str, ...]) -> Ite
             process.wait(10)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextlib.contextmanager
+def agents_broker(laboratory: Laboratory, device: str) -> Iterator[None]:
+    """Run the broker of `device-agent mqtt enable`, with the agent as its client, while the block runs."""
+    store = laboratory.disk / f"mosquitto-{device}"
+    store.mkdir(parents=True)
+    words = f"printf '[mqtt]\\npublish = [\"{LOCAL_TOPIC}\"]\\n' > /etc/private-iot/agent.toml"
+    laboratory.run(device, "sh", "-euc", words)
+    laboratory.run(device, "sh", "-euc", f"chown mosquitto {store}; mount --bind {store} /var/lib/mosquitto")
+    try:
+        laboratory.run(device, "device-agent", "mqtt", "enable")
+        laboratory.wait_connected(device)
+        yield
+    finally:
+        laboratory.run(device, "rm", "/etc/private-iot/agent.toml")
+        laboratory.run(device, "device-agent", "mqtt", "disable")
+        laboratory.run(device, "systemctl", "stop", "mosquitto", AGENT)
+        laboratory.run(device, "umount", "/var/lib/mosquitto")
+        shutil.rmtree(store)

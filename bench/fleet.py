@@ -42,7 +42,7 @@ def measure(report: Report, count: int = PROVISIONED) -> dict[str, Any]:
     Raises:
         BenchError: A device was not provisioned, or the stack was to change.
     """
-    with running(report, [DEVICE], SETTINGS) as laboratory:
+    with running(report, [DEVICE], settings=SETTINGS) as laboratory:
         claim = laboratory.outputs["claims"][BATCH]
         before = _nothing_to_do(report, laboratory, 0)
         with report.step(f"{count} devices at the cloud alone"):

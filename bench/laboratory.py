@@ -19,6 +19,7 @@ from lab.engine import CHECKOUT
 from lab.passing import STAGES, passing, remove
 from lab.path import hosts, lifecycle, processes
 from lab.path.parts import IOT, service_directory
+from lab.path.site import Site
 from lab.report import Report
 from lab.state import Lab, cache_home
 
@@ -262,12 +263,16 @@ class Laboratory:
 
 @contextlib.contextmanager
 def running(
-    report: Report, devices: Sequence[str] = DEVICES, settings: Mapping[str, Any] | None = None
+    report: Report,
+    devices: Sequence[str] = DEVICES,
+    site: Site | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Laboratory]:
     """Start a lab from nothing, and remove it.
 
     Args:
         devices: Its devices.
+        site: A LAN, whose neighbours have no tunnel.
         settings: Further settings of the program.
 
     Yields:
@@ -287,7 +292,7 @@ def running(
         disk = stack.enter_context(tempfile.TemporaryDirectory(prefix="private-iot-bench-", dir=_DISK))
         watch = Stopwatch(quiet)
         with report.step(f"starting a lab with {len(devices)} device{'s' * (len(devices) > 1)}"):
-            up = stack.enter_context(passing(lab, devices, watch, settings=settings))
+            up = stack.enter_context(passing(lab, devices, watch, site, settings))
         yield Laboratory(
             lab,
             {name: seconds for name, seconds in watch.seconds.items() if name in (*STAGES, *lifecycle.STAGES)},

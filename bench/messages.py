@@ -75,6 +75,9 @@ class Peers:
                 argv = [sys.executable, "-m", "bench.peers.sdk", json.dumps(options)]
             elif name == "paho":
                 argv = [str(self.paho), "-m", "bench.peers.paho", json.dumps(options)]
+            elif name == "local-broker":
+                stack.enter_context(bridge.agents_broker(self.laboratory, device))
+                argv = [str(self.paho), "-m", "bench.peers.paho", json.dumps(local)]
             else:
                 saving = bridge.EVERY_CHANGE if name == "bridge" else bridge.DEFAULT
                 broker = stack.enter_context(bridge.running(self.laboratory, device, saving))
@@ -107,7 +110,7 @@ def measure(report: Report, laboratory: Laboratory, count: int, repetitions: int
         for number in range(1, repetitions + 1):
             with report.step(f"round {number} of {repetitions}: {count} messages by each peer"):
                 for name, taken in samples.items():
-                    taken.append(_round(peers, listener, name, f"{name}-{number}", count))
+                    taken.append(once(peers, listener, name, f"{name}-{number}", count))
     rows: list[dict[str, Any]] = [
         {"peer": TITLES[name], **{key: median([sample[key] for sample in taken]) for key in taken[0]}, "samples": taken}
         for name, taken in samples.items()
@@ -130,10 +133,15 @@ def measure(report: Report, laboratory: Laboratory, count: int, repetitions: int
     }
 
 
-def _round(peers: Peers, listener: Program, name: str, run: str, count: int) -> dict[str, float]:
-    """Let one peer do its work once."""
+def once(peers: Peers, listener: Program, name: str, run: str, count: int, *, device: str = DEVICE) -> dict[str, float]:
+    """Let one peer do its work once.
+
+    Args:
+        run: A name of this work's own.
+        count: Messages of the burst.
+    """
     number = min(count, SLOW_PEER) if name == "sdk-default" else count
-    with peers.running(name, DEVICE) as program:
+    with peers.running(name, device) as program:
         # The way is open, and every part of it has run once.
         program.ask(do="burst", run=f"{run}-first", count=50, timeout=ARRIVAL)
         _arrived(listener, f"{run}-first", 50)

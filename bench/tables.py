@@ -8,6 +8,17 @@ from bench.results import Column, number, table, times
 
 Tables = list[tuple[str, str]]
 _MIB = float(2**20)
+_PEERS = [
+    Column("peer", "peer"),
+    Column("messages_per_second", "messages/s arrived", number()),
+    Column("rate_ratio", "ratio", times),
+    Column("accepted_per_second", "messages/s accepted", number()),
+    Column("accepted_p50_ms", "accepted p50, ms", number(2)),
+    Column("accepted_p99_ms", "p99, ms", number(2)),
+    Column("arrival_p50_ms", "arrived p50, ms", number(2)),
+    Column("arrival_p99_ms", "p99, ms", number(2)),
+    Column("arrival_ratio", "ratio of p50", times),
+]
 
 
 def _engine(measured: dict[str, Any]) -> Tables:
@@ -103,18 +114,6 @@ def _lab_up(measured: dict[str, Any]) -> Tables:
 
 
 def _messages(measured: dict[str, Any]) -> Tables:
-    columns = [
-        Column("peer", "peer"),
-        Column("messages_per_second", "messages/s arrived", number()),
-        Column("rate_ratio", "ratio", times),
-        Column("accepted_per_second", "messages/s accepted", number()),
-        Column("accepted_p50_ms", "accepted p50, ms", number(2)),
-        Column("accepted_p99_ms", "p99, ms", number(2)),
-        Column("arrival_p50_ms", "arrived p50, ms", number(2)),
-        Column("arrival_p99_ms", "p99, ms", number(2)),
-        Column("arrival_ratio", "ratio of p50", times),
-    ]
-    title = f"{measured['count']:,} messages of {measured['payload_bytes']} bytes, QoS 1, through one tunnel"
     disk = f"The disk makes {measured['fsyncs_per_second']:,.0f} small writes a second durable, one by one."
     costs = [
         Column("peer", "peer"),
@@ -125,9 +124,20 @@ def _messages(measured: dict[str, Any]) -> Tables:
         Column("written_bytes_alone", "alone", number(2, 1000)),
     ]
     return [
-        (title, f"{table(columns, measured['rows'])}\n\n{disk}"),
+        (f"{_messages_of(measured)}, through one tunnel", f"{table(_PEERS, measured['rows'])}\n\n{disk}"),
         ("What a message costs the process that sends it on", table(costs, measured["rows"])),
     ]
+
+
+def _site(measured: dict[str, Any]) -> Tables:
+    return [
+        (f"{_messages_of(measured)}, by awsiotsdk", table(_PEERS, measured["neighbours"])),
+        (f"{_messages_of(measured)}, by a broker on the device", table(_PEERS, measured["brokers"])),
+    ]
+
+
+def _messages_of(measured: dict[str, Any]) -> str:
+    return f"{measured['count']:,} messages of {measured['payload_bytes']} bytes, QoS 1"
 
 
 def _recovery(measured: dict[str, Any]) -> Tables:
@@ -169,6 +179,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], Tables]] = {
     "fleet": _fleet,
     "lab-up": _lab_up,
     "messages": _messages,
+    "site": _site,
     "recovery": _recovery,
     "footprint": _footprint,
 }

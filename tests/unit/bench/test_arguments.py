@@ -32,7 +32,10 @@ def test_lists_are_sorted_so_that_growth_makes_sense() -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["engines"], "no section is named engines: choose from engine, fleet, lab-up, messages, recovery, footprint"),
+        (
+            ["engines"],
+            "no section is named engines: choose from engine, fleet, lab-up, messages, site, recovery, footprint",
+        ),
         (["--devices", "1,x"], "'x': use a whole number from 1 to 1000000"),
         (["--devices", ""], "'': use a whole number"),
         (["--messages", "0"], "'0': use a whole number"),
