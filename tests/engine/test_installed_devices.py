@@ -70,6 +70,7 @@ TOGETHER: list[dict[str, Any]] = [
         "fleetThingNamePattern": "unit-{SerialNumber}",
         "fleetSerialNumbers": ["10000000abcdef01"],
         "fleetExistingThing": "DO_NOTHING",
+        "fleetDeleteOldVersions": False,
         "fleetPreProvisioningHookArn": "arn:aws:lambda:ap-northeast-1:123456789012:function:hook",
     },
 ]
