@@ -255,9 +255,12 @@ class IoTBackend(moto.IoTBackend):
         return found
 
     def delete_thing(self, thing_name: str) -> None:
-        """Delete a thing that nothing is attached to."""
+        """Delete a thing that nothing is attached to; its groups do not have it any more."""
+        arn = self.describe_thing(thing_name).arn
         try:
             super().delete_thing(thing_name)
+            for group in self.thing_groups.values():
+                group.things.pop(arn, None)
         finally:
             self._look(thing_name)
 

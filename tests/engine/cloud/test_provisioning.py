@@ -125,6 +125,9 @@ def test_a_device_gets_its_thing_certificate_group_and_policy(iot: Any, fleet: s
         "things": {"pi-01": {"thingTypeName": None, "attributes": {"serialNumber": "01"}}},
         "policies": {"devices": POLICY},
     }
+    iot.detach_thing_principal(thingName="pi-01", principal=described["certificateArn"])
+    iot.delete_thing(thingName="pi-01")
+    assert iot.list_things_in_thing_group(thingGroupName="fleet")["things"] == []
     again = ask(fleet, payload)
     assert (again["accepted"], again["payload"]["errorCode"]) == (False, "InvalidCertificateOwnershipToken")
 

@@ -6,6 +6,7 @@ Cannot prove AWS IoT's own error codes; the cloud's side of them is the lab's (d
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lab.path.addresses import IOT_PUBLIC
 from tests.path.agent.house import REGION, Device, House
+from tests.path.agent.test_broken import Cloud, import_revocations
+from tests.path.path_lab import PROGRAM
 from tests.path.walk_through_by_hand import TOPIC_PREFIX
 
 with warnings.catch_warnings():
@@ -202,3 +206,66 @@ def test_refused_it_says_by_whom_and_why(fleet: Fleet, unit: Device) -> None:
     assert "certificate is not active" in done.stderr or "not registered, not active or revoked" in done.stderr
     assert secrets_on(unit, fleet) == ""
     assert unit.units()["private-iot-agent.service"] != "active"
+
+
+def test_a_revoked_batch_is_refused_by_the_vpn_and_its_claim_by_aws_iot(fleet: Fleet, unit: Device) -> None:
+    """What `revoked: [spring]` does: the batch's VPN certificate is on the list, and its claim is inactive."""
+    house, iot = fleet.house, fleet.house.aws.client("iot")
+    authority = house.made.authority
+    log = house.lab.path_directory / "log" / f"client-vpn_{house.made.client_vpn_endpoint_id}.log"
+    before = len(log.read_text())
+    import_revocations(house, authority.revoke(house.made.devices["pi-1"].vpn))
+    iot.update_certificate(certificateId=fleet.claim_ids["spring"], newStatus="INACTIVE")
+    house.sync()
+    try:
+        done = fleet.provision(unit)
+        assert done.returncode == 2
+        assert "no provisioning over the path: " in done.stderr
+        assert "nothing was sent; is the tunnel up?" in done.stderr
+        said = log.read_text()[before:]
+        assert "VERIFY ERROR" in said
+        assert "certificate revoked" in said
+        # Over a tunnel that is let in, AWS IoT refuses the claim itself.
+        claim = {**fleet.claim("autumn"), "claim": fleet.claim("spring")["claim"]}
+        words = ("provision", "-", "--serial-number", SERIAL)
+        done = unit.run("device-agent", *words, stdin=json.dumps(claim), timeout=280)
+        assert done.returncode == 2
+        assert "AWS IoT" in done.stderr
+        assert "certificate is not active" in done.stderr or "not registered, not active or revoked" in done.stderr
+        assert house.aws.client("iot").list_things_in_thing_group(thingGroupName="fleet")["things"] == []
+        assert secrets_on(unit, fleet) == ""
+        # The batch beside it goes on.
+        other = fleet.provision(unit, "autumn")
+        assert other.returncode == 0, other.stderr
+        unit.wait_until_healthy()
+    finally:
+        iot.update_certificate(certificateId=fleet.claim_ids["spring"], newStatus="ACTIVE")
+        import_revocations(house, authority.revoke())
+
+
+def test_over_the_public_way_aws_iot_refuses_the_claim_and_the_agent_does_not_try(fleet: Fleet, unit: Device) -> None:
+    house = fleet.house
+    made = fleet.claim("spring")["claim"]
+    for file, text in (("claim.pem", made["certificatePem"]), ("claim.key", made["privateKeyPem"])):
+        unit.run("sh", "-c", f"umask 077; cat > /run/{file}", stdin=text)
+    done = unit.run(
+        sys.executable,
+        str(PROGRAM),
+        *("--endpoint", house.made.iot_endpoint, "--cert", "/run/claim.pem", "--key", "/run/claim.key"),
+        *("--client-id", "claim.public", "--topic", "any", "--mqtt", "5", "--count", "1"),
+    )
+    unit.run("rm", "/run/claim.pem", "/run/claim.key")
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert (outcome["connected"], outcome["reasonCode"]) == (False, 0x87), "the policy names the VPC endpoint"
+    zone = Cloud(house)
+    zone.leave_zone()
+    house.sync()
+    try:
+        done = fleet.provision(unit)
+    finally:
+        zone.join_zone()
+        house.sync()
+    assert done.returncode == 2
+    assert f"resolves to {IOT_PUBLIC}, outside the VPC's 10.0.0.0/16; nothing was sent" in done.stderr
+    assert house.aws.client("iot").list_things_in_thing_group(thingGroupName="fleet")["things"] == []
+    assert secrets_on(unit, fleet) == ""
