@@ -110,7 +110,8 @@ class Site:
             if number:
                 self.run(device.name, "sh", "-c", f"kill -9 {number} || true")
         else:
-            self.run(device.name, "systemctl", "restart", AGENT)
+            # Another fault, such as `clock-skew`, may restart it just now and overtake this one.
+            self.run(device.name, "sh", "-c", f"systemctl restart {AGENT} || true")
 
     def hang_up(self, *devices: Device) -> None:
         """Have AWS IoT's front end the connections of devices; nothing happens to those that have none."""
