@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from device_agent.__main__ import main
-from device_agent.local_broker.mosquitto import CONFIGURATION, DROP_IN, FOLDER, PASSWORDS, PROGRAM, drop_in
+from device_agent.local_broker.mosquitto import CONFIGURATION, DROP_IN, FOLDER, PASSWORDS, PROGRAM, SERVICE, drop_in
 from device_agent.ports import find_listeners, parse_row
 from device_agent.system import System
 
@@ -48,7 +48,10 @@ def test_enable_writes_a_drop_in_for_localhost_and_disable_removes_it(
     text = device.path(DROP_IN).read_text()
     assert "listener 1883 127.0.0.1\nallow_anonymous true\n" in text
     assert "password_file" not in text
-    assert "sensors/# goes to AWS IoT as" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "sensors/# goes to AWS IoT as" in printed
+    assert "enable mosquitto.service" in printed
+    assert SERVICE in device.state["enabled"], "programs have a broker after the next boot as well"
     assert main(["mqtt", "disable"], device) == 0
     assert snapshot(device.root) == before
     assert main(["mqtt", "disable"], device) == 0
