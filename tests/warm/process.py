@@ -37,6 +37,7 @@ MODULES = (
     *("lab.cloud.application", "lab.cloud.extensions"),
     *("pip._internal.cli.main", "pip._internal.commands.list"),
 )
+READY = b"ready\n"
 SERVICES = (
     *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
     *("logs", "route53", "route53resolver", "sts"),
@@ -59,14 +60,20 @@ def running(directory: Path) -> Iterator[Path]:
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             pass_fds=[listener.fileno()],
             env=environment,
             cwd=CHECKOUT,
             start_new_session=True,
         ) as process:
-            yield program
             assert process.stdin is not None
-            process.stdin.close()
+            assert process.stdout is not None
+            # Nobody's deadline begins before it has imported.
+            assert process.stdout.readline() == READY, "the warm process has ended"
+            try:
+                yield program
+            finally:
+                process.stdin.close()
 
 
 def main(listener: socket.socket) -> None:
@@ -84,6 +91,8 @@ def main(listener: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     threads = threading.active_count()
     assert threads == 1, f"{threads} threads cannot be forked"
+    sys.stdout.buffer.write(READY)
+    sys.stdout.flush()
     while 0 not in select.select([0, listener.fileno()], [], [])[0]:
         connection, _ = listener.accept()
         request, files, _, _ = socket.recv_fds(connection, 8, 3)

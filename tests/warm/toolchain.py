@@ -12,6 +12,8 @@ from lab.cloud import server
 from lab.engine import Engine
 from tests.path.path_lab import wait_for
 
+START_TIMEOUT = 120.0
+"""Seconds that a cloud's server may take to answer; a tenth of one is usual, a busy machine needs more."""
 DYNAMIC = "pulumi-resource-pulumi-python"
 
 
@@ -66,5 +68,9 @@ def warm_cloud(directory: Path, python: Path) -> Iterator[server.CloudServer]:
     with (directory / server.LOG_FILE).open("ab") as log:
         starter = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     with starter:
-        yield wait_for(lambda: server.running(directory), "the cloud's server")
-        server.stop(directory)
+        try:
+            yield wait_for(lambda: server.running(directory), "the cloud's server", START_TIMEOUT)
+            server.stop(directory)
+        finally:
+            # With its starter it ends, in whatever state.
+            starter.kill()
