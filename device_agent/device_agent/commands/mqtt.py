@@ -79,7 +79,7 @@ def _enable(system: System, *, lan: bool) -> int:
         if not is_enabled(system, SERVICE):
             # As Debian's package leaves it; without it programs have no broker after the next boot.
             print(f"enable {SERVICE}")
-            enable(system, SERVICE, undo)
+            enable(system, [SERVICE], undo)
         if not wanted.matches(system, DROP_IN):
             undo.callback(system.run, ["systemctl", "restart", SERVICE], timeout=120)
             write(system, DROP_IN, wanted, undo)
