@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 # processes and timers most of the time: side by side each has what the other leaves. A file stays on one worker, which is
 # what shares its lab.
 UNIT := $(PYTEST) --numprocesses=auto tests/unit examples
-ENGINE := $(PYTEST) --numprocesses=3 tests/engine
+ENGINE := $(PYTEST) --numprocesses=4 tests/engine
 PATHS := $(PYTEST) --numprocesses=6 tests/path
 # One worker: its tests share a machine, which is as slow as the processor is busy.
 DEVICE := $(BIN)/python -m pytest --durations=0 tests/device
@@ -51,9 +51,10 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system-tests ## run every tier, each in a process of its own: unit, engine beside path, and of device the walk-through on Debian 13
+test: setup system-tests ## run every tier, each in a process of its own: unit, engine, path, and of device the walk-through on Debian 13
 	$(UNIT)
-	$(BIN)/python tools/side_by_side.py "engine=$(ENGINE)" "path=$(PATHS)"
+	$(ENGINE)
+	$(PATHS)
 	$(DEVICE) -m "not slow"
 
 test-unit: setup ## run the unit tier alone, in seconds

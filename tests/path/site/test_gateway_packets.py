@@ -165,7 +165,8 @@ def test_without_the_tunnel_nothing_goes_out_by_the_uplink(site: LabSite) -> Non
 
 
 def test_the_gateway_answers_the_endpoints_name_alone(site: LabSite) -> None:
-    assert site.asked(NEIGHBOUR, site.endpoint) == f"['{site.endpoint_address}']"
+    # It knows who to ask once its tunnel is up.
+    wait_for(lambda: site.asked(NEIGHBOUR, site.endpoint) == f"['{site.endpoint_address}']", "the gateway's answer")
     for name in ("secret.internal", "example.com", f"x.{INTERNET}.attacker.example"):
         assert "error 5" in site.asked(NEIGHBOUR, name), "REFUSED"
 
