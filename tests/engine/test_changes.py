@@ -7,6 +7,7 @@ import pytest
 
 from tests.engine.aws import Cloud
 from tests.engine.conftest import StackFactory
+from tests.engine.device_stacks import OF_A_DEVICE
 from tests.engine.stack import Stack
 
 pytestmark = pytest.mark.engine
@@ -19,16 +20,6 @@ BASE = {
 ENDPOINT = "aws:ec2clientvpn/endpoint:Endpoint"
 REGISTER = "pulumi-python:dynamic/private-iot:CertificateRegister"
 IMPORT = "pulumi-python:dynamic/private-iot:ImportedRevocationList"
-OF_ONE_DEVICE = {
-    "tls:index/privateKey:PrivateKey": 2,
-    "tls:index/certRequest:CertRequest": 2,
-    "tls:index/locallySignedCert:LocallySignedCert": 1,
-    "aws:iot/thing:Thing": 1,
-    "aws:iot/certificate:Certificate": 1,
-    "aws:iot/policyAttachment:PolicyAttachment": 1,
-    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": 1,
-    "pulumi-python:dynamic/private-iot:ThingDetachment": 1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +49,7 @@ def test_a_new_device_brings_its_own_resources_and_changes_no_other(stack: Stack
     stack.configure(devices=[*devices(stack), "pi-2"])
     outcome = stack.up()
     assert outcome.ops == {"create", "update"}
-    assert outcome.counts("create") == OF_ONE_DEVICE
+    assert outcome.counts("create") == OF_A_DEVICE
     assert outcome.counts("update") == {REGISTER: 1}
     assert all("pi-2" in name for name in outcome.names("create"))
     after = {each["urn"]: each["id"] for each in stack.resources()}
@@ -73,7 +64,7 @@ def test_a_device_that_is_taken_out_takes_its_own_resources_along(stack: Stack, 
     stack.configure(devices=[name for name in devices(stack) if name != "pi-3"])
     outcome = stack.up()
     assert outcome.ops == {"delete", "update"}
-    assert outcome.counts("delete") == OF_ONE_DEVICE
+    assert outcome.counts("delete") == OF_A_DEVICE
     assert outcome.counts("update") == {REGISTER: 1, IMPORT: 1}
     assert all("pi-3" in name for name in outcome.names("delete"))
     assert cloud.inventory() == before

@@ -18,6 +18,24 @@ from device_agent.installation import (
 )
 
 _ALLOWED = ((OPENVPN_SERVICE, "restart"), (RENEWAL_SERVICE, "start"))
+_PRIVATE = """\
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+"""
+_RESTRICTED = """\
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+"""
+"""Of a service's sandbox, the lines that two have (systemd.exec(5))."""
 _RULE = """\
 polkit.addRule(function (action, subject) {{
     if (action.id == "org.freedesktop.systemd1.manage-units" &&
@@ -74,21 +92,8 @@ NoNewPrivileges=yes
 CapabilityBoundingSet=
 ProtectSystem=strict
 ProtectHome={"read-only" if home else "yes"}
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-ProtectProc=invisible
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
+{_PRIVATE}ProtectProc=invisible
+{_RESTRICTED}SystemCallFilter=@system-service
 # Whether the clock is synchronised, which ProtectClock= would hide; without CAP_SYS_TIME nobody sets it.
 SystemCallFilter=adjtimex clock_adjtime clock_adjtime64
 SystemCallErrorNumber=EPERM
@@ -188,20 +193,7 @@ CapabilityBoundingSet=CAP_NET_ADMIN
 ProtectSystem=strict
 # {HOSTS_FILE} is replaced by one rename, which needs its folder.
 ReadWritePaths=/etc
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
+{_PRIVATE}{_RESTRICTED}SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
 {rest}"""
 
