@@ -78,15 +78,17 @@ def allowed_in_lan(gateways: Sequence[str], vpc: str) -> tuple[str, ...]:
     """Return what may leave a neighbour of a gateway, as conditions of nft(8).
 
     That is TLS to AWS IoT in the VPC, which goes to the gateway; the question for its name, which the gateway answers;
-    and IPv6's neighbour discovery.
+    the kernel's word that such an answer came too late, to a closed port; and IPv6's neighbour discovery.
 
     Args:
         gateways: Their addresses in the LAN.
         vpc: The VPC's CIDR block.
     """
+    resolvers = f"ip daddr {{ {', '.join(gateways)} }}"
     return (
         f"ip daddr {vpc} tcp dport {{ 443, 8883 }}",
-        f"ip daddr {{ {', '.join(gateways)} }} meta l4proto {{ tcp, udp }} th dport 53",
+        f"{resolvers} meta l4proto {{ tcp, udp }} th dport 53",
+        f"{resolvers} icmp type destination-unreachable",
         _NEIGHBOUR_DISCOVERY,
     )
 

@@ -67,6 +67,8 @@ def test_a_neighbour_may_ask_its_gateway_for_the_name_and_speak_with_aws_iot_in_
     conditions = allowed_in_lan(["192.168.7.1", "192.168.7.2"], "10.0.0.0/16")
     assert "ip daddr 10.0.0.0/16 tcp dport { 443, 8883 }" in conditions
     assert "ip daddr { 192.168.7.1, 192.168.7.2 } meta l4proto { tcp, udp } th dport 53" in conditions
+    icmp = [condition for condition in conditions if "icmp " in condition]
+    assert icmp == ["ip daddr { 192.168.7.1, 192.168.7.2 } icmp type destination-unreachable"], "an answer too late"
 
 
 def test_the_count_may_be_at_the_other_end_of_the_line() -> None:
