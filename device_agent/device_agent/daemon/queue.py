@@ -33,7 +33,7 @@ GROUP = 512
 """The most changes in one transaction."""
 REMOVE_AT_ONCE = 100
 """Removals that wait for no put: as many as AWS IoT lets be in flight, so that a crash sends at most twice as many
-again as without the wait."""
+again as without the wait, and what a disk that is slower than the line had not taken yet."""
 MAX_REMOVALS = 10_000
 """Removals that the disk has not taken, beyond which nothing more is read: they are kept in memory."""
 RETRY = 1.0

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,8 +131,18 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
                 publisher.publish_many([("data", str(number)) for number in range(start, start + 20)])
         published.set()
 
+    delivered_and_kept = 0
+
+    def kill_and_start() -> None:
+        nonlocal delivered_and_kept
+        device.kill()
+        with closing(sqlite3.connect(f"file:{device.queue_file}?mode=ro", uri=True)) as connection:
+            kept = {row[0] for row in connection.execute("SELECT payload FROM messages")}
+        delivered_and_kept = len(kept & {item.payload for item in receiver.drain()})
+        device.start()
+
     threading.Thread(target=publish).start()
-    for number, outage in enumerate((device.hang_up, device.freeze, device.restart), 1):
+    for number, outage in enumerate((device.hang_up, device.freeze, kill_and_start), 1):
         wait_until(lambda: len(receiver.drain()) > total * number // 8, "the next outage")  # noqa: B023 - called at once
         outage()
     assert published.wait(120)
@@ -139,10 +151,13 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
     assert device.status()["queue"]["sent"] == total
     duplicates = len(arrived) - total
     with capsys.disabled():
-        sys.stdout.write(f"\n{total} messages across three outages: {duplicates} duplicates, in flight at an outage\n")
+        sys.stdout.write(
+            f"\n{total} messages across three outages: {duplicates} duplicates, in flight at an outage or among the"
+            f" {delivered_and_kept} delivered that the disk still held at the kill\n"
+        )
     # Only what was in flight at an outage can come twice, and AWS IoT allows 100 in flight; after the kill also what
-    # was delivered and not yet removed from the disk, which is as many at most.
-    assert duplicates <= 4 * 100
+    # was delivered and not yet removed from the disk: how much that is, the disk's speed says.
+    assert duplicates <= 3 * 100 + delivered_and_kept
 
 
 def test_kill_9_of_the_agent_loses_nothing_that_was_acknowledged(device: Device, receiver: Receiver) -> None:
