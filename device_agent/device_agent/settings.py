@@ -93,6 +93,14 @@ class ConnectionSettings:
         least=60,
         most=7 * 24 * 3600,
     )
+    # OpenVPN's own first retry comes after 60 s.
+    trial_seconds: int = _setting(
+        90,
+        "seconds that a new bundle, claim or certificate has for its first message over the path, before all stays as"
+        " it was; more on a line that needs longer",
+        least=10,
+        most=3600,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

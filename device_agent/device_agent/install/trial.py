@@ -29,11 +29,10 @@ from device_agent.installation import (
 )
 from device_agent.service import SYSTEMCTL_TIMEOUT, is_active, systemctl
 from device_agent.session import Session
+from device_agent.settings import load_settings
 from device_agent.system import System
 
 T = TypeVar("T")
-TRIAL_TIMEOUT = 90
-"""Seconds for the tunnel and the echo: OpenVPN's own first retry comes after 60 s."""
 REFUSALS = 15
 """Seconds of refusals that are borne: AWS IoT may take a while to know a new certificate or policy."""
 
@@ -89,9 +88,11 @@ def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T
         What the action gives.
 
     Raises:
-        DeviceAgentError: The hop or the action did not come about; says which.
+        DeviceAgentError: The hop or the action did not come about within the settings' `connection.trial_seconds`; says
+            which.
     """
     installation = Installation.load(system, slot_folder(slot))
+    seconds = load_settings(system).connection.trial_seconds
     try:
         if installation.gateways:
             _start_on_gateway(system, slot, installation)
@@ -99,7 +100,7 @@ def use_slot(system: System, slot: str, what: str, action: Callable[[Session], T
             write_link(system, TRIAL_FILE, f"../private-iot/{slot}.conf")
             systemctl(system, "start", TRIAL_SERVICE)
         with address_rule(system, installation.vpc_cidr):
-            return _repeat(system, installation, what, action)
+            return _repeat(system, installation, seconds, what, action)
     finally:
         with signals_ignored():
             end_trial(system)
@@ -124,12 +125,12 @@ def end_trial(system: System) -> None:
             remove(system, file)
 
 
-def _repeat(system: System, installation: Installation, what: str, action: Callable[[Session], T]) -> T:
+def _repeat(system: System, installation: Installation, seconds: float, what: str, action: Callable[[Session], T]) -> T:
     """Try until the deadline: while a tunnel comes up, names and routes follow one after the other.
 
     Each new reason to wait goes to standard error, as a sign of life.
     """
-    deadline = system.monotonic() + TRIAL_TIMEOUT
+    deadline = system.monotonic() + seconds
     shown = ""
     while True:
         session = mqtt_session.open_session(system, installation)

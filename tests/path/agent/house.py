@@ -58,6 +58,12 @@ class Device:
         document = self.house.bundle(self.name) if document is None else document
         return self.agent("install", "-", *words, stdin=json.dumps(document))
 
+    def give_up_after(self, seconds: int) -> None:
+        """Write into its settings how long a trial may take, where a test knows that it is in vain."""
+        script = "mkdir -p /etc/private-iot && cat > /etc/private-iot/agent.toml"
+        done = self.run("sh", "-c", script, stdin=f"[connection]\ntrial_seconds = {seconds}\n")
+        assert done.returncode == 0, done.stderr
+
     def start(self, *argv: str) -> subprocess.Popen[str]:
         """Start a command that prints its process number first."""
         words = ["sh", "-c", 'echo $$; exec "$@"', "sh", *argv]

@@ -217,6 +217,7 @@ def test_a_revoked_batch_is_refused_by_the_vpn_and_its_claim_by_aws_iot(fleet: F
     import_revocations(house, authority.revoke(house.made.devices["pi-1"].vpn))
     iot.update_certificate(certificateId=fleet.claim_ids["spring"], newStatus="INACTIVE")
     house.sync()
+    unit.give_up_after(20)
     try:
         done = fleet.provision(unit)
         assert done.returncode == 2
@@ -235,6 +236,7 @@ def test_a_revoked_batch_is_refused_by_the_vpn_and_its_claim_by_aws_iot(fleet: F
         assert house.aws.client("iot").list_things_in_thing_group(thingGroupName="fleet")["things"] == []
         assert secrets_on(unit, fleet) == ""
         # The batch beside it goes on.
+        unit.give_up_after(90)
         other = fleet.provision(unit, "autumn")
         assert other.returncode == 0, other.stderr
         unit.wait_until_healthy()
@@ -260,6 +262,7 @@ def test_over_the_public_way_aws_iot_refuses_the_claim_and_the_agent_does_not_tr
     zone = Cloud(house)
     zone.leave_zone()
     house.sync()
+    unit.give_up_after(30)
     try:
         done = fleet.provision(unit)
     finally:

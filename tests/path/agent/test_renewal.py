@@ -110,6 +110,7 @@ def test_a_certificate_that_the_endpoint_refuses_is_tried_in_vain_and_the_old_on
     )
     house.sync()
     before = pi.run("md5sum", PROFILE).stdout
+    pi.give_up_after(20)
     deliver(pi, message(fresh))
     found = wait_for(pi, "failed")
     assert "did not pass its trial and was not installed" in found["detail"]

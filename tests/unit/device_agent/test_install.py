@@ -234,6 +234,16 @@ def test_a_service_that_is_only_busy_does_not_end_the_trial_early(pi: Pi) -> Non
     assert pi.system.monotonic() == 90
 
 
+def test_a_trial_takes_as_long_as_the_settings_say(pi: Pi) -> None:
+    pi.install()
+    settings = pi.system.path("/etc/private-iot/agent.toml")
+    settings.write_text("[connection]\ntrial_seconds = 300\n")
+    settings.chmod(0o644)
+    pi.system.state["session"].refuse = {"connect": ConnectionFailedError("no answer")}
+    assert pi.install(second_bundle()) == 2
+    assert pi.system.monotonic() == 300
+
+
 def test_a_trial_whose_name_leads_outside_the_vpc_sends_nothing(pi: Pi) -> None:
     pi.install()
     before = pi.files

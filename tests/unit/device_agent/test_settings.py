@@ -70,6 +70,7 @@ WRONG = {
     "[local]\ngroups = 7\n": "local.groups is 7; it is a table of groups",
     "[local.groups.a]\npublish = [1]\n": "local.groups.a holds [1]; it is a list of topic filters",
     '[local.groups.a]\nsubscribe = ["$foo/#"]\n': "local.groups.a: ",
+    "[connection]\ntrial_seconds = 5\n": "connection.trial_seconds is 5; allowed is 10 to 3600",
     "[connection]\nsession_expiry = 604801\n": "connection.session_expiry is 604801; allowed is 60 to 604800",
     "[mqtt]\nport = 0\n": "mqtt.port is 0; allowed is 1 to 65535",
     "[mqtt]\nusername = 7\n": "mqtt.username is 7; it is a text, a user of the broker's",
