@@ -14,8 +14,7 @@ from lab.path.plan import plan
 from lab.path.read import Aws, read
 from lab.path.services import Running
 from lab.path.site import BRIDGE
-from lab.path.stand_ins import resolved, systemd
-from lab.path.stand_ins.ask import AskError
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, SYSTEMD_SOCKET, AskError
 
 _HOST_TIMEOUT = 20.0
 
@@ -180,7 +179,7 @@ async def _configure_lan(live: LiveNetwork, device: Device) -> None:
     question = {"command": "SetLinkDNS", "index": index, "servers": [device.host.nameserver]}
     while True:
         try:
-            device.ask(resolved.SOCKET, question)
+            device.ask(RESOLVED_SOCKET, question)
             break
         except (OSError, AskError) as error:
             if not device.init.running or time.monotonic() > deadline:
@@ -189,5 +188,5 @@ async def _configure_lan(live: LiveNetwork, device: Device) -> None:
             await asyncio.sleep(0.01)
     if not device.booted:
         # As at a boot in which the network is there before what needs it.
-        device.ask(systemd.SOCKET, {"command": "boot"})
+        device.ask(SYSTEMD_SOCKET, {"command": "boot"})
         device.booted = True

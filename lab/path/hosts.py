@@ -16,7 +16,7 @@ from lab.errors import LabError
 from lab.path import control, processes, sandbox_paths
 from lab.path.network import enter
 from lab.path.services import ROOT
-from lab.path.stand_ins import systemd
+from lab.path.stand_ins.ask import SYSTEMD_SOCKET
 from lab.path.stand_ins.execution import many_users
 from lab.state import Lab
 
@@ -238,7 +238,7 @@ def command(lab: Lab, host: str, argv: Sequence[str]) -> list[str]:
     rest = ["env", "-i", *variables, "setpriv", "--pdeathsig", "TERM", "--", *argv]
     if hosts[host] == "device":
         folder = root / str(sandbox_paths.HOSTS / host / "run").lstrip("/")
-        with control.connect(folder / "systemd", Path(systemd.SOCKET).name) as init:
+        with control.connect(folder / "systemd", Path(SYSTEMD_SOCKET).name) as init:
             pid = control.peer(init)
         kept = folder / _ENVIRONMENT
         rest[2:2] = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []

@@ -10,8 +10,7 @@ from lab.path import build, network, nftables
 from lab.path.live import Device, LiveNetwork
 from lab.path.parts import HOME_INTERFACE
 from lab.path.site import BRIDGE, LAN
-from lab.path.stand_ins import systemd
-from lab.path.stand_ins.ask import AskError
+from lab.path.stand_ins.ask import SYSTEMD_SOCKET, AskError
 
 NAMES = {
     "gateway-killed": "the site's gateway has lost its power and stays off; it boots when the fault ends",
@@ -116,6 +115,6 @@ class SiteFaults:
 
 async def _ask(device: Device, question: dict[str, Any]) -> None:
     try:
-        await asyncio.to_thread(device.ask, systemd.SOCKET, question)
+        await asyncio.to_thread(device.ask, SYSTEMD_SOCKET, question)
     except (OSError, AskError) as error:
         raise LabError(f"{device.host.name}: {error}") from error

@@ -14,8 +14,7 @@ from lab.path.network import CommandError
 from lab.path.parts import IOT, service_directory
 from lab.path.plan import association_address, resolver_address, vpc_hosts
 from lab.path.site import LAN, SENSOR
-from lab.path.stand_ins import resolved, systemd
-from lab.path.stand_ins.ask import AskError
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, SYSTEMD_SOCKET, AskError
 
 
 async def describe(live: LiveNetwork, connections: Connections, faults: dict[str, float]) -> dict[str, Any]:
@@ -109,8 +108,8 @@ def _device(device: Device) -> dict[str, Any]:
     interfaces = _addresses(name)
     tunnels = {key: value for key, value in interfaces.items() if key.startswith("tun")}
     try:
-        dns = device.ask(resolved.SOCKET, {"command": "status"})
-        units = device.ask(systemd.SOCKET, {"command": "list"})["units"]
+        dns = device.ask(RESOLVED_SOCKET, {"command": "status"})
+        units = device.ask(SYSTEMD_SOCKET, {"command": "list"})["units"]
     except (OSError, AskError):
         dns, units = {}, []
     return {

@@ -6,7 +6,7 @@ import contextlib
 from lab import clock
 from lab.path import build, hosts, packages
 from lab.path.live import Device, LiveNetwork
-from lab.path.stand_ins import systemd
+from lab.path.stand_ins.ask import SYSTEMD_SOCKET
 
 
 async def set_devices(live: LiveNetwork, offset: str) -> None:
@@ -37,10 +37,10 @@ async def follow(live: LiveNetwork) -> None:
 async def _reboot(device: Device, extra: dict[str, str]) -> None:
     """Start a device's units anew with a changed environment: a clock is wrong from boot on."""
     hosts.set_environment(device.base, extra)
-    await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "environment", "environment": extra})
-    units = await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "list"})
+    await asyncio.to_thread(device.ask, SYSTEMD_SOCKET, {"command": "environment", "environment": extra})
+    units = await asyncio.to_thread(device.ask, SYSTEMD_SOCKET, {"command": "list"})
     names = [unit["Id"] for unit in units["units"] if unit["ActiveState"] in ("active", "activating")]
     for name in names:
         with contextlib.suppress(Exception):
             # A unit that cannot start with a wrong clock is what the fault is about.
-            await asyncio.to_thread(device.ask, systemd.SOCKET, {"command": "restart", "units": [name]})
+            await asyncio.to_thread(device.ask, SYSTEMD_SOCKET, {"command": "restart", "units": [name]})

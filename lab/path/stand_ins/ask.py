@@ -1,8 +1,14 @@
-"""One question to a stand-in over its socket, for the commands."""
+"""One question to a stand-in over its socket, for the commands.
+
+Each command is a process, of which an installation starts dozens: this module imports nothing that they do not need.
+"""
 
 import json
 import socket
 from typing import Any
+
+SYSTEMD_SOCKET = "/run/systemd/private-iot.sock"
+RESOLVED_SOCKET = "/run/systemd/resolve/private-iot.sock"
 
 
 class AskError(Exception):

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from lab.path.stand_ins.ask import AskError, ask
-from lab.path.stand_ins.resolved import SOCKET
-from lab.path.stand_ins.systemd import SOCKET as SYSTEMD_SOCKET
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, SYSTEMD_SOCKET, AskError, ask
 
 _SYSTEMD = [
     *("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
@@ -104,7 +102,7 @@ def main() -> int:
         if words[1:6] == _SYSTEMD:
             ask(SYSTEMD_SOCKET, scope(words[6:]))
         else:
-            ask(SOCKET, request(sys.argv[1:]))
+            ask(RESOLVED_SOCKET, request(sys.argv[1:]))
     except (ValueError, IndexError, StopIteration, AskError) as error:
         print(f"Call failed: {error}", file=sys.stderr)
         return 1

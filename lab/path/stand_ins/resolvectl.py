@@ -5,8 +5,7 @@ import socket
 import sys
 from typing import Any
 
-from lab.path.stand_ins.ask import AskError, ask
-from lab.path.stand_ins.resolved import SOCKET
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, AskError, ask
 
 
 def _index(link: str) -> int:
@@ -28,27 +27,27 @@ def _run(words: list[str], *, as_json: bool) -> int:
     command, arguments = (words[0], words[1:]) if words else ("status", [])
     match command:
         case "status":
-            status = ask(SOCKET, {"command": "status"})
+            status = ask(RESOLVED_SOCKET, {"command": "status"})
             if as_json:
                 print(json.dumps(status))
             else:
                 _show(status, arguments)
         case "flush-caches":
-            ask(SOCKET, {"command": "FlushCaches"})
+            ask(RESOLVED_SOCKET, {"command": "FlushCaches"})
         case "revert":
-            ask(SOCKET, {"command": "RevertLink", "index": _index(arguments[0])})
+            ask(RESOLVED_SOCKET, {"command": "RevertLink", "index": _index(arguments[0])})
         case "dns" if len(arguments) > 1:
             servers = [server for server in arguments[1:] if server]
-            ask(SOCKET, {"command": "SetLinkDNS", "index": _index(arguments[0]), "servers": servers})
+            ask(RESOLVED_SOCKET, {"command": "SetLinkDNS", "index": _index(arguments[0]), "servers": servers})
         case "domain" if len(arguments) > 1:
             domains = [[name.removeprefix("~").rstrip("."), name.startswith("~")] for name in arguments[1:] if name]
-            ask(SOCKET, {"command": "SetLinkDomains", "index": _index(arguments[0]), "domains": domains})
+            ask(RESOLVED_SOCKET, {"command": "SetLinkDomains", "index": _index(arguments[0]), "domains": domains})
         case "default-route" if len(arguments) > 1:
             value = arguments[1] in ("yes", "true", "1", "on")
-            ask(SOCKET, {"command": "SetLinkDefaultRoute", "index": _index(arguments[0]), "value": value})
+            ask(RESOLVED_SOCKET, {"command": "SetLinkDefaultRoute", "index": _index(arguments[0]), "value": value})
         case "dns" | "domain" | "default-route":
             key = {"dns": "servers", "domain": "domains", "default-route": "defaultRoute"}[command]
-            for name, link in ask(SOCKET, {"command": "status"}).items():
+            for name, link in ask(RESOLVED_SOCKET, {"command": "status"}).items():
                 if not arguments or name == arguments[0]:
                     value = link[key]
                     text = " ".join(value) if isinstance(value, list) else ("yes" if value else "no")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-SOCKET = "/run/systemd/resolve/private-iot.sock"
+from lab.path.stand_ins.ask import RESOLVED_SOCKET
+
 UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 STUB = "127.0.0.53"
 _TIMEOUT = 5.0
@@ -272,12 +273,14 @@ async def _serve_control(links: Links, reader: asyncio.StreamReader, writer: asy
 
 async def _main() -> None:
     links = Links()
-    Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)
+    Path(RESOLVED_SOCKET).parent.mkdir(parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: _Stub(links), local_addr=(STUB, 53))
     tcp = await asyncio.start_server(lambda reader, writer: _serve_tcp(links, reader, writer), STUB, 53)
-    Path(SOCKET).unlink(missing_ok=True)
-    control = await asyncio.start_unix_server(lambda reader, writer: _serve_control(links, reader, writer), SOCKET)
+    Path(RESOLVED_SOCKET).unlink(missing_ok=True)
+    control = await asyncio.start_unix_server(
+        lambda reader, writer: _serve_control(links, reader, writer), RESOLVED_SOCKET
+    )
     async with tcp, control:
         await asyncio.Event().wait()
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab.path.stand_ins import journal, systemd, unit_files
-from lab.path.stand_ins.ask import AskError, ask
+from lab.path.stand_ins import journal, unit_files
+from lab.path.stand_ins.ask import SYSTEMD_SOCKET, AskError, ask
 from lab.path.stand_ins.unit_files import Unit, UnitError
 
 # Exit codes of systemctl(1), which follow the LSB for `status`.
@@ -58,7 +58,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _show(names: list[str]) -> list[dict[str, str]]:
-    result: list[dict[str, str]] = ask(systemd.SOCKET, {"command": "show", "units": names})["units"]
+    result: list[dict[str, str]] = ask(SYSTEMD_SOCKET, {"command": "show", "units": names})["units"]
     return result
 
 
@@ -92,7 +92,7 @@ def _disable(name: str) -> None:
 
 
 def _change(command: str, names: list[str]) -> None:
-    ask(systemd.SOCKET, {"command": command, "units": names})
+    ask(SYSTEMD_SOCKET, {"command": command, "units": names})
 
 
 def _status(names: list[str]) -> int:
@@ -146,7 +146,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "kill":
             name = arguments.signal.upper().removeprefix("SIG")
             number = int(name) if name.isdigit() else signal.Signals[f"SIG{name}"]
-            ask(systemd.SOCKET, {"command": "kill", "units": names, "signal": number})
+            ask(SYSTEMD_SOCKET, {"command": "kill", "units": names, "signal": number})
         case "try-restart":
             _change("restart", [unit["Id"] for unit in _show(names) if unit["ActiveState"] == "active"])
         case "reload-or-restart":
@@ -180,7 +180,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "is-system-running":
             print("running")
         case "list-units":
-            units: list[dict[str, Any]] = ask(systemd.SOCKET, {"command": "list"})["units"]
+            units: list[dict[str, Any]] = ask(SYSTEMD_SOCKET, {"command": "list"})["units"]
             for unit in units:
                 print(
                     f"{unit['Id']} {unit['LoadState']} {unit['ActiveState']} {unit['SubState']} {unit['Description']}"

@@ -21,10 +21,9 @@ from typing import Any
 
 from lab.path import processes
 from lab.path.stand_ins import address_filter, execution, journal, polkit, unit_files
+from lab.path.stand_ins.ask import SYSTEMD_SOCKET
 from lab.path.stand_ins.service_unit import ServiceUnit
 from lab.path.stand_ins.unit_files import UnitError
-
-SOCKET = "/run/systemd/private-iot.sock"
 
 
 def _authorize(connection: Any, request: dict[str, Any]) -> None:
@@ -187,7 +186,7 @@ class Manager:
 async def _main() -> None:
     processes.handle_children()
     manager = Manager()
-    Path(SOCKET).parent.mkdir(parents=True, exist_ok=True)
+    Path(SYSTEMD_SOCKET).parent.mkdir(parents=True, exist_ok=True)
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     notify.bind(execution.NOTIFY_SOCKET)
@@ -201,9 +200,9 @@ async def _main() -> None:
     loop.add_reader(
         messages, lambda: journal.log("syslog", messages.recv(65536).decode(errors="replace").rstrip("\0\n"))
     )
-    server = await asyncio.start_unix_server(manager.serve, SOCKET)
+    server = await asyncio.start_unix_server(manager.serve, SYSTEMD_SOCKET)
     # As D-Bus: everybody may ask, polkit decides.
-    Path(SOCKET).chmod(0o666)
+    Path(SYSTEMD_SOCKET).chmod(0o666)
     resolved = processes.start(
         [sys.executable, "-m", "lab.path.stand_ins.resolved"], environment=os.environ, output=sys.stdout.buffer
     )
