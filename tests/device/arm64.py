@@ -65,9 +65,9 @@ class Arm64:
         self._namespace = subprocess.Popen(["unshare", "--user", "--", "sleep", "infinity"])
         try:
             own = Path("/proc/self/ns/user").readlink()
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while Path(f"/proc/{self._namespace.pid}/ns/user").readlink() == own:
-                assert time.monotonic() < until, "no user namespace within 10 s"
+                assert time.monotonic() < until, "no user namespace within 60 s"
                 time.sleep(0.01)
             for name in ("uid_map", "gid_map"):
                 Path(f"/proc/{self._namespace.pid}/{name}").write_text("0 0 65536\n")
@@ -97,7 +97,7 @@ class Arm64:
     def close(self) -> None:
         """End the namespace; the folder is whoever's it was made in."""
         self._namespace.kill()
-        self._namespace.wait(20)
+        self._namespace.wait(60)
 
     def _enter(self, *argv: str) -> list[str]:
         namespace = ["nsenter", f"--user=/proc/{self._namespace.pid}/ns/user", "--setuid=0", "--setgid=0", "--"]

@@ -44,11 +44,11 @@ class GuestAgent:
         """Give a command of the agent's own and return its answer.
 
         Raises:
-            GuestAgentError: The agent refused, or was silent for half a minute.
+            GuestAgentError: The agent refused, or was silent for two minutes.
         """
         connection = self._connect()
         try:
-            return self._exchange(connection, {"execute": command, "arguments": arguments}, 30)
+            return self._exchange(connection, {"execute": command, "arguments": arguments}, 120)
         except OSError as error:
             self.close()
             raise GuestAgentError(f"{self._path}: {command}: {error}") from error

@@ -63,7 +63,7 @@ class HomeNetwork:
 
     def run(self, *argv: str) -> str:
         """Run a command in the network's namespace, and return what it printed."""
-        done = subprocess.run([*self._enter, *argv], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run([*self._enter, *argv], capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout
 
@@ -98,7 +98,7 @@ class HomeNetwork:
         """Answer no DHCP request from now on, and forget the leases."""
         if self._dhcp is not None:
             self._dhcp.terminate()
-            self._dhcp.wait(10)
+            self._dhcp.wait(60)
             self._dhcp = None
         Path(self._folder.name, "leases").unlink(missing_ok=True)
 
@@ -106,7 +106,7 @@ class HomeNetwork:
         """Put the device's link back as the lab had it."""
         self.stop_dhcp()
         self._folder.cleanup()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while "NO-CARRIER" not in self.run("ip", "link", "show", "dev", PORT) and time.monotonic() < until:
             time.sleep(0.1)
         self._batch(

@@ -56,7 +56,7 @@ def accelerator(kernel: Path) -> str:
     words += ["-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            ["qemu-system-x86_64", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=6
+            ["qemu-system-x86_64", *words], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20
         )
         if b"Unable to mount root" in done.stdout:
             return "kvm"
@@ -115,7 +115,7 @@ class Machine:
         self._monitor("cont")
         self.plug_cable()
         address = "until ip -4 route show default | grep -q .; do sleep 0.3; done"
-        self.shell(f"date --set=@{time.time():.3f}; timeout 120 sh -c '{address}'")
+        self.shell(f"date --set=@{time.time():.3f}; timeout 400 sh -c '{address}'", timeout=500)
 
     def _keep_first_boot(self, state: Path) -> None:
         self.switch_on()
@@ -245,7 +245,7 @@ class Machine:
         assert self._process is not None, "it is off"
         with contextlib.suppress(GuestAgentError):
             self.ask("guest-shutdown")
-        self._process.wait(120)
+        self._process.wait(300)
         self._off()
 
     def close(self) -> None:
@@ -255,11 +255,11 @@ class Machine:
 
     def _off(self) -> None:
         assert self._process is not None
-        self._process.wait(20)
+        self._process.wait(120)
         self._process = None
         if self._drive is not None:
             self._drive.kill()
-            self._drive.wait(20)
+            self._drive.wait(120)
             self._drive = None
         if self._agent is not None:
             self._agent.close()
@@ -275,25 +275,25 @@ class Machine:
         self._wait_for_file("drive.sock", self._drive)
 
     def _wait_for_file(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (self.folder / name).exists():
             log = "".join(path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.log")))
             assert process.poll() is None, f"{process.args!r} ended ({process.returncode}): {log}"
-            assert time.monotonic() < until, f"{name} is not there after 20 s"
+            assert time.monotonic() < until, f"{name} is not there after 120 s"
             time.sleep(0.02)
 
     def _wait_for_status(self, question: str, wanted: str) -> None:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 400
         while (status := self._monitor(question).get("status")) != wanted:
             assert status != "failed", (question, self._monitor(question))
-            assert time.monotonic() < until, f"{question}: {status}, not {wanted}, after 120 s"
+            assert time.monotonic() < until, f"{question}: {status}, not {wanted}, after 400 s"
             time.sleep(0.1)
 
     def _monitor(self, command: str, **arguments: Any) -> Any:
         """Give QEMU a command (QEMU manual, "QEMU QMP Reference"), and return its answer."""
         answer: dict[str, Any] = {}
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(20)
+            connection.settimeout(120)
             connection.connect(str(self.folder / "monitor.sock"))
             with connection.makefile("rw") as stream:
                 for question in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):

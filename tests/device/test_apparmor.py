@@ -64,7 +64,7 @@ def test_install_lets_openvpn_run_the_resolvers_script_and_nothing_else(confined
     machine = confined.machine
     machine.shell(f"systemctl restart {TUNNEL} || true")
     said = "could not execute external program"
-    wait_for(lambda: said in machine.shell(f"journalctl -b -o cat -u {TUNNEL}"), "the script's refusal", 120)
+    wait_for(lambda: said in machine.shell(f"journalctl -b -o cat -u {TUNNEL}"), "the script's refusal", 240)
     assert confined.doctor()["tunnel"]["result"] == "failed"
     done = confined.install()
     assert done.returncode == 0, words_of(done)

@@ -44,8 +44,8 @@ def test_an_agent_that_hangs_is_started_anew_by_the_watchdog(pi: Pi) -> None:
     number, starts = pi.show(AGENT, "MainPID"), int(pi.show(AGENT, "NRestarts"))
     pi.machine.shell(f"kill -STOP {number}")
     wait_for(lambda: int(pi.show(AGENT, "NRestarts")) > starts, "the watchdog's restart", 300, pause=3)
-    wait_for(lambda: pi.show(AGENT, "MainPID") not in ("0", number), "the new agent", 60)
-    wait_for(pi.is_connected, "the connection", 180)
+    wait_for(lambda: pi.show(AGENT, "MainPID") not in ("0", number), "the new agent", 240)
+    wait_for(pi.is_connected, "the connection", 240)
 
 
 def test_a_cable_that_is_out_for_a_minute_loses_nothing(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,9 +68,9 @@ def test_another_address_of_the_home_network_loses_nothing(pi: Pi, capsys: pytes
     with delivering(pi, 1, 240) as listener:
         network.serve_dhcp(77)
         pi.machine.pull_cable()
-        wait_for(lambda: not address(), "the old address's end", 60)
+        wait_for(lambda: not address(), "the old address's end", 240)
         pi.machine.plug_cable()
-        wait_for(lambda: f" {other}/" in address(), "the new address", 120, pause=0.2)
+        wait_for(lambda: f" {other}/" in address(), "the new address", 240, pause=0.2)
         began = time.time()
         publish(pi, "from another address")
     say(capsys, f"another address: the first message after {listener.data()[-1]['at'] - began:.1f} s")
@@ -78,7 +78,7 @@ def test_another_address_of_the_home_network_loses_nothing(pi: Pi, capsys: pytes
     with delivering(pi, 1, 240):
         network.serve_dhcp()
         pi.machine.pull_cable()
-        wait_for(lambda: not address(), "the other address's end", 60)
+        wait_for(lambda: not address(), "the other address's end", 240)
         pi.machine.plug_cable()
         publish(pi, "from the first address")
 
@@ -94,7 +94,7 @@ def test_resolver_settings_that_are_wiped_come_back(pi: Pi) -> None:
     # A connection that stands needs no name; the next one does.
     pi.machine.shell(f"systemctl restart {AGENT}")
     wait_for(lambda: resolves_inside(pi, endpoint), "the VPC's address", 240)
-    wait_for(pi.is_connected, "the connection", 120)
+    wait_for(pi.is_connected, "the connection", 240)
 
 
 def test_a_loaded_processor_restarts_no_tunnel_that_gets_on(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_resolved_without_its_bus_name_is_named_by_doctor_and_mended_by_install(
     assert "start systemd-resolved.service anew, which does not answer on the bus" in done.stdout
     assert pi.machine.run("resolvectl", "status").returncode == 0
     wait_for(lambda: resolves_inside(pi, pi.house.made.iot_endpoint), "the VPC's address", 240)
-    wait_for(pi.is_connected, "the connection", 120)
+    wait_for(pi.is_connected, "the connection", 240)
 
 
 def test_dns_over_tls_is_what_doctor_names(pi: Pi) -> None:
@@ -150,7 +150,7 @@ def test_dns_over_tls_is_what_doctor_names(pi: Pi) -> None:
         assert "(DNSOverTLS=yes)" in row["meaning"]
     finally:
         pi.machine.shell(f"rm {folder}/tls.conf && systemctl restart systemd-resolved && systemctl restart {TUNNEL}")
-    wait_for(pi.is_connected, "the connection", 180)
+    wait_for(pi.is_connected, "the connection", 240)
 
 
 def test_networkd_that_removes_the_tunnels_routes_is_what_doctor_names(pi: Pi) -> None:
@@ -159,20 +159,20 @@ def test_networkd_that_removes_the_tunnels_routes_is_what_doctor_names(pi: Pi) -
         f"printf '[Match]\\nName=tun*\\n[Network]\\n' >{folder}/all.network && systemctl restart systemd-networkd"
     )
     try:
-        wait_for(lambda: "tun0" not in pi.machine.shell("ip route get 10.0.0.2"), "the routes' end", 60)
+        wait_for(lambda: "tun0" not in pi.machine.shell("ip route get 10.0.0.2"), "the routes' end", 240)
         row = pi.doctor()["interface"]
         assert "`Unmanaged=yes`" in row["remedy"], row
         pi.machine.shell(
             f"printf '[Match]\\nName=tun*\\n[Link]\\nUnmanaged=yes\\n' >{folder}/05-private-iot.network && "
             f"systemctl restart systemd-networkd {TUNNEL}"
         )
-        wait_for(lambda: pi.doctor()["interface"]["result"] == "ok", "the routes", 120)
+        wait_for(lambda: pi.doctor()["interface"]["result"] == "ok", "the routes", 240)
     finally:
         pi.machine.shell(
             f"rm -f {folder}/all.network {folder}/05-private-iot.network;"
             f" systemctl stop systemd-networkd.socket systemd-networkd; systemctl restart {TUNNEL}"
         )
-    wait_for(pi.is_connected, "the connection", 180)
+    wait_for(pi.is_connected, "the connection", 240)
 
 
 def test_a_queue_that_lies_in_memory_is_what_install_and_doctor_say(pi: Pi) -> None:
@@ -210,4 +210,4 @@ def test_two_upgrades_of_the_package_keep_the_queue_and_the_identity(pi: Pi, pac
             assert pi.show(AGENT, "WatchdogUSec") == "1min"
         pi.machine.plug_cable()
     assert pi.machine.shell("sha256sum /etc/private-iot/device.json /etc/private-iot/private-key.pem") == identity
-    wait_for(pi.is_connected, "the connection", 120)
+    wait_for(pi.is_connected, "the connection", 240)

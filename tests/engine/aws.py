@@ -51,7 +51,7 @@ class Cloud:
     def _lab(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/_lab/{path}", data=data, method=method)  # noqa: S310  # loopback
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  # loopback
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  # loopback
             return json.load(response)
 
     def inventory(self) -> dict[str, list[str]]:
@@ -115,5 +115,5 @@ def _client(url: str, service: str, region: str) -> Any:
         region_name=region,
         aws_access_key_id="lab",
         aws_secret_access_key="lab",
-        config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=30),
+        config=Config(retries={"max_attempts": 2}, connect_timeout=60, read_timeout=60),
     )

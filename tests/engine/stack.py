@@ -255,7 +255,7 @@ class Stack:
             for pid in _processes_of_session(process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            process.wait(timeout=30)
+            process.wait(timeout=120)
 
     def _command(self, verb: str, *flags: str) -> list[str]:
         return [verb, "--stack", self.name, "--config-file", str(self.file), *flags]

@@ -119,7 +119,7 @@ def test_without_the_labs_environment_the_poison_is_read(newcomer: Newcomer) -> 
         env={"HOME": str(newcomer.home)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
     assert "ConfigParseError" in ended.stderr

@@ -24,7 +24,7 @@ from lab.state import Lab
 REGION = "ap-northeast-1"
 UP = "Initialization Sequence Completed"
 PROGRAM = Path(__file__).with_name("pubsub_program.py")
-_DEADLINE = 30.0
+_DEADLINE = 120.0
 T = TypeVar("T")
 
 
@@ -95,11 +95,11 @@ class Output:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
-        self._reader.join(10)
+                self.process.wait(60)
+        self._reader.join(60)
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
                 stream.close()
@@ -143,7 +143,7 @@ class PathLab:
         return sum(int(item["packets"]) for item in self.hop(kind)[key] if rule in item["rule"])
 
     def run(
-        self, host: str, *argv: str, text: str | None = None, seconds: float = 60
+        self, host: str, *argv: str, text: str | None = None, seconds: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a host."""
         return hosts.run(self.lab, host, argv, input=text, timeout=seconds)
@@ -191,13 +191,13 @@ class PathLab:
             output.wait_for("Protocol options:")
             yield output
 
-    def resolve(self, host: str, name: str | None = None) -> list[str]:
+    def resolve(self, host: str, name: str | None = None, *, seconds: int = 25) -> list[str]:
         """Return the addresses that a host's resolver gives for a name, AWS IoT's by default."""
-        patience = "RES_OPTIONS=timeout:3 attempts:1"
+        patience = f"RES_OPTIONS=timeout:{seconds} attempts:1"
         done = self.run(host, "env", patience, "getent", "ahostsv4", name or self.iot_endpoint)
         return sorted({line.split()[0] for line in done.stdout.splitlines()})
 
-    def reaches(self, host: str, address: str, port: int = 8883, *, seconds: int = 3) -> bool:
+    def reaches(self, host: str, address: str, port: int = 8883, *, seconds: int = 60) -> bool:
         """Return whether a TCP connection comes about."""
         done = self.run(host, "timeout", str(seconds), "bash", "-c", f": < /dev/tcp/{address}/{port}")
         return done.returncode == 0

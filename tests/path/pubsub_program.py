@@ -16,7 +16,7 @@ from typing import Any
 from awscrt import mqtt, mqtt5
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
-_TIMEOUT = 20
+_TIMEOUT = 60
 
 
 class Outcome:
@@ -69,7 +69,7 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
 def run_mqtt3(arguments: argparse.Namespace, outcome: Outcome) -> None:
     """Do it by MQTT 3.1.1."""
     connection = mqtt_connection_builder.mtls_from_path(
-        **_common(arguments), clean_session=True, ping_timeout_ms=3000, protocol_operation_timeout_ms=5000
+        **_common(arguments), clean_session=True, ping_timeout_ms=20_000, protocol_operation_timeout_ms=60_000
     )
     connection.connect().result(_TIMEOUT)
     outcome.connected = True

@@ -36,7 +36,7 @@ endpoint, certificate, key, thing, alias = sys.argv[1:]
 options = io.TlsContextOptions.create_client_with_mtls_from_path(certificate, key)
 provider = auth.AwsCredentialsProvider.new_x509(
     endpoint=endpoint, thing_name=thing, role_alias=alias, tls_ctx=io.ClientTlsContext(options))
-credentials = provider.get_credentials().result(30)
+credentials = provider.get_credentials().result(60)
 print(credentials.access_key_id, bool(credentials.secret_access_key), bool(credentials.session_token))
 """
 PLAIN = """
@@ -44,7 +44,7 @@ import http.client, ssl, sys
 endpoint, certificate, key, thing, alias = sys.argv[1:]
 context = ssl.create_default_context()
 context.load_cert_chain(certificate, key)
-connection = http.client.HTTPSConnection(endpoint, 443, timeout=20, context=context)
+connection = http.client.HTTPSConnection(endpoint, 443, timeout=60, context=context)
 connection.request("GET", f"/role-aliases/{alias}/credentials", headers={"x-amzn-iot-thingname": thing})
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())

@@ -27,7 +27,7 @@ _UNPRIVILEGED = (
 )
 
 
-def _lab(environment: dict[str, str], *words: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+def _lab(environment: dict[str, str], *words: str, timeout: float = 560) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*(_UNPRIVILEGED if environment["PRIVATE_IOT_LAB"] != LAB else ()), sys.executable, "-m", "lab", *words],
         cwd=CHECKOUT,

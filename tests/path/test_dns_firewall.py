@@ -22,7 +22,7 @@ server, name = sys.argv[1:]
 labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
 question = b"\\x12\\x34\\x01\\x00\\x00\\x01" + bytes(6) + labels + b"\\x00\\x00\\x01\\x00\\x01"
 asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-asking.settimeout(10)
+asking.settimeout(60)
 asking.sendto(question, (server, 53))
 answer = asking.recv(4096)
 print(answer[3] & 15, socket.inet_ntoa(answer[-4:]) if answer[7] else "")

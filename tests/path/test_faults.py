@@ -21,7 +21,7 @@ from tests.path.path_lab import UP, wait_for
 
 pytestmark = pytest.mark.path
 
-LONG = 120.0
+LONG = 500.0
 HANGUP = "AWS_ERROR_MQTT_UNEXPECTED_HANGUP"
 
 
@@ -46,8 +46,8 @@ def test_a_server_that_is_away_is_missed_after_the_pushed_ping_restart(path_lab:
         seen = len(output.lines)
         with fault(path_lab, name):
             assert path_lab.hop("client-vpn")["state"] == "down"
-            output.wait_for("Inactivity timeout (--ping-restart)", after=seen, seconds=40)
-        output.wait_for(UP, after=seen, seconds=60)
+            output.wait_for("Inactivity timeout (--ping-restart)", after=seen)
+        output.wait_for(UP, after=seen)
         assert path_lab.pubsub("pi-1", count=1)["error"] is None
 
 
@@ -66,7 +66,7 @@ def test_with_dns_down_the_address_still_works_and_the_name_does_not(path_lab: H
         (address,) = path_lab.resolve("pi-1")
         with fault(path_lab, "dns-down"):
             assert path_lab.hop("vpc")["state"] == "down"
-            assert path_lab.resolve("pi-1") == []
+            assert path_lab.resolve("pi-1", seconds=3) == []
             assert path_lab.reaches("pi-1", address)
         assert path_lab.resolve("pi-1") == [address]
 
@@ -85,8 +85,8 @@ def test_with_the_internet_down_the_tunnel_falls_and_comes_back(path_lab: HandMa
         seen = len(output.lines)
         with fault(path_lab, "internet-down"):
             assert path_lab.hop("internet")["state"] == "down"
-            output.wait_for("Inactivity timeout (--ping-restart)", after=seen, seconds=40)
-        output.wait_for(UP, after=seen, seconds=60)
+            output.wait_for("Inactivity timeout (--ping-restart)", after=seen)
+        output.wait_for(UP, after=seen)
 
 
 def test_a_device_whose_clock_is_400_days_behind_trusts_no_certificate(path_lab: HandMadeLab) -> None:
@@ -121,13 +121,13 @@ def test_an_expired_server_certificate_is_refused_by_the_device(path_lab: HandMa
 def test_a_fault_ends_by_itself(path_lab: HandMadeLab) -> None:
     lifecycle.ask(path_lab.lab, {"command": "fault", "name": "broker-down", "seconds": 0.2})
     wait_for(lambda: not _faults(path_lab), "the end of the fault")
-    assert path_lab.hop("iot")["state"] == "up"
+    wait_for(lambda: path_lab.hop("iot")["state"] == "up", "the broker's return")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_interrupted_leaves_no_fault_behind(path_lab: HandMadeLab, number: signal.Signals) -> None:
     # A killed command can undo nothing: the network itself does, once the time is over.
-    seconds = "60" if number == signal.SIGINT else "3"
+    seconds = "600" if number == signal.SIGINT else "8"
     home = path_lab.lab.directory.parent
     labs = home / "private-iot" / "labs"
     labs.mkdir(parents=True, exist_ok=True)
@@ -142,9 +142,9 @@ def test_a_command_that_is_interrupted_leaves_no_fault_behind(path_lab: HandMade
     try:
         wait_for(lambda: "vpn-frozen" in _faults(path_lab), "the fault")
         process.send_signal(number)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         assert process.returncode == (130 if number == signal.SIGINT else -number)
-        wait_for(lambda: not _faults(path_lab), "the end of the fault", 10)
+        wait_for(lambda: not _faults(path_lab), "the end of the fault")
     finally:
         process.kill()
         process.communicate()

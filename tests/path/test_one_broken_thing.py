@@ -56,7 +56,7 @@ def test_without_an_authorization_rule_nothing_leaves_the_tunnel(path_lab: HandM
     ec2.revoke_client_vpn_ingress(ClientVpnEndpointId=endpoint, TargetNetworkCidr=VPC_CIDR, RevokeAllGroups=True)
     try:
         with synced(path_lab), path_lab.tunnel("pi-1"):
-            assert path_lab.resolve("pi-1") == []
+            assert path_lab.resolve("pi-1", seconds=3) == []
             assert not path_lab.reaches("pi-1", path_lab.hop("vpc-endpoint")["addresses"][0], seconds=1)
             assert path_lab.counter("client-vpn", "authorization", "no authorization rule") > 0
     finally:
@@ -212,7 +212,7 @@ def test_a_zone_without_its_record_hides_the_name(path_lab: HandMadeLab, ec2: An
     route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=removal)
     try:
         with synced(path_lab), path_lab.tunnel("pi-1"):
-            assert path_lab.resolve("pi-1") == []
+            assert path_lab.resolve("pi-1", seconds=3) == []
             # The resolver itself answers, and the way to the endpoint is open: the name alone is missing.
             assert path_lab.resolve("pi-1", entry["DnsName"]) == path_lab.hop("vpc-endpoint")["addresses"]
             assert path_lab.reaches("pi-1", path_lab.hop("vpc-endpoint")["addresses"][0])
@@ -232,7 +232,7 @@ def test_a_wrong_dns_server_leaves_the_name_unresolved(path_lab: HandMadeLab, ec
     try:
         with synced(path_lab), path_lab.tunnel("pi-1"):
             assert path_lab.hop("device")["dns"]["tun0"][0] == "10.0.0.9"
-            assert path_lab.resolve("pi-1") == []
+            assert path_lab.resolve("pi-1", seconds=3) == []
             assert path_lab.reaches("pi-1", path_lab.hop("vpc-endpoint")["addresses"][0])
     finally:
         set_server(DNS_SERVER)

@@ -55,7 +55,7 @@ def test_the_documented_test_of_a_program_of_ones_own_passes(project: Path) -> N
     (example,) = re.findall(r"^```python\n(.*?)^```$", (CHECKOUT / LAB).read_text(), re.MULTILINE | re.DOTALL)
     (project / "test_path.py").write_text(example)
     init = [sys.executable, "-m", "lab", "init", str(project), "--region", REGION]
-    subprocess.run(init, cwd=CHECKOUT, check=True, timeout=60)
+    subprocess.run(init, cwd=CHECKOUT, check=True, timeout=200)
     (project.parent / "private-iot").symlink_to(CHECKOUT)
     printed = run(LAB, PYTEST, cwd=project.parent, environment={"PYTEST_ADDOPTS": "-q -p no:cacheprovider"})
     assert re.search(rf"^{example.count('def test_')} passed", printed, re.MULTILINE), printed

@@ -41,7 +41,7 @@ def client(cloud: server.CloudServer) -> Iterator[Callable[..., Any]]:
                 service,
                 region_name=region,
                 endpoint_url=cloud.url,
-                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60),
             )
         return made[service, region]
 

@@ -36,7 +36,7 @@ def report(cloud: CloudServer, endpoint_id: str, *connections: dict[str, Any], r
     request = urllib.request.Request(  # noqa: S310 - loopback
         f"{cloud.url}/_lab/ec2/client-vpn-connections", json.dumps(body).encode(), method="PUT"
     )
-    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - loopback
         return json.load(response)
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.engine
 
 def call(url: str, method: str = "GET", body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=10) as response:  # noqa: S310 - loopback
+    with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=60) as response:  # noqa: S310 - loopback
         return json.load(response)
 
 

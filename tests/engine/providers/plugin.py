@@ -10,7 +10,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from lab.providers.values import Properties, decode, encode, reveal
 
-TIMEOUT = 60
+TIMEOUT = 240
 
 
 class Refused(Exception):  # noqa: N818 - what the plugin did, not what went wrong here

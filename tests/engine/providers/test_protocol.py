@@ -262,7 +262,7 @@ def test_a_wait_ends_with_its_time_and_says_for_what() -> None:
     started = time.monotonic()
     with pytest.raises(ProviderError, match=r"waiting for EC2 VPC \(vpc-1\) create: timed out after 0\.1 s"):
         call.wait_until("EC2 VPC (vpc-1) create", lambda: None)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 def test_a_cancelled_engine_ends_every_wait() -> None:
@@ -280,14 +280,14 @@ def test_cancel_reaches_a_running_operation(new_aws: Callable[..., Plugin]) -> N
 
     def delete() -> None:
         try:
-            aws.delete(vpc, timeout=50)
+            aws.delete(vpc, timeout=230)
         except Refused as error:
             failures.append(error.text)
 
     waiting = threading.Thread(target=delete)
     waiting.start()
     aws.cancel()
-    waiting.join(timeout=30)
+    waiting.join(timeout=120)
     assert not waiting.is_alive()
     assert len(failures) == 1
     other = new_aws()
@@ -314,7 +314,7 @@ def test_many_operations_run_at_once(aws: Plugin) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=240)
     assert len(made) == 12
     for one in made:
         aws.delete(one)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,14 +92,15 @@ class Device:
         assert done.returncode == (2 if "failed" in results else 1 if "warning" in results else 0), done
         return rows
 
-    def wait_until_healthy(self, attempts: int = 20) -> dict[str, dict[str, str]]:
+    def wait_until_healthy(self, seconds: float = 240) -> dict[str, dict[str, str]]:
         """Examine until nothing fails."""
-        for _attempt in range(attempts):
+        until = time.monotonic() + seconds
+        while True:
             rows = self.doctor()
             if all(row["result"] == "ok" for row in rows.values()):
                 return rows
+            assert time.monotonic() < until, rows
             self.house.pause()
-        raise AssertionError(rows)
 
     def reset(self) -> None:
         """Remove all of the agent."""
@@ -128,7 +130,7 @@ class RunningLab:
     @contextmanager
     def fault(self, name: str) -> Iterator[None]:
         """Break a hop while the block runs."""
-        lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": 280})
+        lifecycle.ask(self.lab, {"command": "fault", "name": name, "seconds": 550})
         try:
             yield
         finally:

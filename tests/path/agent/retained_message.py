@@ -17,7 +17,7 @@ _CONNECT = packets.binary(b"MQTT") + bytes([_LEVEL, 2]) + bytes(2) + packets.bin
 
 def main(path: str, topic: str) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.connect(path)
         connection.sendall(packets.packet(packets.CONNECT, 0, _CONNECT))
         connection.sendall(packets.write_subscribe(packets.Subscribe(1, ((topic, 0),)), _LEVEL))

@@ -46,7 +46,7 @@ def agent_stopped(device: Device) -> Iterator[None]:
         yield
     finally:
         device.run("systemctl", "start", AGENT)
-        device.wait_until_healthy(60)
+        device.wait_until_healthy()
 
 
 # -- on the device --------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def vpn_identity(house: House, device: Device, issued: Issued) -> Iterator[None]
 
 def wait_for_tunnel(device: Device) -> None:
     """Wait until the tunnel's DNS server is in use."""
-    done = device.run("timeout", "30", "sh", "-c", "until resolvectl dns tun0 | grep -q 10; do sleep 0.1; done")
+    done = device.run("timeout", "150", "sh", "-c", "until resolvectl dns tun0 | grep -q 10; do sleep 0.1; done")
     assert done.returncode == 0
 
 

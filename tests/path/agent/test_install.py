@@ -138,7 +138,7 @@ def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: De
     process, number = _start_trial(pi, hopeless_bundle(house))
     _wait_until_tunnel(process)
     pi.run("kill", "-TERM", number)
-    _out, error = process.communicate(timeout=60)
+    _out, error = process.communicate(timeout=150)
     assert (process.returncode, error) == (143, "device-agent: ended by SIGTERM\n")
     assert pi.snapshot() == before
     pi.wait_until_healthy()
@@ -147,7 +147,7 @@ def test_an_interrupted_trial_leaves_the_old_bundle_at_work(house: House, pi: De
 def _wait_until_restarted(pi: Device) -> None:
     """Wait until the restart unit, if it had been started, has put everything back; nobody else does anything."""
     done = pi.run(
-        *("timeout", "60", "sh", "-c"),
+        *("timeout", "150", "sh", "-c"),
         f"until ! systemctl is-active -q {RESTART_SERVICE} && systemctl is-active -q {AGENT}"
         f" && systemctl is-active -q {TUNNEL}; do"
         " sleep 0.1; done",
@@ -172,7 +172,7 @@ def test_a_trial_that_is_killed_at_any_point_lets_the_old_bundle_go_on_by_itself
         if delay is None:
             _wait_until_tunnel(process)
         pi.run("sh", "-c", f"sleep {delay or 0:f}; kill -KILL {number}")
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
         _wait_until_restarted(pi)
         assert certificate(pi) == old
     pi.wait_until_healthy()
@@ -189,7 +189,7 @@ def test_an_installation_that_is_killed_as_it_promotes_leaves_either_bundle_at_w
     while "promote" not in process.stdout.readline():
         assert process.poll() is None
     pi.run("kill", "-KILL", number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)
     _wait_until_restarted(pi)
     assert certificate(pi) in (old, bundle["iot"]["certificatePem"])
     pi.wait_until_healthy()
@@ -214,9 +214,9 @@ def test_a_test_that_is_killed_while_the_agent_is_paused_for_it_lets_it_go_on_by
         process.stdout.readline()
         assert pi.units()[AGENT] == "inactive"
         pi.run("kill", "-KILL", number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
         _wait_until_restarted(pi)
-    pi.wait_until_healthy(60)
+    pi.wait_until_healthy()
 
 
 def broken(house: House, name: str) -> str:

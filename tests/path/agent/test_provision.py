@@ -176,7 +176,7 @@ def test_killed_at_a_step_the_next_run_ends_it(fleet: Fleet, unit: Device, line:
         while not (said := process.stdout.readline()).startswith(line):
             assert said, process.stderr.read() if process.stderr else ""
         unit.run("kill", "-9", number)
-        process.wait(30)
+        process.wait(120)
     done = fleet.provision(unit)
     assert done.returncode == 0, done.stderr
     unit.wait_until_healthy()

@@ -93,7 +93,7 @@ def test_deliveries_that_do_not_fit_change_nothing_and_never_touch_the_tunnel(ho
             f"until grep -qF '{said}' {RENEWAL_FILE} || device-agent status | grep -qF '{said}'; do sleep 0.2; done"
         )
         if len(payload) <= DELIVERY_LIMIT:
-            done = pi.run("timeout", "60", "sh", "-c", script)
+            done = pi.run("timeout", "150", "sh", "-c", script)
             assert done.returncode == 0, pi.run("cat", RENEWAL_FILE, DELIVERED_FILE).stdout
     assert pi.run("sh", "-c", f"md5sum {PROFILE}; systemctl show -p MainPID {TUNNEL}").stdout == before
     pi.wait_until_healthy()

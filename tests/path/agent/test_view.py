@@ -34,6 +34,7 @@ def browser() -> Iterator[Browser]:
     # Chromium's own sandbox refuses to run as root.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
+        expect.set_options(timeout=_SLOW)
         browser = playwright.chromium.launch(executable_path=chromium, args=[*_QUIET, *sandbox])
         yield browser
         browser.close()
@@ -54,10 +55,11 @@ def page(browser: Browser, address: str, installed: Device) -> Iterator[Page]:
     """The page, which must not have complained of anything in the end."""
     complaints: list[str] = []
     page = browser.new_page()
+    page.set_default_timeout(_SLOW)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(address)
-    expect(page.locator("#hop-device")).to_have_class("hop up", timeout=_SLOW)
+    expect(page.locator("#hop-device")).to_have_class("hop up")
     yield page
     page.close()
     assert complaints == []
@@ -68,14 +70,12 @@ def test_it_shows_the_path_the_messages_and_the_refusal(page: Page, installed: D
     expect(page.get_by_role("status").first).to_have_text("every hop is up")
     expect(page.locator("#hop-device .name")).to_have_text(installed.name)
     page.get_by_role("button", name="Examine now").click()
-    expect(page.locator("#examined")).to_contain_text("healthy", timeout=_SLOW)
+    expect(page.locator("#examined")).to_contain_text("healthy")
     expect(page.locator("#checks li.ok")).to_have_count(len(CHECKS))
     # The doctor has just tried the public way.
-    expect(page.locator("#refused")).to_contain_text("no statement allows iot:Connect", timeout=_SLOW)
+    expect(page.locator("#refused")).to_contain_text("no statement allows iot:Connect")
     page.get_by_role("button", name="Publish one").click()
-    expect(page.locator("#messages li").filter(has_text=f"/{installed.name}/view (20 bytes)")).to_have_count(
-        1, timeout=_SLOW
-    )
+    expect(page.locator("#messages li").filter(has_text=f"/{installed.name}/view (20 bytes)")).to_have_count(1)
     expect(page.get_by_role("alert")).to_be_empty()
 
 
@@ -83,15 +83,15 @@ def test_a_hop_is_broken_and_mended_by_keyboard_and_the_doctor_names_it(page: Pa
     page.locator("#seconds").select_option("300")
     page.get_by_role("button", name="Break: vpn-killed").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#hop-client-vpn")).to_have_class("hop down", timeout=_SLOW)
+    expect(page.locator("#hop-client-vpn")).to_have_class("hop down")
     expect(page.locator("#link-0")).to_have_class("link broken")
-    expect(page.locator("#examined")).to_contain_text("broken", timeout=_SLOW)
+    expect(page.locator("#examined")).to_contain_text("broken")
     # Whether OpenVPN has noticed yet decides which hop is named: its own, or the first that needs it.
     expect(page.locator("#checks li.failed").first).to_contain_text(re.compile("interface|resolver"))
     page.get_by_role("button", name="End: vpn-killed").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#hop-client-vpn")).to_have_class("hop up", timeout=_SLOW)
-    expect(page.locator(".link.broken")).to_have_count(0, timeout=_SLOW)
+    expect(page.locator("#hop-client-vpn")).to_have_class("hop up")
+    expect(page.locator(".link.broken")).to_have_count(0)
 
 
 def test_it_fits_a_telephone_and_knows_the_dark(page: Page) -> None:

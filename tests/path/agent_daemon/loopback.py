@@ -33,7 +33,7 @@ from tests.path.gateway.stack import ENDPOINT, PORT, REGION, VPC_ENDPOINT_ID, St
 
 THING = "pi-1"
 PREFIX = f"device/{THING}"
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 _RUN = """
 import sys
@@ -201,7 +201,7 @@ class Device:
         self.stack.gateway_process.send_signal(signal.SIGSTOP)
         self.resolver.silent = True
         try:
-            wait_until(lambda: not self.status()["connection"]["connected"], "the dead path to be noticed", 15)
+            wait_until(lambda: not self.status()["connection"]["connected"], "the dead path to be noticed")
         finally:
             self.stack.gateway_process.send_signal(signal.SIGCONT)
             self.resolver.silent = False

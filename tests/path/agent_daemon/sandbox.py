@@ -44,7 +44,7 @@ class Sandbox:
 
     def run(self, *argv: str, text: str | None = None, host: str = DEVICE) -> subprocess.CompletedProcess[str]:
         """Run a command in a host, and refuse its failure unless it says something about the agent's state."""
-        return hosts.run(self.lab, host, argv, input=text, timeout=120)
+        return hosts.run(self.lab, host, argv, input=text, timeout=200)
 
     def start(self, host: str, *argv: str) -> subprocess.Popen[str]:
         """Start a command in a host."""
@@ -63,7 +63,7 @@ class Sandbox:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def wait_connected(self, patience: float = 90) -> None:
+    def wait_connected(self, patience: float = 200) -> None:
         def connected() -> bool:
             done = self.run("device-agent", "status", "--json")
             return done.returncode in (0, 1) and bool(json.loads(done.stdout)["connection"]["connected"])
@@ -161,7 +161,7 @@ class Listener:
             yield self
         finally:
             process.kill()
-            reader.join(20)
+            reader.join(60)
             _reap(process)
 
     def data(self) -> list[dict[str, Any]]:
@@ -208,7 +208,7 @@ class Publishing:
         finally:
             over.set()
             for thread in threads:
-                thread.join(60)
+                thread.join(120)
             assert process.stderr is not None
             said = process.stderr.read()
             _reap(process)
@@ -241,7 +241,7 @@ def capture(sandbox: Sandbox) -> Iterator[list[str]]:
     finally:
         # tcpdump drops its privileges, and with them the tie to whoever started it; it sees to what it still holds.
         sandbox.run("pkill", "-INT", "-x", "tcpdump")
-        reader.join(20)
+        reader.join(60)
         _reap(process)
 
 
@@ -254,7 +254,7 @@ def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
     raise AssertionError(f"the program ended before {beginning!r}")
 
 
-def measure_return(listener: Listener, since: float, patience: float = 120) -> float:
+def measure_return(listener: Listener, since: float, patience: float = 200) -> float:
     """Wait for the first of the device's messages after a moment, and give the seconds between."""
 
     def first() -> float | None:
@@ -266,7 +266,7 @@ def measure_return(listener: Listener, since: float, patience: float = 120) -> f
 def check(listener: Listener, publishing: Publishing) -> int:
     """Check that all that was acknowledged has come, in order; give the number of duplicates."""
     wanted = [receipt["id"] for receipt in publishing.receipts]
-    wait_until(lambda: listener.ids() >= set(wanted), "every acknowledged message", 120)
+    wait_until(lambda: listener.ids() >= set(wanted), "every acknowledged message", 200)
     came = [item["properties"]["message-id"] for item in listener.data()]
     assert list(dict.fromkeys(came)) == wanted, "the order changed"
     return len(came) - len(wanted)
@@ -283,7 +283,7 @@ def now() -> float:
 
 
 def _reap(process: subprocess.Popen[str]) -> None:
-    process.wait(20)
+    process.wait(60)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None and not stream.closed:
             stream.close()

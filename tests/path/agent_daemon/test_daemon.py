@@ -22,13 +22,13 @@ from device_agent.client import Publisher, PublishRefusedError, ReceivedMessage,
 from device_agent.commands.metrics import METRICS
 from device_agent.system import System
 
-from tests.path.agent_daemon.loopback import PREFIX, THING, Device, Receiver, running_device, wait_until
+from tests.path.agent_daemon.loopback import PATIENCE, PREFIX, THING, Device, Receiver, running_device, wait_until
 from tests.path.gateway.stack import ENDPOINT, Stack, Tunnel, running_stack
 
 pytestmark = pytest.mark.path
 
 
-def numbers(receiver: Receiver, count: int, patience: float = 60) -> list[int]:
+def numbers(receiver: Receiver, count: int, patience: float = PATIENCE) -> list[int]:
     """Collect `count` different messages; check that each is there, and the order of the first arrivals."""
     arrived = [int(item.payload) for item in receiver.collect(count, patience=patience)]
     first_arrivals = list(dict.fromkeys(arrived))
@@ -70,13 +70,13 @@ def test_a_policy_without_retain_publish_gets_a_plain_will_and_one_with_it_a_ret
 ) -> None:
     device.start()
     device.wait_connected()
-    assert "not authorized" in device.status()["connection"]["lastError"]
+    wait_until(lambda: "not authorized" in (device.status()["connection"]["lastError"] or ""), "the refusal")
     device.stop()
     policy = stack.policies["least-privilege"]
     policy["Statement"].append({"Effect": "Allow", "Action": "iot:RetainPublish", "Resource": "*"})
     stack.reload()
     device.start()
-    device.wait_connected()
+    wait_until(lambda: [item["status"] for item in receiver.statuses()].count("online") == 2, "the next greeting")
     assert device.status()["connection"]["lastError"] is None
     late = Receiver(stack, receiver.way, "late")
     try:
@@ -131,11 +131,17 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
                 publisher.publish_many([("data", str(number)) for number in range(start, start + 20)])
         published.set()
 
-    delivered_and_kept = 0
+    delivered_and_kept = connections = 0
+
+    def said() -> list[str]:
+        return [item["status"] for item in receiver.statuses()]
 
     def kill_and_start() -> None:
-        nonlocal delivered_and_kept
+        nonlocal delivered_and_kept, connections
+        connections = device.connections()
         device.kill()
+        # The last will follows all that the device had sent.
+        wait_until(lambda: said().count("online") == connections and said()[-1] == "offline", "the last will")
         with closing(sqlite3.connect(f"file:{device.queue_file}?mode=ro", uri=True)) as connection:
             kept = {row[0] for row in connection.execute("SELECT payload FROM messages")}
         delivered_and_kept = len(kept & {item.payload for item in receiver.drain()})
@@ -150,6 +156,7 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
     device.wait_empty()
     assert device.status()["queue"]["sent"] == total
     duplicates = len(arrived) - total
+    ended = connections + device.connections() - 1
     with capsys.disabled():
         sys.stdout.write(
             f"\n{total} messages across three outages: {duplicates} duplicates, in flight at an outage or among the"
@@ -157,7 +164,7 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
         )
     # Only what was in flight at an outage can come twice, and AWS IoT allows 100 in flight; after the kill also what
     # was delivered and not yet removed from the disk: how much that is, the disk's speed says.
-    assert duplicates <= 3 * 100 + delivered_and_kept
+    assert duplicates <= ended * 100 + delivered_and_kept
 
 
 def test_kill_9_of_the_agent_loses_nothing_that_was_acknowledged(device: Device, receiver: Receiver) -> None:
@@ -174,8 +181,8 @@ def test_kill_9_of_the_agent_loses_nothing_that_was_acknowledged(device: Device,
     for kill in range(1, 5):
         wait_until(lambda: len(receiver.drain()) > total * kill // 6, "the next kill")  # noqa: B023 - called at once
         device.restart()
-    publishing.join(60)
-    arrived = receiver.collect(total, patience=60)
+    publishing.join(PATIENCE)
+    arrived = receiver.collect(total)
     assert {item.properties["message-id"] for item in arrived} == {f"id-{number}" for number in range(total)}
     first_arrivals = list(dict.fromkeys(int(item.payload) for item in arrived))
     assert first_arrivals == list(range(total)), "the order changed"
@@ -207,9 +214,9 @@ def test_kill_9_of_a_program_that_publishes_loses_nothing_that_it_was_told_is_du
                 acknowledged.append(int(writer.stdout.readline()))
             writer.kill()
             acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
-    arrived = [int(item.payload) for item in receiver.collect(len(acknowledged))]
     device.wait_empty()
-    arrived = [int(item.payload) for item in receiver.collect(len(set(arrived)))]
+    # With what became durable without the writer's knowing.
+    arrived = [int(item.payload) for item in receiver.collect(device.status()["queue"]["sent"])]
     with capsys.disabled():
         sys.stdout.write(f"\n{kills} kills of a writer with seed {seed}: {len(acknowledged)} acknowledged messages\n")
     assert arrived == sorted(arrived), "the order changed"
@@ -229,8 +236,8 @@ def test_a_frozen_service_is_noticed_and_all_arrives_after_it_thaws(
     try:
         with device.publisher() as publisher:
             publisher.publish_many([("data", str(number)) for number in range(10)])
-        wait_until(lambda: not device.status()["connection"]["connected"], "the dead path to be noticed", 12)
-        wait_until(lambda: device.status()["tunnel"]["restarts"], "the tunnel to be restarted", 12)
+        wait_until(lambda: not device.status()["connection"]["connected"], "the dead path to be noticed")
+        wait_until(lambda: device.status()["tunnel"]["restarts"], "the tunnel to be restarted")
         assert device.status()["tunnel"]["alive"] is False
     finally:
         stack.gateway_process.send_signal(signal.SIGCONT)
@@ -275,7 +282,7 @@ def test_what_comes_in_is_handed_to_local_listeners_also_after_a_reconnect(devic
     wait_until(lambda: comes(b"first \xff"), "a message")
     device.hang_up()
     wait_until(lambda: comes(b"end"), "a message after the reconnect")
-    listener.join(20)
+    listener.join(PATIENCE)
     assert got[0] == b"first \xff"
     assert got[-1] == b"end"
 
@@ -413,7 +420,7 @@ def test_commands_sent_while_the_device_was_offline_reach_a_program_that_comes_l
         return bool(first)
 
     wait_until(comes, "a message")
-    listening.join(20)
+    listening.join(PATIENCE)
     messages.close()  # type: ignore[attr-defined] # a generator
     # Without a goodbye: what AWS IoT sends meanwhile waits there.
     device.kill()
@@ -431,7 +438,8 @@ def test_commands_sent_while_the_device_was_offline_reach_a_program_that_comes_l
             break
     # The first was handed out and not acknowledged, perhaps several times.
     assert list(dict.fromkeys(got)) == [(f"{COMMANDS}/first", 0), *((f"{COMMANDS}/n", n) for n in range(1, 6))]
-    assert unsubscribe("commands/#", path=device.socket) == 1, "the last is handed out and not acknowledged"
+    # The last is handed out and not acknowledged; it is there twice if AWS IoT had no answer when the agent was killed.
+    assert unsubscribe("commands/#", path=device.socket) >= 1
     assert device.status()["queue"]["received"] == 0
 
 
@@ -459,7 +467,7 @@ def test_aws_quota_of_publishes_slows_the_agent_down_and_costs_no_message(
         device.wait_connected()
         with device.publisher() as publisher:
             publisher.publish_many([("data", str(number)) for number in range(500)])
-        arrived = [int(item.payload) for item in receiver.collect(500, patience=30)]
+        arrived = [int(item.payload) for item in receiver.collect(500)]
         device.wait_empty()
         assert sorted(arrived) == list(range(500)), "a message is missing or came twice"
         assert device.status()["queue"]["refused"] == 0

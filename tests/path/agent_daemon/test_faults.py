@@ -66,6 +66,8 @@ def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_while_the_broker_
     So that nothing is lost is shown by what was acknowledged, and by the order and the gaps of what was heard.
     """
     sandbox.wait_connected()
+    # What came of the test before is heard a moment before it is acknowledged.
+    wait_until(lambda: sandbox.status()["queue"]["depth"] == 0, "an empty queue")
     before = sandbox.status()["queue"]
     with Listener().listening(sandbox) as listener:
         with capture(sandbox) as outside, Publishing().running(sandbox, every=0.05) as publishing:
@@ -73,7 +75,7 @@ def test_nothing_is_lost_and_nothing_leaves_outside_the_tunnel_while_the_broker_
             with sandbox.fault("broker-down", SECONDS):
                 pass
             after = measure_return(listener, now())
-        wait_until(lambda: sandbox.status()["queue"]["depth"] == 0, "an empty queue", 120)
+        wait_until(lambda: sandbox.status()["queue"]["depth"] == 0, "an empty queue", 200)
         wanted = [receipt["id"] for receipt in publishing.receipts]
         wait_until(lambda: wanted[-1] in listener.ids(), "the last message")
     queue = sandbox.status()["queue"]
@@ -97,14 +99,15 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sandbox.wait_connected()
+    before = sandbox.status()["connection"]["connections"]
     with Listener().listening(sandbox) as listener:
         with capture(sandbox) as outside, Publishing().running(sandbox, every=0.003) as publishing:
             for share, fault in enumerate(("vpn-killed", "internet-down", "vpn-frozen"), 1):
-                wait_until(lambda: publishing.sent > 10_000 * share // 5, "the next outage", 120)  # noqa: B023 - at once
+                wait_until(lambda: publishing.sent > 10_000 * share // 5, "the next outage", 200)  # noqa: B023 - at once
                 with sandbox.fault(fault, 5):
                     pass
                 measure_return(listener, now())
-            wait_until(lambda: publishing.sent >= 10_000, "ten thousand messages", 120)
+            wait_until(lambda: publishing.sent >= 10_000, "ten thousand messages", 300)
         duplicates = check(listener, publishing)
     assert [int(item["payload"]) for item in unique(listener)] == list(range(publishing.sent))
     assert outside == []
@@ -113,8 +116,8 @@ def test_ten_thousand_messages_across_three_outages_arrive_as_numbered(
         f"{publishing.sent} messages across three outages arrived as numbered; {duplicates} came twice: they were in"
         " flight when the path ended",
     )
-    # AWS IoT allows 100 in flight; only these can come twice.
-    assert duplicates <= 3 * 100
+    # AWS IoT allows 100 in flight; only these can come twice, when a connection ends.
+    assert duplicates <= 100 * (sandbox.status()["connection"]["connections"] - before)
 
 
 def unique(listener: Listener) -> list[dict[str, str]]:
@@ -132,7 +135,7 @@ def test_kill_9_of_the_agent_at_random_moments_loses_nothing_and_systemd_starts_
         with Publishing().running(sandbox, every=0.02) as publishing:
             for _kill in range(4):
                 wanted = len(listener.data()) + moments.randrange(1, 100)
-                wait_until(lambda: len(listener.data()) >= wanted, "the next kill", 60)  # noqa: B023 - at once
+                wait_until(lambda: len(listener.data()) >= wanted, "the next kill")  # noqa: B023 - at once
                 before = sandbox.agent_process()
                 # From its very start on: before it listens, before it is connected, while it sends.
                 sandbox.run("sh", "-c", f"sleep {moments.uniform(0, 0.5):f}; kill -9 {before}")
@@ -146,8 +149,8 @@ def test_the_agent_runs_as_its_own_user_and_may_restart_the_tunnel(sandbox: Sand
     pid = sandbox.agent_process()
     user = sandbox.run("stat", "-c", "%U", f"/proc/{pid}").stdout.strip()
     before = sandbox.status()["tunnel"]["restarts"]
-    with sandbox.fault("vpn-frozen", 60, end_early=True):
-        wait_until(lambda: sandbox.status()["tunnel"]["restarts"] > before, "a restart of the tunnel", 60)
+    with sandbox.fault("vpn-frozen", 300, end_early=True):
+        wait_until(lambda: sandbox.status()["tunnel"]["restarts"] > before, "a restart of the tunnel")
     sandbox.wait_connected()
     assert user == "private-iot"
     assert sandbox.status()["tunnel"]["error"] is None

@@ -28,7 +28,7 @@ def flowing(sandbox: Sandbox) -> Iterator[tuple[Listener, Publishing]]:
             wait_until(lambda: len(listener.data()) > 20, "the first messages")
             yield listener, publishing
             seen = len(listener.data())
-            wait_until(lambda: len(listener.data()) > seen + 20, "messages after the installation", 60)
+            wait_until(lambda: len(listener.data()) > seen + 20, "messages after the installation")
         duplicates = check(listener, publishing)
     assert outside == []
     publishing.duplicates = duplicates

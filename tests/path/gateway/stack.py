@@ -25,7 +25,7 @@ VPC_ENDPOINT_ID, VPC_ID = "vpce-0bae8fd9e8c2b2879", "vpc-0123456789abcdef0"
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}"
 PRIVILEGED = os.geteuid() == 0
 PORT, ALPN_PORT = (8883, 443) if PRIVILEGED else (18883, 10443)
-DEADLINE = 10.0
+DEADLINE = 60.0
 _ADDRESSES = itertools.count()
 
 

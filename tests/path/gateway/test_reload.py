@@ -88,7 +88,7 @@ def test_a_table_that_cannot_be_used_changes_nothing(stack: Stack) -> None:
         stack.table_file.write_text("{")
         assert stack.gateway_process is not None
         stack.gateway_process.send_signal(signal.SIGHUP)
-        assert "table.json" in stack.event("reload-failed")["reason"]
+        wait_for(lambda: any("table.json" in item["reason"] for item in stack.events("reload-failed")), "refusal")
         assert alive(client)
     stack.reload()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shutil
 import signal
@@ -9,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +20,17 @@ from device_agent.local_broker.mosquitto import drop_in
 HOST = "127.0.0.1"
 
 
+_PORTS = itertools.count(20_000 + os.getpid() % 120 * 100)
+"""Below those that the kernel gives out (ip(7), ip_local_port_range): nobody's while a test's broker is away, and no
+client that connects anew meets itself there. A hundred for each process."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = next(_PORTS)
+            probe.bind((HOST, port))
+            return port
 
 
 @dataclass
@@ -50,7 +59,7 @@ class Broker:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection((HOST, self.port), 1).close()
@@ -65,14 +74,14 @@ class Broker:
         """End it, with its state written, or kill it as lost power does."""
         assert self.process is not None
         self.process.kill() if kill else self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def save(self) -> None:
         """Have it write its sessions to the disk, as `mqtt enable` does."""
         assert self.process is not None
         file = self.folder / "mosquitto.db"
         self.process.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not file.exists():
             assert time.monotonic() < deadline, "mosquitto saves nothing"
             time.sleep(0.02)
@@ -104,7 +113,7 @@ class Broker:
             yield process
         finally:
             process.kill()
-            process.wait(20)
+            process.wait(60)
             process.stdout.close()
 
 

@@ -31,7 +31,7 @@ from device_agent.messages import Limits, Message
 from device_agent.settings import MqttSettings
 from device_agent.system import System
 
-from tests.path.agent_daemon.loopback import wait_until
+from tests.path.agent_daemon.loopback import PATIENCE, wait_until
 
 from .broker import Broker, free_port, lines
 
@@ -95,7 +95,7 @@ class Agent:
         finally:
             self.on_loop(self.local.stop)
             self.loop.hand_over(self.loop.stop)
-            thread.join(20)
+            thread.join(PATIENCE)
             self.queue.close()
 
     def on_loop(self, call: Callable[[], Any]) -> Any:
@@ -107,7 +107,7 @@ class Agent:
             done.set()
 
         self.loop.hand_over(run)
-        assert done.wait(20)
+        assert done.wait(PATIENCE)
         return results[0]
 
     def status(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Agent:
         return found
 
     def wait_connected(self) -> None:
-        wait_until(lambda: self.status()["connected"], "the broker's connection", 30)
+        wait_until(lambda: self.status()["connected"], "the broker's connection")
 
     def messages(self) -> list[Message]:
         """Give all that is in the queue."""
@@ -174,7 +174,7 @@ def test_what_a_program_publishes_is_in_the_queue_below_the_devices_prefix(root:
         for argv in (["-q", "0"], ["-q", "1"], ["-q", "2"], ["-q", "1", "-r"]):
             assert broker.publish(*argv, "-t", "sensors/kitchen", "-m", " ".join(argv)).returncode == 0
         assert broker.publish("-q", "1", "-t", "elsewhere", "-m", "not asked for").returncode == 0
-        wait_until(lambda: len(agent.messages()) == 4, "four messages", 20)
+        wait_until(lambda: len(agent.messages()) == 4, "four messages")
         assert {message.topic for message in agent.messages()} == {f"{PREFIX}/sensors/kitchen"}
         assert {message.payload.decode(): message.retain for message in agent.messages()} == {
             "-q 0": False,
@@ -189,7 +189,7 @@ def test_a_publishers_own_message_id_and_content_type_go_along(root: Path, broke
         agent.wait_connected()
         properties = ("-D", "publish", "user-property", "message-id", "no-7", "-D", "publish", "content-type", "text")
         assert broker.publish("-V", "5", "-q", "1", "-t", "sensors/a", "-m", "x", *properties).returncode == 0
-        (message,) = wait_until(agent.messages, "the message", 20)
+        (message,) = wait_until(agent.messages, "the message")
         assert (message.id, message.content_type) == ("no-7", "text")
 
 
@@ -200,7 +200,7 @@ def test_a_full_queue_stops_acknowledging_and_loses_nothing(root: Path, broker: 
         agent.wait_connected()
         text = "".join(f"{number} {padding}\n" for number in range(count))
         assert broker.publish("-q", "1", "-l", "-t", "sensors/a", text=text).returncode == 0
-        wait_until(lambda: agent.status()["held"], "the full queue", 30)
+        wait_until(lambda: agent.status()["held"], "the full queue")
         before = len(agent.messages())
         assert 0 < before < count
         assert agent.on_loop(agent.queue.totals).counters["dropped_by_size"] == 0
@@ -210,9 +210,9 @@ def test_a_full_queue_stops_acknowledging_and_loses_nothing(root: Path, broker: 
             came.extend(agent.deliver())
             return len(came) >= count
 
-        wait_until(all_came, "every message", 60)
+        wait_until(all_came, "every message")
         assert [int(line.split()[0]) for line in came] == list(range(count)), "in order, each once"
-        assert agent.status()["held"] is None
+        wait_until(lambda: agent.status()["held"] is None, "the end of what held it up")
 
 
 def test_what_comes_while_the_agent_is_away_waits_at_the_broker(root: Path, broker: Broker) -> None:
@@ -221,7 +221,7 @@ def test_what_comes_while_the_agent_is_away_waits_at_the_broker(root: Path, brok
         agent.wait_connected()
     assert broker.publish("-q", "1", "-l", "-t", "sensors/a", text=lines(range(1500))).returncode == 0
     with agent.running():
-        wait_until(lambda: len(agent.messages()) >= 1500, "all that waited", 30)
+        wait_until(lambda: len(agent.messages()) >= 1500, "all that waited")
         assert sorted(map(int, agent.payloads())) == list(range(1500))
 
 
@@ -231,7 +231,7 @@ def test_a_message_that_aws_iot_would_not_take_is_counted_and_holds_nothing_up(r
         assert broker.publish("-q", "1", "-t", "sensors/1/2/3/4/5/6/7", "-m", "too deep").returncode == 0
         assert broker.publish("-q", "1", "-t", "sensors/a", "-s", text="x" * 200_000).returncode == 0
         assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "good").returncode == 0
-        wait_until(lambda: agent.payloads() == ["good"], "the good one", 20)
+        wait_until(lambda: agent.payloads() == ["good"], "the good one")
         assert agent.status()["refused"] == 1
 
 
@@ -247,7 +247,7 @@ def test_ten_thousand_messages_come_through_three_kills_of_the_broker(root: Path
         for start in range(0, whole, batch):
             fault = threading.Timer(0.1, _kill_for_a_moment, [broker])
             if start in (2_500, 5_000, 7_500):
-                wait_until(lambda: set(map(int, agent.payloads())) >= set(range(start)), "what came before", 60)  # noqa: B023
+                wait_until(lambda: set(map(int, agent.payloads())) >= set(range(start)), "what came before")  # noqa: B023
                 fault.start()
             while broker.publish(
                 "-q", "1", "-l", "-t", "sensors/a", text=lines(range(start, start + batch))
@@ -255,8 +255,8 @@ def test_ten_thousand_messages_come_through_three_kills_of_the_broker(root: Path
                 time.sleep(0.1)
             if fault.ident is not None:
                 fault.join()
-        wait_until(lambda: agent.status()["queued"] >= whole, "every message", 60)
-        wait_until(lambda: set(map(int, agent.payloads())) == set(range(whole)), "every message", 30)
+        wait_until(lambda: agent.status()["queued"] >= whole, "every message")
+        wait_until(lambda: set(map(int, agent.payloads())) == set(range(whole)), "every message")
 
 
 def _kill_for_a_moment(broker: Broker) -> None:
@@ -270,11 +270,11 @@ def test_what_aws_iot_sends_is_published_by_the_broker_and_then_forgotten(root: 
         broker.subscription("lamp/#", "-C", "1") as listener,
     ):
         agent.wait_connected()
-        wait_until(lambda: agent.cloud.filters, "the subscription", 20)
+        wait_until(lambda: agent.cloud.filters, "the subscription")
         _send(agent, "commands/set", b"on")
         assert listener.stdout is not None
         assert "on" in [line.strip() for line in listener.stdout]
-        wait_until(lambda: agent.on_loop(agent.queue.totals).received == 0, "the message's removal", 20)
+        wait_until(lambda: agent.on_loop(agent.queue.totals).received == 0, "the message's removal")
         assert agent.status()["published"] == 1
 
 
@@ -282,12 +282,12 @@ def test_what_aws_iot_sends_while_the_broker_is_away_goes_out_when_it_is_back(ro
     with Agent(root, broker, publish=(), subscribe=("commands/#",)).running() as agent:
         agent.wait_connected()
         broker.end(kill=True)
-        wait_until(lambda: not agent.status()["connected"], "the loss of the broker", 30)
+        wait_until(lambda: not agent.status()["connected"], "the loss of the broker")
         acknowledged = _send(agent, "commands/set", b"on")
-        assert acknowledged.wait(20), "AWS IoT is answered: the message is on the disk"
+        assert acknowledged.wait(PATIENCE), "AWS IoT is answered: the message is on the disk"
         broker.start()
-        wait_until(lambda: agent.status()["published"] == 1, "the message at the broker", 30)
-        wait_until(lambda: agent.on_loop(agent.queue.totals).received == 0, "the message's removal", 20)
+        wait_until(lambda: agent.status()["published"] == 1, "the message at the broker")
+        wait_until(lambda: agent.on_loop(agent.queue.totals).received == 0, "the message's removal")
 
 
 def test_what_aws_iot_sends_goes_out_with_qos_1_and_is_never_retained(root: Path, broker: Broker) -> None:
@@ -299,7 +299,7 @@ def test_what_aws_iot_sends_goes_out_with_qos_1_and_is_never_retained(root: Path
             _send(agent, "commands/set", b"on")
             assert listener.stdout is not None
             assert "1 0 on" in [line.strip() for line in listener.stdout]
-        wait_until(lambda: agent.status()["published"] == 1, "the broker's answer", 20)
+        wait_until(lambda: agent.status()["published"] == 1, "the broker's answer")
     assert broker.publish("-q", "1", "-t", "commands/end", "-m", "end", "-r").returncode == 0
     with broker.subscription("commands/#", "-C", "1", *form) as late:
         assert late.stdout is not None
@@ -310,7 +310,7 @@ def test_what_the_broker_retains_already_is_published_once_when_the_line_is_new(
     assert broker.publish("-q", "1", "-r", "-t", "sensors/state", "-m", "retained").returncode == 0
     agent = Agent(root, broker)
     with agent.running():
-        wait_until(lambda: agent.payloads() == ["retained"], "what is retained", 20)
+        wait_until(lambda: agent.payloads() == ["retained"], "what is retained")
         assert [message.retain for message in agent.messages()] == [True]
         agent.deliver()
         broker.save()
@@ -318,11 +318,11 @@ def test_what_the_broker_retains_already_is_published_once_when_the_line_is_new(
         broker.start()
         agent.wait_connected()
         assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "after a connection anew").returncode == 0
-        wait_until(lambda: agent.payloads() == ["after a connection anew"], "the message after it", 20)
+        wait_until(lambda: agent.payloads() == ["after a connection anew"], "the message after it")
     with agent.running():
         agent.wait_connected()
         assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "after a start anew").returncode == 0
-        wait_until(lambda: "after a start anew" in agent.payloads(), "the message after that", 20)
+        wait_until(lambda: "after a start anew" in agent.payloads(), "the message after that")
         assert "retained" not in agent.payloads()
 
 
@@ -335,7 +335,7 @@ def test_qos_0_is_lost_while_the_agent_is_away_and_qos_1_is_not(root: Path, brok
     with agent.running():
         agent.wait_connected()
         assert broker.publish("-q", "0", "-t", "sensors/a", "-m", "when it is back").returncode == 0
-        wait_until(lambda: "when it is back" in agent.payloads(), "the last one", 20)
+        wait_until(lambda: "when it is back" in agent.payloads(), "the last one")
         assert agent.payloads() == ["of QoS 1", "when it is back"]
 
 
@@ -344,16 +344,16 @@ def test_qos_0_is_dropped_and_counted_while_the_queue_is_full(root: Path, broker
         agent.wait_connected()
         text = "".join(f"{number} {'x' * 1000}\n" for number in range(2000))
         assert broker.publish("-q", "1", "-l", "-t", "sensors/a", text=text).returncode == 0
-        wait_until(lambda: agent.status()["held"], "the full queue", 30)
+        wait_until(lambda: agent.status()["held"], "the full queue")
         assert broker.publish("-q", "0", "-t", "sensors/a", "-m", "no room").returncode == 0
-        wait_until(lambda: agent.status()["dropped"] == 1, "the count", 20)
+        wait_until(lambda: agent.status()["dropped"] == 1, "the count")
         came: list[str] = []
 
         def all_came() -> bool:
             came.extend(agent.deliver())
             return len(came) >= 2000
 
-        wait_until(all_came, "every message of QoS 1", 60)
+        wait_until(all_came, "every message of QoS 1")
         assert "no room" not in came
 
 
@@ -366,24 +366,24 @@ def test_an_agent_that_is_killed_between_the_queue_and_its_answer_gets_the_messa
         agent.wait_connected()
         unanswered.setattr(agent.local, "_acknowledge", lambda *_words: None)
         assert broker.publish("-q", "1", *own_id, "-t", "sensors/a", "-m", "x").returncode == 0
-        wait_until(lambda: len(agent.messages()) == 1, "the message in the queue", 20)
+        wait_until(lambda: len(agent.messages()) == 1, "the message in the queue")
     with Agent(root, broker).running() as agent:
-        wait_until(lambda: len(agent.messages()) == 2, "the message again", 20)
+        wait_until(lambda: len(agent.messages()) == 2, "the message again")
         assert [(message.id, message.payload) for message in agent.messages()] == [("no-7", b"x")] * 2
         assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "next").returncode == 0
-        wait_until(lambda: agent.payloads() == ["x", "x", "next"], "the next one, and no third copy", 20)
+        wait_until(lambda: agent.payloads() == ["x", "x", "next"], "the next one, and no third copy")
 
 
 def test_a_line_that_is_taken_out_is_asked_for_no_longer(root: Path, broker: Broker) -> None:
     with Agent(root, broker, ("a/#", "b/#"), ("x/#", "y/#")).running() as agent:
         agent.wait_connected()
-        wait_until(lambda: len(agent.cloud.filters) == 2, "the subscriptions", 20)
+        wait_until(lambda: len(agent.cloud.filters) == 2, "the subscriptions")
     with Agent(root, broker, ("b/#",), ("y/#",)).running() as agent:
         agent.wait_connected()
-        wait_until(lambda: agent.cloud.filters == {f"{PREFIX}/y/#"}, "the end of one at AWS IoT", 20)
+        wait_until(lambda: agent.cloud.filters == {f"{PREFIX}/y/#"}, "the end of one at AWS IoT")
         assert broker.publish("-q", "1", "-t", "a/1", "-m", "no longer").returncode == 0
         assert broker.publish("-q", "1", "-t", "b/1", "-m", "still").returncode == 0
-        wait_until(lambda: agent.payloads() == ["still"], "the message", 20)
+        wait_until(lambda: agent.payloads() == ["still"], "the message")
         assert agent.status()["refused"] == 0
 
 
@@ -394,9 +394,9 @@ def test_a_disk_that_refuses_stops_acknowledging(root: Path, broker: Broker, mon
         refusal = DeviceAgentError("the disk is full")
         monkeypatch.setattr(agent.queue, "put", lambda _drafts, answer, **_more: answer(Stored(0, 0, refusal)))
         assert broker.publish("-q", "1", "-t", "sensors/a", "-m", "x").returncode == 0
-        wait_until(lambda: agent.status()["held"] == "the disk is full", "the refusal", 20)
+        wait_until(lambda: agent.status()["held"] == "the disk is full", "the refusal")
         monkeypatch.setattr(agent.queue, "put", put)
-        wait_until(lambda: agent.payloads() == ["x"], "the message", 20)
+        wait_until(lambda: agent.payloads() == ["x"], "the message")
 
 
 def _send(agent: Agent, topic: str, payload: bytes) -> threading.Event:

@@ -71,7 +71,7 @@ def used(press: Device) -> str | None:
     return gateway
 
 
-def wait_until_through(site: LabSite, press: Device, name: str, seconds: float = 120) -> None:
+def wait_until_through(site: LabSite, press: Device, name: str, seconds: float = 240) -> None:
     wait_for(lambda: used(press) == site.own[name], f"a connection through {name}", seconds)
 
 

@@ -16,7 +16,7 @@ from tests.path.path_lab import Output, wait_for
 from .site import GATEWAY, SENSOR, LabSite
 
 TOPIC = "sensors/count"
-_PATIENCE = 15
+_PATIENCE = 30
 
 
 def open_to_sensor(site: LabSite) -> None:
@@ -41,7 +41,7 @@ class Batch:
         self.output = site.start(SENSOR, *client(site, "mosquitto_pub", "-l", "-t", TOPIC))
         self._write(numbers[: len(numbers) // 2])
 
-    def finish(self) -> bool:
+    def finish(self, patience: float = _PATIENCE) -> bool:
         """Publish the rest, and tell whether the broker has acknowledged all."""
         self._write(self._numbers[len(self._numbers) // 2 :])
         stdin = self.output.process.stdin
@@ -50,7 +50,7 @@ class Batch:
             stdin.close()
         # After a lost connection mosquitto_pub 2.0.11 may wait for ever for answers to what it sent over it.
         with suppress(subprocess.TimeoutExpired):
-            self.output.process.wait(_PATIENCE)
+            self.output.process.wait(patience)
         done = self.output.process.poll() == 0
         self.output.close()
         return done
@@ -65,7 +65,7 @@ class Batch:
 
 def publish(site: LabSite, numbers: range) -> None:
     """Publish numbers, again and again until the broker has acknowledged them all."""
-    wait_for(lambda: Batch(site, numbers).finish(), f"{numbers} at the broker", 120)
+    wait_for(lambda: Batch(site, numbers).finish(), f"{numbers} at the broker", 240)
 
 
 class Arrivals:
@@ -78,7 +78,7 @@ class Arrivals:
         said = [json.loads(line) for line in list(self._output.lines)]
         return Counter(line["number"] for line in said if "number" in line)
 
-    def wait_for(self, numbers: Iterable[int], seconds: float = 120) -> None:
+    def wait_for(self, numbers: Iterable[int], seconds: float = 240) -> None:
         wanted = set(numbers)
         wait_for(lambda: wanted <= set(self.count()), f"{len(wanted)} numbers at AWS IoT", seconds)
 

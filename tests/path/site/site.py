@@ -23,7 +23,7 @@ INTERNET_ADDRESS = addresses.IOT_PUBLIC
 _ASK = """
 import sys
 from device_agent.dns import query, DnsError
-try: print(query(sys.argv[1], sys.argv[2], timeout=1))
+try: print(query(sys.argv[1], sys.argv[2], timeout=5))
 except DnsError as error: print(error)
 """
 
@@ -78,7 +78,7 @@ class LabSite:
 
     def run(self, host: str, *argv: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command in a host."""
-        return hosts.run(self.house.lab, host, argv, input=text, timeout=120)
+        return hosts.run(self.house.lab, host, argv, input=text, timeout=200)
 
     def do(self, host: str, *argv: str, text: str | None = None) -> str:
         """Run a command that has to succeed."""
@@ -98,18 +98,22 @@ class LabSite:
             )
         )
 
-    def reaches(self, host: str, address: str, port: int) -> bool:
+    def reaches(self, host: str, address: str, port: int, *, within: float = 60) -> bool:
         """Tell whether a TCP connection comes about."""
-        return self.run(host, "timeout", "1.5", "bash", "-c", f": < /dev/tcp/{address}/{port}").returncode == 0
+        return self.run(host, "timeout", str(within), "bash", "-c", f": < /dev/tcp/{address}/{port}").returncode == 0
 
-    def tls(self, host: str) -> str:
+    def is_cut_off(self, host: str, address: str, port: int) -> bool:
+        """Tell whether no TCP connection comes about in as long as a first packet and a second one take."""
+        return not self.reaches(host, address, port, within=1.5)
+
+    def tls(self, host: str, seconds: int = 60) -> str:
         """Shake hands with AWS IoT by its name, as the host's own resolver gives it, and give what openssl says."""
         words = ("openssl", "s_client", "-brief", "-verify_return_error", "-connect", f"{self.endpoint}:8883")
-        return self.run(host, "timeout", "5", *words, text="").stderr
+        return self.run(host, "timeout", str(seconds), *words, text="").stderr
 
     def wait_until_served(self, host: str = NEIGHBOUR) -> None:
         """Wait until a host of the LAN gets to AWS IoT."""
-        wait_for(lambda: "Verification: OK" in self.tls(host), f"AWS IoT in {host}'s reach", 90)
+        wait_for(lambda: "Verification: OK" in self.tls(host, 15), f"AWS IoT in {host}'s reach", 240)
 
     def asked(self, host: str, name: str) -> str:
         """Ask the gateway for a name, and give the addresses or what is wrong."""

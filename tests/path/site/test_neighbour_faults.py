@@ -59,7 +59,7 @@ def test_without_the_route_nothing_for_the_vpc_goes_to_the_lans_router(site: Lab
         site.do(NEIGHBOUR, "ip", "route", "delete", str(VPC), "dev", "wlan0")
         wait_for(lambda: status(press)["tunnel"]["alive"] is False, "a dead path")
         publish(press)
-        done = press.run("timeout", "2", "bash", "-c", f": < /dev/tcp/{site.endpoint_address}/8883")
+        done = press.run("timeout", "60", "bash", "-c", f": < /dev/tcp/{site.endpoint_address}/8883")
         assert "No route to host" in done.stderr
     assert packets == []
     rows = press.doctor()
@@ -76,9 +76,9 @@ def test_nothing_is_lost_while_the_gateways_boot(
     install(site, press)
     wait_until_through(site, press, GATEWAY)
     count = sent(press)[0]
-    lifecycle.ask(site.house.lab, {"command": "fault", "name": "gateway-killed", "seconds": 200})
+    lifecycle.ask(site.house.lab, {"command": "fault", "name": "gateway-killed", "seconds": 550})
     try:
-        wait_for(lambda: status(press)["tunnel"]["alive"] is False, "a dead path", 60)
+        wait_for(lambda: status(press)["tunnel"]["alive"] is False, "a dead path")
         publish(press, 10)
         rows = press.doctor()
         assert rows["gateway"]["result"] == "failed"
@@ -89,7 +89,7 @@ def test_nothing_is_lost_while_the_gateways_boot(
     finally:
         lifecycle.ask(site.house.lab, {"command": "end-fault", "name": "gateway-killed"})
     began = time.monotonic()
-    wait_for(lambda: used(press) and sent(press)[1] == 0, "every message", 180)
+    wait_for(lambda: used(press) and sent(press)[1] == 0, "every message", 240)
     record_property("connected after the gateways' power", f"{time.monotonic() - began:.1f} s")
     assert sent(press)[0] >= count + 10
 
@@ -116,5 +116,4 @@ def test_it_moves_to_the_second_gateway_when_the_first_is_dead_and_back(
     wait_until_through(site, press, GATEWAY)
     record_property("back on the first", f"{time.monotonic() - began:.1f} s")
     publish(press)
-    wait_for(lambda: sent(press)[0] >= count + 10, "every message")
-    assert sent(press)[1] == 0
+    wait_for(lambda: sent(press)[0] >= count + 10 and sent(press)[1] == 0, "every message")

@@ -64,5 +64,5 @@ def test_a_long_run_of_a_site_loses_nothing_and_nothing_leaves_outside(
     found: dict[str, Any] = json.loads(file.read_text())
     assert found["passed"]
     for device in (found["devices"][name] for name in ("pi-1", "pi-2", "pi-3")):
-        assert device["messages"]["delivered"] == device["messages"]["published"] > SECONDS * 15
+        assert device["messages"]["delivered"] == device["messages"]["published"] > SECONDS * 20 / 4
         assert device["outside"]["packets"] == 0

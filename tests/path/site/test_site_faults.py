@@ -36,7 +36,7 @@ def test_a_gateway_without_power_is_gone_and_serves_again_after_its_boot(site: L
     before = boot_id(site)
     with site.house.fault(name):
         assert site.hop()["off"] == [GATEWAY]
-        assert not site.reaches(NEIGHBOUR, site.endpoint_address, 8883)
+        assert site.is_cut_off(NEIGHBOUR, site.endpoint_address, 8883)
         assert site.run(NEIGHBOUR, "ping", "-c", "1", "-W", "1", site.own[GATEWAY]).returncode != 0
         assert site.run(NEIGHBOUR, "ping", "-c", "1", "-W", "1", site.own[NEIGHBOURS[1]]).returncode == 0
         with pytest.raises(LabError, match="has no host"):
@@ -45,7 +45,7 @@ def test_a_gateway_without_power_is_gone_and_serves_again_after_its_boot(site: L
     assert site.hop()["off"] == []
     assert site.do(GATEWAY, "sh", "-c", "cat /var/lib/private-iot/mark; ls /run/mark || true") == "kept\n"
     assert boot_id(site) != before
-    assert not site.reaches(SENSOR, site.endpoint_address, 8883), "the filter is loaded at boot"
+    assert site.is_cut_off(SENSOR, site.endpoint_address, 8883), "the filter is loaded at boot"
 
 
 MARK = """\
@@ -86,7 +86,7 @@ def test_with_the_lan_cut_nobody_reaches_anybody(site: LabSite) -> None:
 
 def test_with_the_tunnel_down_the_gateway_is_there_and_aws_iot_is_not(site: LabSite) -> None:
     with site.house.fault("tunnel-down"):
-        assert not site.reaches(NEIGHBOUR, site.endpoint_address, 8883)
+        assert site.is_cut_off(NEIGHBOUR, site.endpoint_address, 8883)
         assert site.run(NEIGHBOUR, "ping", "-c", "1", "-W", "1", site.own[GATEWAY]).returncode == 0
     site.wait_until_served()
 
