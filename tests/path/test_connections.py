@@ -103,8 +103,8 @@ def test_terminating_a_connection_resets_it_and_the_client_comes_back_as_another
         path_lab.aws.client("ec2").terminate_client_vpn_connections(
             ClientVpnEndpointId=path_lab.made.client_vpn_endpoint_id, ConnectionId=first
         )
-        # As at a session's end: the client is told, and begins anew before it would miss the server. The component leaves
-        # disconnect_on_session_timeout on because of this.
+        # As at a session's end: the client is told, and begins anew before it would miss the server. The component
+        # leaves disconnect_on_session_timeout on because of this.
         assert "server-pushed" in output.wait_for("restarting", after=seen)
         output.wait_for(UP, after=seen)
         second = wait_for(

@@ -237,23 +237,28 @@ def openvpn_log(sandbox: Sandbox) -> list[str]:
     return must(sandbox, "journalctl", "-u", TUNNEL, "-o", "cat", "--no-pager").splitlines()
 
 
+def restart_tunnel(sandbox: Sandbox) -> list[str]:
+    """Start OpenVPN anew, wait until its tunnel is up and the agent is connected, and give its lines before."""
+    before = openvpn_log(sandbox)
+    must(sandbox, "systemctl", "restart", TUNNEL)
+    # The agent's own word may still be of the tunnel before.
+    wait_until(lambda: any(UP in item for item in openvpn_log(sandbox)[len(before) :]), "OpenVPN")
+    wait_until(lambda: sandbox.status()["tunnel"]["state"] == "CONNECTED", "OpenVPN's word")
+    sandbox.wait_connected()
+    return before
+
+
 @pytest.mark.parametrize("seconds", [8, 25])
 def test_a_slow_resolver_script_never_restarts_a_tunnel_that_progresses(sandbox: Sandbox, seconds: int) -> None:
     sandbox.wait_connected()
     with slow_script(sandbox, seconds):
-        before, seen = restarts(sandbox)[1], len(openvpn_log(sandbox))
-        must(sandbox, "systemctl", "restart", TUNNEL)
-        # The agent's own word may still be of the tunnel before.
-        wait_until(lambda: any(UP in item for item in openvpn_log(sandbox)[seen:]), "OpenVPN")
-        wait_until(lambda: sandbox.status()["tunnel"]["state"] == "CONNECTED", "OpenVPN's word")
-        sandbox.wait_connected()
+        before, seen = restarts(sandbox)[1], len(restart_tunnel(sandbox))
         time.sleep(seconds + 15)
         assert restarts(sandbox)[1] == before
         fresh = openvpn_log(sandbox)[seen:]
         assert sum(UP in item for item in fresh) == 1
         assert not [item for item in fresh if "ping-restart" in item and "restarting" in item]
-    must(sandbox, "systemctl", "restart", TUNNEL)
-    sandbox.wait_connected()
+    restart_tunnel(sandbox)
 
 
 def test_a_profile_of_an_earlier_release_goes_on_working_and_is_as_patient(sandbox: Sandbox) -> None:
@@ -267,11 +272,8 @@ def test_a_profile_of_an_earlier_release_goes_on_working_and_is_as_patient(sandb
         assert done.returncode == 0, done.stderr
         sandbox.wait_connected()
         with slow_script(sandbox, 8):
-            before, seen = restarts(sandbox)[1], len(openvpn_log(sandbox))
-            must(sandbox, "systemctl", "restart", TUNNEL)
-            wait_until(lambda: any(UP in item for item in openvpn_log(sandbox)[seen:]), "OpenVPN")
-            wait_until(lambda: sandbox.status()["tunnel"]["state"] == "CONNECTED", "OpenVPN's word")
-            sandbox.wait_connected()
+            before = restarts(sandbox)[1]
+            restart_tunnel(sandbox)
             time.sleep(10)
             assert restarts(sandbox)[1] == before
         with Listener().listening(sandbox) as listener, line(sandbox, datagram=1452):
