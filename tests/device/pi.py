@@ -17,6 +17,8 @@ from tests.path.agent_daemon.sandbox import Sandbox
 
 AGENT, TUNNEL = "private-iot-agent.service", "openvpn-client@clientvpn.service"
 AGENT_UNIT = f"/etc/systemd/system/{AGENT}"
+PACKAGES_OWN = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/var/lib/private-iot")
+"""Where the user is that the package made and `uninstall` removes: the next `install` makes it again."""
 README = Path(__file__).parents[2] / "README.md"
 _SNAPSHOT = """
 import hashlib, os, stat, subprocess

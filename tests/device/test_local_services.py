@@ -151,6 +151,20 @@ def test_gateway_and_broker_survive_a_reboot_and_a_restart_of_the_firewall(pi: P
     assert not neighbour.reaches(IOT_PUBLIC, 8883)
 
 
+def test_a_package_that_is_removed_takes_the_gateway_with_it_and_brings_it_back(
+    pi: Pi, neighbour: Neighbour, packages: list[Path]
+) -> None:
+    machine = pi.machine
+    machine.shell("apt-get remove --yes private-iot-agent", timeout=400)
+    assert "private_iot" not in machine.shell("nft list tables")
+    states = machine.shell("systemctl list-units --no-legend --plain 'private-iot-*' 'openvpn-client@*'")
+    assert states == ""
+    machine.shell(f"cd /root && tar xf /dev/vdb {packages[0].name} && dpkg --install {packages[0].name}", timeout=500)
+    wait_for(lambda: neighbour.connect().endswith(" 20020000"), "the neighbour's connection", 240)
+    wait_for(pi.is_connected, "the connection", 240)
+    exchange(pi, "after the package came back")
+
+
 def test_disabled_they_leave_nothing(pi: Pi, neighbour: Neighbour) -> None:
     machine = pi.machine
     for words in (("gateway", "disable"), ("mqtt", "disable")):

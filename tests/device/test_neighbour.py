@@ -14,11 +14,11 @@ import pytest
 from device_agent.hop import NEIGHBOUR_SERVICE
 
 from lab.path.site import Site
-from tests.device.conftest import run_as_pi
+from tests.device.conftest import RELEASES, run_as_pi
 from tests.device.home_network import HomeNetwork
 from tests.device.image import image, missing
 from tests.device.machine import Machine, words_of
-from tests.device.pi import AGENT, TUNNEL, Pi, readme_commands, wait_for
+from tests.device.pi import AGENT, PACKAGES_OWN, TUNNEL, Pi, readme_commands, wait_for
 from tests.path.agent.house import running_house
 from tests.path.site.site import GATEWAY, NEIGHBOUR, VPC, LabSite
 
@@ -55,8 +55,8 @@ class Press(Pi):
         wait_for(has_gone, "the message at AWS IoT", 240)
 
 
-@pytest.fixture(scope="module")
-def press(packages: list[Path]) -> Iterator[Press]:
+@pytest.fixture(scope="module", params=RELEASES)
+def press(request: pytest.FixtureRequest, packages: list[Path]) -> Iterator[Press]:
     if problems := missing():
         pytest.fail("; ".join(problems))
     with running_house((GATEWAY, NEIGHBOUR), Site((GATEWAY,), (NEIGHBOUR,))) as house:
@@ -66,7 +66,7 @@ def press(packages: list[Path]) -> Iterator[Press]:
         site = LabSite(house)
         site.enable()
         network = HomeNetwork(house.lab, NEIGHBOUR)
-        machine = Machine(image(13), network, files={packages[0].name: packages[0]})
+        machine = Machine(image(request.param), network, files={package.name: package for package in packages})
         try:
             network.serve_dhcp()
             machine.boot()
@@ -135,9 +135,32 @@ def test_another_address_of_the_lan_loses_nothing(press: Press) -> None:
         assert press.status()["queue"]["depth"] == 0
 
 
+def test_an_upgrade_of_the_package_keeps_it_on_the_gateway(press: Press, packages: list[Path]) -> None:
+    numbers = [press.show(unit, "MainPID") for unit in (AGENT, NEIGHBOUR_SERVICE)]
+    name = packages[1].name
+    press.machine.shell(f"cd /root && tar xf /dev/vdb {name} && dpkg --install {name}", timeout=500)
+    now = [press.show(unit, "MainPID") for unit in (AGENT, NEIGHBOUR_SERVICE)]
+    assert not {*now} & {"0", *numbers}, "the old code runs on"
+    assert (press.show(TUNNEL, "ActiveState"), press.machine.run("systemctl", "is-enabled", TUNNEL).stdout) == (
+        "inactive",
+        "disabled\n",
+    )
+    press.wait_until_sent()
+
+
 def test_uninstall_leaves_the_machine_as_it_was(press: Press) -> None:
     assert press.agent("uninstall", "--purge").returncode == 0
-    kept = [line for line in press.before if "/etc/passwd" not in line and "/etc/group" not in line]
-    gone = sorted({*kept} - {*press.snapshot()})
-    assert [line for line in gone if "shadow" not in line and "/var/lib/private-iot" not in line] == []
+    left_as_it_was(press)
+
+
+def test_a_purge_of_the_package_leaves_the_machine_as_it_was(press: Press) -> None:
+    done = press.install()
+    assert done.returncode == 0, words_of(done)
+    press.machine.shell("apt-get purge --yes private-iot-agent", timeout=400)
+    left_as_it_was(press)
+
+
+def left_as_it_was(press: Press) -> None:
+    differs = sorted({*press.before} ^ {*press.snapshot()})
+    assert [line for line in differs if not any(f" {path} " in f"{line} " for path in PACKAGES_OWN)] == []
     assert "private-iot" not in press.machine.shell("cat /etc/hosts; ip route show proto 143")

@@ -85,7 +85,8 @@ def test_a_root_that_fails_takes_no_message_and_all_is_well_after_the_next_boot(
     # Once the root has failed no program can be started, in Linux 6.12: this one runs, and says on the serial line.
     publish = "exec device-agent publish data --lines --json <>/run/feed >/dev/ttyS0 2>&1"
     machine.shell(f"mkfifo /run/feed; systemd-run --collect --unit=publisher sh -c '{publish}'")
-    feed = machine.ask("guest-file-open", path="/run/feed", mode="w")
+    # The guest agent does not wait for a reader, so it is one itself.
+    feed = machine.ask("guest-file-open", path="/run/feed", mode="r+")
 
     def write(payload: str) -> None:
         machine.ask("guest-file-write", handle=feed, **{"buf-b64": b64encode(f"{payload}\n".encode()).decode()})

@@ -6,11 +6,15 @@ away. It cannot prove a Pi's own kernel and hardware, nor AWS.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from device_agent.install.apparmor import LOCAL_RULES, OWN_LINES
+from device_agent.local_broker.mosquitto import DROP_IN
 
 from lab.path.addresses import IOT_PUBLIC
 from tests.device.machine import words_of
-from tests.device.pi import AGENT, TUNNEL, Pi, wait_for
+from tests.device.pi import AGENT, PACKAGES_OWN, TUNNEL, Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener
 from tests.path.walk_through_by_hand import inside_vpc
 
@@ -34,8 +38,6 @@ for address in sys.argv[1:]:
         channel.settimeout(5)
         print("connected" if channel.connect_ex((address, 8883)) == 0 else "not connected")
 """
-_PACKAGES_OWN = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/var/lib/private-iot")
-"""Where the user is that the package made and `uninstall` removes: the next `install` makes it again."""
 
 
 def test_the_readmes_commands_lead_to_a_healthy_path(pi: Pi) -> None:
@@ -176,7 +178,7 @@ def test_uninstall_leaves_the_system_as_before(pi: Pi) -> None:
     done = pi.agent("uninstall", "--purge")
     assert done.returncode == 0, words_of(done)
     differs = set(pi.before).symmetric_difference(pi.snapshot())
-    assert [line for line in sorted(differs) if not any(f" {path} " in f"{line} " for path in _PACKAGES_OWN)] == []
+    assert [line for line in sorted(differs) if not any(f" {path} " in f"{line} " for path in PACKAGES_OWN)] == []
     assert pi.machine.run("getent", "group", "private-iot").returncode == 2
 
 
@@ -188,7 +190,13 @@ def test_it_installs_again_though_the_group_was_there_with_a_member(pi: Pi) -> N
 
 
 def test_purge_leaves_nothing(pi: Pi) -> None:
+    # What `install` writes beside another's rules for AppArmor (`test_apparmor.py`), and `mqtt enable`'s drop-in.
+    others = "# another's\n/usr/local/bin/other Ux,\n"
+    write = f"mkdir -p {Path(LOCAL_RULES).parent} {Path(DROP_IN).parent}; touch {DROP_IN}; cat >{LOCAL_RULES}"
+    done = pi.machine.run("sh", "-euc", write, text=f"{others}{OWN_LINES}")
+    assert done.returncode == 0, words_of(done)
     pi.machine.shell("apt-get purge --yes private-iot-agent", timeout=400)
+    assert pi.machine.shell(f"cat {LOCAL_RULES}") == others
     left = "find / -xdev -name '*private-iot*' -not -path '/home/*' -not -path '/root/*' -not -path '/var/cache/*'"
     assert pi.machine.shell(left) == ""
     assert pi.machine.run("getent", "passwd", "private-iot").returncode == 2
