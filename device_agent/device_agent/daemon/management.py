@@ -103,8 +103,11 @@ class Management:
 
     def close(self) -> None:
         """Hang up; OpenVPN goes on."""
+        self.be_quiet(wanted=False)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
-            self.be_quiet(wanted=False)
             self._loop.unwatch(self._socket)
             self._socket.close()
             self._socket = None
@@ -118,7 +121,7 @@ class Management:
         try:
             self._socket.send("".join(f"{command}\n" for command in commands).encode("ascii"))
         except OSError:
-            self.close()
+            self._hang_up()
 
     def _read(self, _events: int) -> None:
         if self._socket is None:
@@ -133,7 +136,7 @@ class Management:
             if self.state is None:
                 # It hangs up on other users than the one it is told to talk to, and logs each.
                 self._not_before = self._system.monotonic() + REFUSED_FOR
-            self.close()
+            self._hang_up()
             return
         self.spoke_at = self._system.monotonic()
         *lines, rest = (self._line + data).split(b"\n")

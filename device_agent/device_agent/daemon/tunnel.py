@@ -15,6 +15,7 @@ from typing import Protocol
 
 from device_agent.daemon.loop import Loop
 from device_agent.daemon.management import CONNECTED, PAUSING, PROGRESSING, Management
+from device_agent.install.units import LONGEST_PAUSE
 from device_agent.installation import OPENVPN_SERVICE
 from device_agent.system import Completed, System
 
@@ -72,7 +73,7 @@ def needs_restart(tunnel: TunnelState) -> bool:
     if tunnel.state is None:
         return tunnel.interface or tunnel.dead_for >= GRACE
     if tunnel.unresponsive_for > UNRESPONSIVE:
-        return tunnel.unresponsive_for > HUNG
+        return tunnel.unresponsive_for > HUNG + (LONGEST_PAUSE if tunnel.state == PAUSING else 0)
     if tunnel.state == CONNECTED:
         return tunnel.silent_for >= SILENT or tunnel.dead_for >= BEHIND_THE_TUNNEL
     if tunnel.state in PROGRESSING:

@@ -107,6 +107,9 @@ MSSFIX = 1232
 """The most bytes of a TCP packet with OpenVPN's own overhead, without the headers below (`mssfix`, openvpn(8)): with
 those of IPv6 and UDP 1,280 bytes, which every line carries whole (RFC 8200, section 5)."""
 
+LONGEST_PAUSE = 120
+"""The most seconds that OpenVPN pauses between two attempts; it says nothing meanwhile."""
+
 PING_RESTART = 60
 """Seconds without a byte from the server after which OpenVPN begins anew; `doctor` waits as long."""
 
@@ -123,7 +126,8 @@ def openvpn_drop_in(directives: Container[str] = ()) -> str:
       waits for, takes longer, it fires the moment that the script is done, and runs it again, for ever. The agent
       itself notices a dead tunnel in seconds; and for a server that does not answer at all there is, unless the
       profile has one of its own, `connect-timeout`.
-    - `connect-retry`: pauses grow to 2 min, for the journal's sake; the agent ends them while the internet is there.
+    - `connect-retry`: pauses grow to `LONGEST_PAUSE`, for the journal's sake; the agent ends them while the internet is
+      there.
     - `mssfix`: unless the profile has one of its own.
 
     Args:
@@ -142,7 +146,7 @@ ExecStartPre=/bin/mkdir -p {Path(MANAGEMENT_SOCKET).parent}
 ExecStart=
 ExecStart=/usr/sbin/openvpn --suppress-timestamps --nobind --config %i.conf --management {MANAGEMENT_SOCKET} unix \
 --management-client-user {USER} --pull-filter ignore ping-restart --ping-restart {PING_RESTART} \
---connect-retry 1 120{more}
+--connect-retry 1 {LONGEST_PAUSE}{more}
 Restart=always
 RestartSec=5
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from device_agent.daemon.loop import Loop
-from device_agent.daemon.management import CONNECTED, PROGRESSING, Management
+from device_agent.daemon.management import CONNECTED, PAUSING, PROGRESSING, Management
 from device_agent.daemon.tunnel import (
     APART,
     APART_AT_MOST,
@@ -23,6 +23,7 @@ from device_agent.daemon.tunnel import (
     TunnelState,
     needs_restart,
 )
+from device_agent.install.units import LONGEST_PAUSE
 from device_agent.installation import MANAGEMENT_SOCKET
 from device_agent.system import Completed
 from hypothesis import given
@@ -53,6 +54,11 @@ def test_a_script_that_takes_its_time_is_waited_for(state: str, quiet: float, lo
     assert not needs_restart(tunnel)
 
 
+@given(quiet=st.floats(5.01, LONGEST_PAUSE + HUNG), long=SECONDS)
+def test_a_pause_between_two_attempts_is_waited_for(quiet: float, long: float) -> None:
+    assert not needs_restart(TunnelState(state=PAUSING, state_for=long, unresponsive_for=quiet, dead_for=long))
+
+
 @given(dead_for=st.floats(0, BEHIND_THE_TUNNEL - 0.1), silent_for=st.floats(0, SILENT - 0.1))
 def test_a_tunnel_that_carries_bytes_is_left_alone(dead_for: float, silent_for: float) -> None:
     assert not needs_restart(
@@ -66,6 +72,7 @@ def test_a_tunnel_that_carries_bytes_is_left_alone(dead_for: float, silent_for: 
         TunnelState(state=CONNECTED, silent_for=SILENT, interface=True),
         TunnelState(state=CONNECTED, dead_for=BEHIND_THE_TUNNEL, interface=True),
         TunnelState(state="WAIT", unresponsive_for=HUNG + 1),
+        TunnelState(state=PAUSING, unresponsive_for=LONGEST_PAUSE + HUNG + 1),
         TunnelState(state="GET_CONFIG", state_for=HUNG + 1),
         TunnelState(state="RESOLVE", state_for=GRACE, interface=True),
         TunnelState(state=None, interface=True),
@@ -234,6 +241,18 @@ def test_a_long_outage_is_a_quiet_one_and_its_end_brings_the_log_back(openvpn: O
     assert openvpn.commands() == ["bytecount 1", "verb 0"]
     tunnel.path_is_alive()
     assert openvpn.commands() == ["bytecount 0", "verb 3"]
+
+
+def test_an_openvpn_that_ends_in_a_quiet_outage_is_away_and_the_agent_goes_on(
+    openvpn: OpenVpn, loop: RecordingLoop
+) -> None:
+    tunnel = Tunnel(loop.machine, loop, openvpn.management)
+    openvpn.say(">STATE:1,WAIT,,,,,,")
+    outage(tunnel, loop, int(QUIET_AFTER) + 5, None)
+    openvpn.connection.close()
+    advance(loop.machine, loop, 1)
+    assert openvpn.management.state is None
+    assert openvpn.management.away_since is not None
 
 
 @pytest.mark.parametrize("online", [True, False])
