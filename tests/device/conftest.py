@@ -88,7 +88,7 @@ def pi(disk: Future[Image], house: House, packages: list[Path]) -> Iterator[Pi]:
         network.close()
 
 
-def run_as_pi(machine: Machine, command: str, *, timeout: float = 600) -> str:
+def run_as_pi(machine: Machine, command: str, *, timeout: float = 1000) -> str:
     """Run a command of the README as the device's ordinary user."""
     done = machine.run("runuser", "-l", "pi", "-c", command, timeout=timeout)
     assert done.returncode == 0, words_of(done)
