@@ -59,7 +59,7 @@ def make_alarms(
     endpoint_id: pulumi.Input[str],
     tags: Mapping[str, pulumi.Input[str]],
     parent: pulumi.Resource,
-) -> dict[str, aws.cloudwatch.MetricAlarm]:
+) -> dict[str, "aws.cloudwatch.MetricAlarm"]:
     """Make the alarms, which notify an SNS topic when they are raised and when they end; none without a topic.
 
     Returns:

@@ -63,7 +63,7 @@ class VpnCertificates:
     clients: Mapping[str, ClientCertificate]
     expires: Mapping[str, pulumi.Output[str]]
     authority: Authority | None = None
-    server: aws.acm.Certificate | None = None
+    server: "aws.acm.Certificate | None" = None
 
 
 @dataclass(frozen=True, slots=True)

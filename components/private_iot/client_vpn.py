@@ -302,7 +302,7 @@ class ClientVpnAccess(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._arguments["tags"], "Name": f"{self._prefix}-{suffix}"}
 
-    def _log_group(self) -> aws.cloudwatch.LogGroup:
+    def _log_group(self) -> "aws.cloudwatch.LogGroup":
         return aws.cloudwatch.LogGroup(
             f"{self._prefix}-clientvpn-log",
             retention_in_days=self._arguments["log_retention_days"],
@@ -310,7 +310,7 @@ class ClientVpnAccess(pulumi.ComponentResource):
             opts=self._children,
         )
 
-    def _endpoint(self) -> aws.ec2clientvpn.Endpoint:
+    def _endpoint(self) -> "aws.ec2clientvpn.Endpoint":
         arguments = self._arguments
         log = self.log_group
         banner = arguments.get("login_banner")

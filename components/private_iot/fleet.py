@@ -167,7 +167,7 @@ class IotFleetProvisioning(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._arguments["tags"], "Name": f"{self._prefix}-{suffix}"}
 
-    def _template(self, caller: endpoint_service.Caller, path: DevicePath) -> aws.iot.ProvisioningTemplate:
+    def _template(self, caller: endpoint_service.Caller, path: DevicePath) -> "aws.iot.ProvisioningTemplate":
         arguments = self._arguments
         trust = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}
         role = aws.iam.Role(

@@ -15,7 +15,7 @@ def record(
     account_id: str,
     tags: Mapping[str, pulumi.Input[str]],
     parent: pulumi.Resource,
-) -> aws.ec2.FlowLog:
+) -> "aws.ec2.FlowLog":
     """Record all traffic of a VPC.
 
     The role is the one of the Amazon VPC user guide ("IAM role for publishing flow logs to CloudWatch Logs"), for this

@@ -191,7 +191,7 @@ class PrivateIotNetwork(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._given_tags, "Name": f"{self._prefix}-{suffix}"}
 
-    def _vpc(self, block: IPv4Network) -> aws.ec2.Vpc:
+    def _vpc(self, block: IPv4Network) -> "aws.ec2.Vpc":
         """Make the VPC, and empty its default security group: whatever is put into it by mistake reaches nothing."""
         vpc = aws.ec2.Vpc(
             f"{self._prefix}-vpc",
@@ -241,7 +241,7 @@ class PrivateIotNetwork(pulumi.ComponentResource):
                 opts=_renamed(self, earlier and f"{earlier}-routes"),
             )
 
-    def _security_group(self, suffix: str) -> aws.ec2.SecurityGroup:
+    def _security_group(self, suffix: str) -> "aws.ec2.SecurityGroup":
         return aws.ec2.SecurityGroup(
             f"{self._prefix}-{suffix}",
             vpc_id=self.vpc_id,

@@ -95,7 +95,7 @@ def private_ca(wanted: Wanted, certificate_authority: str) -> VpnCertificates:
     )
 
 
-def _days(number: int) -> aws.acmpca.CertificateValidityArgs:
+def _days(number: int) -> "aws.acmpca.CertificateValidityArgs":
     return aws.acmpca.CertificateValidityArgs(type="DAYS", value=str(number))
 
 

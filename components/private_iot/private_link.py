@@ -207,7 +207,7 @@ class IotPrivateLink(pulumi.ComponentResource):
 
     def _private_endpoint(
         self, suffix: str, service_name: str, address: str
-    ) -> tuple[aws.ec2.VpcEndpoint, aws.route53.Zone]:
+    ) -> "tuple[aws.ec2.VpcEndpoint, aws.route53.Zone]":
         """Make an interface endpoint, and a private hosted zone that is the address and leads to it.
 
         AWS IoT does not support private DNS for these services: the zone has the full address as its name and one
@@ -251,7 +251,7 @@ class IotPrivateLink(pulumi.ComponentResource):
     def _tags(self, suffix: str) -> dict[str, pulumi.Input[str]]:
         return {**self._arguments["tags"], "Name": f"{self._prefix}-{suffix}"}
 
-    def _policy(self, rights: iot_policy.Rights, caller: endpoint_service.Caller) -> aws.iot.Policy:
+    def _policy(self, rights: iot_policy.Rights, caller: endpoint_service.Caller) -> "aws.iot.Policy":
         def written(endpoint_ids: list[str]) -> str:
             text = iot_policy.document(
                 rights,

@@ -7,10 +7,8 @@ also for a program in another language; `revoke_removed_devices: false` and `imp
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
 import pulumi
 import pulumi_aws as aws
-from botocore.exceptions import ClientError
 from pulumi import dynamic
 
 from private_iot.certificates import VpnCertificates
@@ -123,6 +121,8 @@ class _ImportProvider(dynamic.ResourceProvider):
         return dynamic.UpdateResult(dict(news))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
+        from botocore.exceptions import ClientError  # noqa: PLC0415 # as boto3 below
+
         try:
             answer = _ec2(props).export_client_vpn_client_certificate_revocation_list(ClientVpnEndpointId=id_)
         except ClientError as error:
@@ -133,6 +133,9 @@ class _ImportProvider(dynamic.ResourceProvider):
 
 
 def _ec2(properties: Mapping[str, Any]) -> Any:
+    # Here, since every program imports this module, and only what asks AWS needs it.
+    import boto3  # noqa: PLC0415
+
     session = boto3.Session(profile_name=properties.get("profile") or None, region_name=properties["region"])
     return session.client("ec2")
 

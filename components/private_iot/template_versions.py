@@ -10,9 +10,7 @@ in another language; `delete_old_versions: false` does without.
 import contextlib
 from typing import Any
 
-import boto3
 import pulumi
-from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import dynamic
 
 VERSIONS_LIMIT = 5
@@ -38,6 +36,10 @@ class _VersionsProvider(dynamic.ResourceProvider):
 
 
 def _make_room(props: dict[str, Any]) -> None:
+    # Here, since every program imports this module, and few ask AWS.
+    import boto3  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
     # Where boto3 may not ask, or has no credentials, the provider's own sixth version says what is wrong.
     with contextlib.suppress(BotoCoreError, ClientError):
         iot = boto3.client("iot", region_name=props["region"])

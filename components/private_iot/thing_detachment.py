@@ -10,9 +10,7 @@ has to find this package, also for a program in another language; `wait_for_deta
 import time
 from typing import Any
 
-import boto3
 import pulumi
-from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import dynamic
 
 _ASK_EVERY = 1.0
@@ -38,6 +36,10 @@ class _DetachmentProvider(dynamic.ResourceProvider):
         return dynamic.UpdateResult(dict(news))
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
+        # Here, since to create, which every device needs, takes neither.
+        import boto3  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
         # After the deadline the provider's own deletion says what is wrong.
         deadline = time.monotonic() + _GIVE_UP_AFTER
         try:
