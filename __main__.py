@@ -1,7 +1,5 @@
 """One environment: a private path from devices to AWS IoT Core."""
 
-import sys
-
 import pulumi
 from private_iot import (
     ArgumentError,
@@ -13,11 +11,9 @@ from private_iot import (
     PrivateIotNetwork,
 )
 from private_iot.device_stacks import BASE_OUTPUT, ISSUED_OUTPUT
+from private_iot.recorded_calls import innermost_calls
 
 from settings import NAMESPACE, Settings, refusal
-
-INNERMOST_CALLS = 10
-"""Of each resource's stack, which the state keeps: those that made it, without the language host's own."""
 
 
 def deploy(settings: Settings) -> None:
@@ -93,11 +89,7 @@ def deploy_devices(settings: Settings, vpn: ClientVpnAccess | ClientVpnClients) 
 
 try:
     loaded = Settings.load()
-    # The SDK asks Python for the stack (pulumi/runtime/resource.py, _get_stack_trace), and Python keeps to this.
-    sys.tracebacklimit = INNERMOST_CALLS
-    (deploy if loaded.base_stack is None else deploy_beside)(loaded)
+    with innermost_calls():
+        (deploy if loaded.base_stack is None else deploy_beside)(loaded)
 except ArgumentError as error:
     raise refusal(error) from error
-finally:
-    # An error of the program's own is told with all of its calls.
-    sys.__dict__.pop("tracebacklimit", None)

@@ -21,6 +21,7 @@ from private_iot.arguments import (
 from private_iot.device import BUNDLE_VERSION_WITHOUT
 from private_iot.device_path import DevicePath
 from private_iot.errors import ArgumentError, UnknownArgumentError
+from private_iot.stack_requests import request_pem
 from private_iot.template_versions import TemplateVersions
 
 TYPE = "private-iot:index:IotFleetProvisioning"
@@ -218,15 +219,9 @@ class IotFleetProvisioning(pulumi.ComponentResource):
 
     def _claim(self, batch: str, path: DevicePath) -> dict[str, Any]:
         key = tls.PrivateKey(f"{batch}-claim-key", algorithm="ECDSA", ecdsa_curve="P256", opts=self._children)
-        request = tls.CertRequest(
-            f"{batch}-claim-request",
-            private_key_pem=key.private_key_pem,
-            subject=tls.CertRequestSubjectArgs(common_name=batch),
-            opts=self._children,
-        )
         certificate = aws.iot.Certificate(
             f"{batch}-claim",
-            csr=request.cert_request_pem,
+            csr=request_pem(key.private_key_pem, batch),
             active=batch not in self._arguments["revoked"],
             opts=self._children,
         )

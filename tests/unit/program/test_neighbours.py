@@ -39,7 +39,6 @@ def test_a_neighbour_has_a_thing_and_a_certificate_and_none_of_the_vpns(with_nei
     assert list(outputs["certificateExpiry"]["clients"]) == ["pi-1"]
     made = [one for one in with_neighbours.registrations if "press-1" in one.urn.rsplit("::", 1)[1]]
     assert sorted(one.type.rsplit(":", 1)[1] for one in made) == [
-        "CertRequest",
         "Certificate",
         "IotDevice",
         "PolicyAttachment",
