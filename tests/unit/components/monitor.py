@@ -371,3 +371,11 @@ def export(**values: Any) -> None:
     """Export values as stack outputs, where a test reads them after everything has drained."""
     for name, value in values.items():
         pulumi.export(name, value)
+
+
+def registered(deployment: Deployment) -> dict[str, Any]:
+    """URN → inputs; an AWS IoT certificate's request is left out, since ECDSA signs it anew each time."""
+    return {
+        one.urn: {name: value for name, value in plain(one.inputs).items() if name != "csr"}
+        for one in deployment.registrations
+    }
