@@ -28,6 +28,8 @@ ACCOUNT = "123456789012"
 OFFERED = {"iot.data": ["a", "c"], "iot.credentials": ["a", "c"]}
 """Zones, by their last letter, in which the fake Region offers the endpoint services; `d` is not among them."""
 PRIVATE_KEY_MARK = "-----BEGIN PRIVATE KEY-----"
+_KEYS = {True: key_pem("RSA 2048"), False: key_pem("P-256")}
+"""Whether it is RSA → a key; made here, since the monitor answers in many threads at once."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ class Recorder(mocks.MockMonitor):
         digest = hashlib.sha256(f"{token} {name}".encode()).hexdigest()
         if token.startswith("tls:"):
             pem = f"-----BEGIN FAKE {kind}-----\n{name}\n-----END FAKE {kind}-----\n"
-            key = f"{name}\n{key_pem('RSA 2048' if inputs.get('algorithm') == 'RSA' else 'P-256')}"
+            key = f"{name}\n{_KEYS[inputs.get('algorithm') == 'RSA']}"
             return {
                 "PrivateKey": {
                     "privateKeyPem": key,
