@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import engine, fleet, footprint, lab_up, laboratory, messages, recovery, results, site
+from bench import device_stacks, engine, fleet, footprint, lab_up, laboratory, messages, recovery, results, site
 from bench.errors import BenchError
 from bench.tables import TABLES
 from lab.cloud.server import CloudServerError
@@ -38,7 +38,8 @@ sections:
 
 examples:
   python -m bench                                  everything; an hour or more, most of it 1000 devices and 600 s
-  python -m bench engine --devices 1,10            two sizes of the program alone
+  python -m bench engine --devices 1,10            two sizes of the program alone, then all of device stacks
+  python -m bench engine --devices none            device stacks alone, up to 1000 devices
   python -m bench messages --messages 1000         a quick look at the peers
   python -m bench recovery --outages 5,60 --json recovery.json
 
@@ -109,7 +110,13 @@ def _work(
         return shared[0]
 
     return {
-        "engine": lambda: engine.measure(report, arguments.devices, arguments.limit, arguments.beside),
+        "engine": lambda: engine.measure(
+            report,
+            arguments.devices,
+            arguments.limit,
+            arguments.beside,
+            split=device_stacks.Split(arguments.stack_size, arguments.jobs),
+        ),
         "fleet": lambda: fleet.measure(report, arguments.provisioned),
         "lab-up": lambda: lab_up.measure(report, arguments.repeat),
         "messages": lambda: messages.measure(report, lab(), arguments.messages, arguments.repeat),
@@ -145,13 +152,30 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--show", type=Path, metavar="FILE", help="print the tables of an earlier run's file, and measure nothing"
     )
     parser.add_argument(
-        "--devices", type=_list(_whole), default=engine.DEVICES, help="engine: numbers of devices (1,10,100,1000)"
+        "--devices",
+        type=_list(_whole),
+        default=engine.DEVICES,
+        help="engine: numbers of devices in one stack (1,10,100,1000), or none",
     )
     parser.add_argument(
         "--beside",
         type=_list(_whole),
         default=engine.BESIDE,
-        help="engine: numbers of devices in stacks beside a base stack (100,300,1000)",
+        help="engine: numbers of devices in stacks beside a base stack (1,10,100,300,1000), or none",
+    )
+    parser.add_argument(
+        "--stack-size",
+        type=_whole,
+        default=device_stacks.SPLIT.size,
+        metavar="N",
+        help=f"engine: devices of one device stack ({device_stacks.SPLIT.size})",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=_whole,
+        default=device_stacks.SPLIT.jobs,
+        metavar="N",
+        help=f"engine: device stacks that run at once ({device_stacks.SPLIT.jobs})",
     )
     parser.add_argument(
         "--limit",
@@ -205,7 +229,7 @@ def _positive(text: str) -> float:
 
 def _list(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     def read(text: str) -> tuple[Any, ...]:
-        return tuple(sorted({of(part) for part in text.split(",")}))
+        return () if text == "none" else tuple(sorted({of(part) for part in text.split(",")}))
 
     return read
 

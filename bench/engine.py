@@ -24,7 +24,7 @@ from lab.report import Report
 from lab.state import Lab
 
 DEVICES = (1, 10, 100, 1000)
-BESIDE = (100, 300, 1000)
+BESIDE = (1, 10, 100, 300, 1000)
 LIMIT = 900.0
 CHECKPOINTS_UP_TO = 100
 """Devices above which the state is only written once: ten times the devices take a hundred times as long."""
@@ -45,7 +45,12 @@ _EMPTY_PROJECT = "name: empty\nruntime: python\n"
 
 
 def measure(
-    report: Report, devices: Sequence[int] = DEVICES, limit: float = LIMIT, beside: Sequence[int] = BESIDE
+    report: Report,
+    devices: Sequence[int] = DEVICES,
+    limit: float = LIMIT,
+    beside: Sequence[int] = BESIDE,
+    *,
+    split: device_stacks.Split = device_stacks.SPLIT,
 ) -> dict[str, Any]:
     """Run both programs for each number of devices: `pulumi preview`, then `pulumi up` with each way of writing state.
 
@@ -55,6 +60,7 @@ def measure(
         devices: Numbers of devices, in rising order.
         beside: Numbers of devices in device stacks.
         limit: Seconds after which a run of Pulumi is stopped, and said to be.
+        split: How the latter are spread.
 
     Returns:
         ``rows``, one for each number, and ``beside``, one for each of device stacks; what was stopped, failed or not
@@ -87,7 +93,8 @@ def measure(
             further = row["devices"] - before["devices"]
             row["resources_a_device"] = (row["resources"] - before["resources"]) / further
     alone = {row["devices"]: row["up_seconds"] for row in rows}
-    return {"limit_seconds": limit, "rows": rows, "beside": device_stacks.measure(report, pulumi, beside, limit, alone)}
+    found = device_stacks.measure(report, pulumi, beside, limit, alone, split=split)
+    return {"limit_seconds": limit, "rows": rows, "beside": found, "size": split.size, "jobs": split.jobs}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from bench.device_stacks import SIZE
 from bench.results import Column, number, table, times
 
 Tables = list[tuple[str, str]]
@@ -22,7 +21,11 @@ _PEERS = [
 
 
 def _engine(measured: dict[str, Any]) -> Tables:
-    rows = measured["rows"]
+    tables = [*_one_stack(measured["rows"])] if measured["rows"] else []
+    return [*tables, *_device_stacks(measured)] if measured.get("beside") else tables
+
+
+def _one_stack(rows: list[dict[str, Any]]) -> Tables:
     return [
         (
             "Engine: `pulumi up` against as many empty resources, the state written once",
@@ -52,8 +55,14 @@ def _engine(measured: dict[str, Any]) -> Tables:
                 rows,
             ),
         ),
+    ]
+
+
+def _device_stacks(measured: dict[str, Any]) -> Tables:
+    title = f"Engine: device stacks of {measured['size']} beside a base stack, {measured['jobs']} side by side"
+    return [
         (
-            f"Engine: device stacks of {SIZE} beside a base stack, side by side, the state written after every step",
+            f"{title}, the state written after every step",
             table(
                 [
                     Column("devices", "devices"),
@@ -63,7 +72,7 @@ def _engine(measured: dict[str, Any]) -> Tables:
                     Column("ratio", "to one stack", times),
                     Column("state_bytes", "largest state, MiB", number(2, _MIB)),
                 ],
-                measured.get("beside", []),
+                measured["beside"],
             ),
         ),
     ]
@@ -93,7 +102,14 @@ def _fleet(measured: dict[str, Any]) -> Tables:
             for name in ("p50", "p99")
         ),
     ]
-    ups = [Column("provisioned", "provisioned"), Column("things", "things"), Column("seconds", "up, s", number(1))]
+    ups = [
+        Column("provisioned", "provisioned", number()),
+        Column("things", "things", number()),
+        Column("seconds", "up, s (median)", number(1)),
+        Column("ratio", "ratio", times),
+        Column("least", "least", number(1)),
+        Column("most", "most", number(1)),
+    ]
     return [
         ("Fleet: devices provisioned by a claim", table(columns, measured["rows"])),
         ("Fleet: `pulumi up` of the same stack, which changes nothing", table(ups, measured["up"])),

@@ -29,6 +29,11 @@ def test_lists_are_sorted_so_that_growth_makes_sense() -> None:
     assert parse(["--outages", "60,5.5"]).outages == (5.5, 60.0)
 
 
+def test_the_rows_of_one_stack_or_of_device_stacks_may_be_left_out() -> None:
+    assert parse(["engine", "--devices", "none"]).devices == ()
+    assert parse(["engine", "--beside", "none", "--devices", "1"]).beside == ()
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

@@ -44,6 +44,15 @@ def test_an_engine_run_that_was_stopped_leaves_the_other_rows_whole() -> None:
     assert "stopped after 900 s" in second
 
 
+def test_device_stacks_have_a_table_of_their_own_and_one_stack_has_none_where_it_was_left_out() -> None:
+    row = {"devices": 100, "stacks": 4, "keys": "by the stacks", "seconds": 61.26, "ratio": None, "state_bytes": 2**20}
+    ((title, text),) = TABLES["engine"]({"rows": [], "beside": [row], "size": 25, "jobs": 2})
+    assert "device stacks of 25 beside a base stack, 2 side by side" in title
+    assert [cell.strip() for cell in text.splitlines()[2].split("|")][1:-1] == [
+        *("100", "4", "by the stacks", "61.3", "-", "1.00"),
+    ]
+
+
 def test_the_file_holds_six_digits_of_each_figure_and_names_neither_host_nor_folder(tmp_path: Path) -> None:
     path = tmp_path / "results" / "run.json"
     found = {"machine": results.machine(), "versions": results.versions(), "sections": {"a": {"rows": [{"s": 1 / 3}]}}}
