@@ -56,6 +56,23 @@ class Run:
     error: str = ""
 
 
+class Workspace(automation.LocalWorkspace):
+    """The program's folder; without those processes of the CLI that each stack would cost for nothing.
+
+    The stack that is selected there stays the user's: every command names its own.
+    """
+
+    def select_stack(self, stack_name: str) -> None:
+        """Do nothing."""
+
+    def create_stack(self, stack_name: str) -> None:
+        self.pulumi_command.run(["stack", "init", stack_name, "--no-select", "--non-interactive"], self.work_dir, {})
+
+    def stack_outputs(self, stack_name: str) -> automation.OutputMap:
+        """Return nothing: a run would ask for them twice, and nobody here reads them."""
+        return {}
+
+
 class Progress:
     """Says on standard error how far each stack is, every two seconds at most."""
 
@@ -211,10 +228,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     directory, began = arguments.directory.resolve(), time.monotonic()
     try:
-        base = automation.select_stack(stack_name=arguments.base, work_dir=str(directory))
+        workspace = Workspace(work_dir=str(directory))
+        there = {summary.name.rsplit("/", 1)[-1] for summary in workspace.list_stacks()}
+        if arguments.base not in there:
+            raise SettingsError(f"there is no stack {arguments.base}; make it: pulumi stack init {arguments.base}")
+        base = automation.Stack.select(arguments.base, workspace)
         names = device_stacks(base, directory)
         # The base reads what each of them issued, so that all of them have to be there.
-        others = [automation.create_or_select_stack(stack_name=name, work_dir=str(directory)) for name in names]
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(workspace.create_stack, [name for name in names if name not in there]))
+        others = [automation.Stack.select(name, workspace) for name in names]
     except (automation.CommandError, FileNotFoundError, SettingsError) as error:
         sys.stderr.write(f"error: {str(error).strip()}\n")
         return 2
