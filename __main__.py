@@ -53,6 +53,7 @@ def deploy(settings: Settings) -> None:
     pulumi.export("clientVpnEndpointId", vpn.client_vpn_endpoint_id)
     pulumi.export("iotPolicy", pulumi.Output.json_loads(link.policy_document))
     deploy_devices(settings, vpn)
+    pulumi.export("clientVpnConfigs", vpn.client_configs)
     pulumi.export("revokedSerialNumbers", vpn.revoked_serial_numbers)
     pulumi.export("revocationList", vpn.revocation_list)
 
@@ -70,7 +71,6 @@ def deploy_devices(settings: Settings, vpn: ClientVpnAccess | ClientVpnClients) 
     tunnels = {name: path for name, path in vpn.paths.items() if name not in settings.batches}
     paths = {**tunnels, **dict.fromkeys(settings.neighbours, vpn.path)}
     devices = {name: IotDevice(name, {**settings.of_device(name), "path": path}) for name, path in paths.items()}
-    pulumi.export("clientVpnConfigs", vpn.client_configs)
     pulumi.export("devices", pulumi.Output.secret({name: device.bundle for name, device in devices.items()}))
     # Without any secret: bundles of devices that made their keys themselves, and what everybody may know.
     pulumi.export("deviceBundles", {name: devices[name].bundle for name in settings.requests})
