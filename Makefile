@@ -13,6 +13,9 @@ PATHS := $(PYTEST) --numprocesses=6 tests/path
 # One worker: its tests share a machine, which is as slow as the processor is busy.
 DEVICE := $(BIN)/python -m pytest --durations=0 tests/device
 
+# The tiers start hundreds of Pythons: compiling all that each imports takes longer than what it does.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help bench deb demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path \
   test-device reference requirements clean

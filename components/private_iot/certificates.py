@@ -11,8 +11,6 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_tls as tls
 
-from private_iot.stack_requests import request_pem
-
 SERVER_RENEWAL_DAYS = 60
 """Days ahead that the server's certificate renews itself, as ACM's own do (ACM user guide, "Managed renewal")."""
 CLIENT_RENEWAL_DAYS = 90
@@ -116,7 +114,7 @@ class Wanted:
         for client, given in self.clients.items():
             prefix = f"{self.name}-client-{client}"
             if given is None:
-                key, request = key_and_request(prefix, client, (), self.children)
+                key, request = key_and_request(prefix, client, [], self.children)
                 yield ClientRequest(client, prefix, request, key)
             else:
                 yield ClientRequest(client, prefix, given, None)
@@ -128,8 +126,15 @@ def early_renewal_hours(days_ahead: int, validity_days: int) -> int:
 
 
 def key_and_request(
-    prefix: str, common_name: str, dns_names: tuple[str, ...], children: pulumi.ResourceOptions
+    prefix: str, common_name: str, dns_names: list[str], children: pulumi.ResourceOptions
 ) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
-    """Make a key in the stack, and return it and its certificate request, PEM both."""
+    """Make a key and a certificate request in the stack, PEM both."""
     key = tls.PrivateKey(f"{prefix}-key", algorithm="RSA", rsa_bits=2048, opts=children)
-    return key.private_key_pem, request_pem(key.private_key_pem, common_name, dns_names)
+    request = tls.CertRequest(
+        f"{prefix}-request",
+        private_key_pem=key.private_key_pem,
+        subject=tls.CertRequestSubjectArgs(common_name=common_name),
+        dns_names=dns_names,
+        opts=children,
+    )
+    return key.private_key_pem, request.cert_request_pem

@@ -35,13 +35,7 @@ SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 ASSOCIATION = "aws:ec2clientvpn/networkAssociation:NetworkAssociation"
 PRIVATE_LINK = "private-iot:index:IotPrivateLink"
 CLIENT_VPN = "private-iot:index:ClientVpnAccess"
-SIGNED_CERTIFICATE = "tls:index/locallySignedCert:LocallySignedCert"
-IOT_CERTIFICATE = "aws:iot/certificate:Certificate"
-PRIVATE_CA_CERTIFICATE = "aws:acmpca/certificate:Certificate"
-_TYPES = frozenset(
-    {VPC, SUBNET, SECURITY_GROUP, ASSOCIATION, PRIVATE_LINK, CLIENT_VPN}
-    | {SIGNED_CERTIFICATE, IOT_CERTIFICATE, PRIVATE_CA_CERTIFICATE}
-)
+_TYPES = frozenset({VPC, SUBNET, SECURITY_GROUP, ASSOCIATION, PRIVATE_LINK, CLIENT_VPN})
 """What is remembered."""
 _remembered: "weakref.WeakKeyDictionary[pulumi.Resource, list[DeployedResource]]" = weakref.WeakKeyDictionary()
 """By the stack under way. It is read once: later on, it would hold what this very deployment has done so far."""

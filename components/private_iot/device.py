@@ -12,7 +12,6 @@ from private_iot.arguments import InstalledDevices, Setting, boolean, checked_ar
 from private_iot.certificate_requests import iot_request
 from private_iot.device_path import DevicePath
 from private_iot.errors import UnknownArgumentError
-from private_iot.stack_requests import request_pem
 from private_iot.thing_detachment import ThingDetachment
 
 TYPE = "private-iot:index:IotDevice"
@@ -98,16 +97,21 @@ class IotDevice(pulumi.ComponentResource):
             opts=children,
         )
         private_key_pem: pulumi.Output[str] | None = None
-        request: pulumi.Input[str]
+        request_pem: pulumi.Input[str]
         if "certificate_request_pem" in arguments:
-            request = arguments["certificate_request_pem"]
+            request_pem = arguments["certificate_request_pem"]
         else:
             # The key is made here, so that AWS never has it and the request is all that it sees.
             key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve="P256", opts=children)
-            request = request_pem(key.private_key_pem, thing_name)
+            request_pem = tls.CertRequest(
+                f"{name}-request",
+                private_key_pem=key.private_key_pem,
+                subject=tls.CertRequestSubjectArgs(common_name=thing_name),
+                opts=children,
+            ).cert_request_pem
             private_key_pem = key.private_key_pem_pkcs8
         self.certificate = aws.iot.Certificate(
-            f"{name}-certificate", csr=request, active=arguments["active"], opts=children
+            f"{name}-certificate", csr=request_pem, active=arguments["active"], opts=children
         )
         aws.iot.PolicyAttachment(
             f"{name}-policy-attachment",

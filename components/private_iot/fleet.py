@@ -21,7 +21,6 @@ from private_iot.arguments import (
 from private_iot.device import BUNDLE_VERSION_WITHOUT
 from private_iot.device_path import DevicePath
 from private_iot.errors import ArgumentError, UnknownArgumentError
-from private_iot.stack_requests import request_pem
 from private_iot.template_versions import TemplateVersions
 
 TYPE = "private-iot:index:IotFleetProvisioning"
@@ -219,9 +218,15 @@ class IotFleetProvisioning(pulumi.ComponentResource):
 
     def _claim(self, batch: str, path: DevicePath) -> dict[str, Any]:
         key = tls.PrivateKey(f"{batch}-claim-key", algorithm="ECDSA", ecdsa_curve="P256", opts=self._children)
+        request = tls.CertRequest(
+            f"{batch}-claim-request",
+            private_key_pem=key.private_key_pem,
+            subject=tls.CertRequestSubjectArgs(common_name=batch),
+            opts=self._children,
+        )
         certificate = aws.iot.Certificate(
             f"{batch}-claim",
-            csr=request_pem(key.private_key_pem, batch),
+            csr=request.cert_request_pem,
             active=batch not in self._arguments["revoked"],
             opts=self._children,
         )

@@ -52,7 +52,7 @@ def own_authority(wanted: Wanted) -> VpnCertificates:
 
     signer = Authority(certificate_pem=authority.cert_pem, private_key_pem=authority_key.private_key_pem)
     server_key, server_request = key_and_request(
-        f"{name}-server", wanted.server_name, (wanted.server_name,), wanted.children
+        f"{name}-server", wanted.server_name, [wanted.server_name], wanted.children
     )
     server = _signed(wanted, signer, (f"{name}-server", server_request), _SERVER_USES, SERVER_RENEWAL_DAYS)
     made = sign_clients(wanted, signer)

@@ -12,6 +12,7 @@ from tests.engine.stack import Stack
 BASE = "organization/private-iot/base"
 OF_A_DEVICE = {
     "tls:index/privateKey:PrivateKey": 2,
+    "tls:index/certRequest:CertRequest": 2,
     "tls:index/locallySignedCert:LocallySignedCert": 1,
     "aws:iot/thing:Thing": 1,
     "aws:iot/certificate:Certificate": 1,

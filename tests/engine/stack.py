@@ -34,6 +34,7 @@ ONE_DEVICE = {
     "pulumi-python:dynamic/private-iot:CertificateRegister": 1,
     "pulumi-python:dynamic/private-iot:ImportedRevocationList": 1,
     "tls:index/privateKey:PrivateKey": 4,
+    "tls:index/certRequest:CertRequest": 3,
     "tls:index/locallySignedCert:LocallySignedCert": 2,
     "aws:acm/certificate:Certificate": 1,
     "aws:cloudwatch/logGroup:LogGroup": 1,

@@ -43,7 +43,7 @@ def test_a_device_moves_from_its_stack_into_a_device_stack(new_stack: StackFacto
     base.up()
     urns = [one["urn"] for one in base.export()["resources"]]
     moved = [urn for urn in urns if urn.split("::")[-1].split("-client-")[-1].startswith("pi-2")]
-    assert len(moved) == 9
+    assert len(moved) == 11
     ended = base.engine.run(
         *("state", "move", "--yes", "--source", "base", "--dest", "east", *moved), cwd=base.directory
     )

@@ -19,7 +19,7 @@ from pulumi.runtime import mocks, rpc, settings, stack
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
 
-from tests.unit.components.authority import authority_pem, key_pem
+from tests.unit.components.authority import authority_pem
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
@@ -27,9 +27,7 @@ UNKNOWN = rpc.UNKNOWN
 ACCOUNT = "123456789012"
 OFFERED = {"iot.data": ["a", "c"], "iot.credentials": ["a", "c"]}
 """Zones, by their last letter, in which the fake Region offers the endpoint services; `d` is not among them."""
-PRIVATE_KEY_MARK = "-----BEGIN PRIVATE KEY-----"
-_KEYS = {True: key_pem("RSA 2048"), False: key_pem("P-256")}
-"""Whether it is RSA → a key; made here, since the monitor answers in many threads at once."""
+PRIVATE_KEY_MARK = "-----BEGIN FAKE PRIVATE KEY-----"
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,7 @@ class Recorder(mocks.MockMonitor):
         digest = hashlib.sha256(f"{token} {name}".encode()).hexdigest()
         if token.startswith("tls:"):
             pem = f"-----BEGIN FAKE {kind}-----\n{name}\n-----END FAKE {kind}-----\n"
-            key = f"{name}\n{_KEYS[inputs.get('algorithm') == 'RSA']}"
+            key = f"{PRIVATE_KEY_MARK}\n{name}\n-----END FAKE PRIVATE KEY-----\n"
             return {
                 "PrivateKey": {
                     "privateKeyPem": key,
@@ -266,6 +264,7 @@ class Recorder(mocks.MockMonitor):
                     "privateKeyOpenssh": key,
                     "publicKeyPem": "public",
                 },
+                "CertRequest": {"certRequestPem": pem},
             }.get(kind, {"certPem": pem})
         arn = f"arn:aws:fake:{self.region}:{ACCOUNT}:{kind}/{name}-id"
         vpce = f"vpce-{digest[:17]}"
@@ -373,11 +372,3 @@ def export(**values: Any) -> None:
     """Export values as stack outputs, where a test reads them after everything has drained."""
     for name, value in values.items():
         pulumi.export(name, value)
-
-
-def registered(deployment: Deployment) -> dict[str, Any]:
-    """URN → inputs; an AWS IoT certificate's request is left out, since ECDSA signs it anew each time."""
-    return {
-        one.urn: {name: value for name, value in plain(one.inputs).items() if name != "csr"}
-        for one in deployment.registrations
-    }
