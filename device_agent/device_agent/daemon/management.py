@@ -24,6 +24,8 @@ COUNT_EVERY = 1
 """Seconds between two counts of bytes, while they are asked for."""
 QUIET = 0
 """The verbosity (`verb`, openvpn(8)) for a long outage: one or two lines an attempt in place of eight."""
+USUAL = 3
+"""The verbosity of AWS's profiles and of ours."""
 REFUSED_FOR = 60.0
 """Seconds until OpenVPN is asked again after it has hung up without a word."""
 _LONGEST_LINE = 4096
@@ -156,5 +158,9 @@ class Management:
             self._bytes_in = int(found[1])
         elif found := re.match(r"SUCCESS: verb=(\d+)", line):
             self._verbosity = int(found[1])
+            if self._verbosity == QUIET:
+                # An agent that was killed in an outage left it so.
+                self._verbosity, self._quiet = USUAL, True
+                self.be_quiet(wanted=False)
         elif line.startswith("ERROR:"):
             _log.warning("OpenVPN's management interface: %s", line[:200])

@@ -243,6 +243,11 @@ def test_a_long_outage_is_a_quiet_one_and_its_end_brings_the_log_back(openvpn: O
     assert openvpn.commands() == ["bytecount 0", "verb 3"]
 
 
+def test_an_openvpn_that_a_killed_agent_left_quiet_logs_again(openvpn: OpenVpn) -> None:
+    openvpn.say("SUCCESS: verb=0")
+    assert openvpn.commands() == ["verb 3"]
+
+
 def test_an_openvpn_that_ends_in_a_quiet_outage_is_away_and_the_agent_goes_on(
     openvpn: OpenVpn, loop: RecordingLoop
 ) -> None:
