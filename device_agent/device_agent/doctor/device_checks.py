@@ -24,6 +24,8 @@ from device_agent.service import NETWORKD_SERVICE, is_active, is_enabled
 from device_agent.settings import load_settings
 
 _REINSTALL = "install the device's bundle again with `device-agent install -`"
+_MARGIN = 15
+"""Seconds that OpenVPN and the journal may be late on a loaded device."""
 
 
 def check_files(context: CheckContext) -> Finding:
@@ -133,7 +135,7 @@ def check_interface(context: CheckContext) -> Finding:
             return _no_connection(f"{seen}, but OpenVPN is not connected: {_last_words(lines)}")
         now = context.system.monotonic()
         if deadline is None:
-            longest = _ping_restart(lines) + 2
+            longest = _ping_restart(lines) + _MARGIN
             print(f"{server} is silent; OpenVPN gets {longest} s to notice a dead tunnel", file=sys.stderr, flush=True)
             deadline = now + longest
         if now >= deadline:
