@@ -15,8 +15,12 @@ def innermost_calls() -> Iterator[None]:
     The SDK asks Python for the stack (pulumi/runtime/resource.py, `_get_stack_trace`), and Python keeps to its own
     limit. An error that leaves the block is told with all of its calls.
     """
+    before = getattr(sys, "tracebacklimit", None)
     sys.tracebacklimit = INNERMOST_CALLS
     try:
         yield
     finally:
-        del sys.tracebacklimit
+        if before is None:
+            del sys.tracebacklimit
+        else:
+            sys.tracebacklimit = before

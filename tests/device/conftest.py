@@ -76,9 +76,7 @@ def pi(disk: Future[Image], house: House, packages: list[Path]) -> Iterator[Pi]:
         network.serve_dhcp()
         machine.wake()
         made = Pi(house, machine, "pi-1")
-        (command,) = readme_commands(r"sudo apt install \./private-iot-agent_")
-        machine.shell(f"cd /home/pi && tar xf /dev/vdb {packages[0].name} && chown -R pi: .")
-        run_as_pi(machine, command.replace("arm64", "amd64").replace("apt install", "apt install --yes"))
+        install_package(machine, packages[0])
         made.before = made.snapshot()
         done = made.install()
         assert done.returncode == 0, words_of(done)
@@ -86,6 +84,13 @@ def pi(disk: Future[Image], house: House, packages: list[Path]) -> Iterator[Pi]:
     finally:
         machine.close()
         network.close()
+
+
+def install_package(machine: Machine, package: Path) -> None:
+    """Install the package as the README says."""
+    (command,) = readme_commands(r"sudo apt install \./private-iot-agent_")
+    machine.shell(f"cd /home/pi && tar xf /dev/vdb {package.name} && chown -R pi: .")
+    run_as_pi(machine, command.replace("arm64", "amd64").replace("apt install", "apt install --yes"))
 
 
 def run_as_pi(machine: Machine, command: str, *, timeout: float = 1000) -> str:

@@ -14,11 +14,11 @@ import pytest
 from device_agent.hop import NEIGHBOUR_SERVICE
 
 from lab.path.site import Site
-from tests.device.conftest import RELEASES, run_as_pi
+from tests.device.conftest import RELEASES, install_package
 from tests.device.home_network import HomeNetwork
 from tests.device.image import image, missing
 from tests.device.machine import Machine, words_of
-from tests.device.pi import AGENT, PACKAGES_OWN, TUNNEL, Pi, readme_commands, wait_for
+from tests.device.pi import AGENT, PACKAGES_OWN, TUNNEL, Pi, wait_for
 from tests.path.agent.house import running_house
 from tests.path.site.site import GATEWAY, NEIGHBOUR, VPC, LabSite
 
@@ -72,9 +72,7 @@ def press(request: pytest.FixtureRequest, packages: list[Path]) -> Iterator[Pres
             machine.boot()
             made = Press(house, machine, NEIGHBOUR)
             made.site = site
-            (command,) = readme_commands(r"sudo apt install \./private-iot-agent_")
-            machine.shell(f"cd /home/pi && tar xf /dev/vdb {packages[0].name} && chown -R pi: .")
-            run_as_pi(machine, command.replace("arm64", "amd64").replace("apt install", "apt install --yes"))
+            install_package(machine, packages[0])
             made.before = made.snapshot()
             done = made.install()
             assert done.returncode == 0, words_of(done)
