@@ -273,9 +273,9 @@ def check(listener: Listener, publishing: Publishing) -> int:
 
 
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    """Print a line past pytest's capture."""
+    """Print a line past pytest's capture: on standard error, which a worker of pytest-xdist leaves open."""
     with capsys.disabled():
-        sys.stdout.write(f"\n{text}\n")
+        print(f"\n{text}", file=sys.stderr, flush=True)
 
 
 def now() -> float:
