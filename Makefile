@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 UNIT := $(PYTEST) --numprocesses=auto tests/unit examples
 ENGINE := $(PYTEST) --numprocesses=4 tests/engine
 PATHS := $(PYTEST) --numprocesses=6 tests/path
-# One worker for each release of Debian: its tests share a machine, which is as slow as the processor is busy.
+# One process for each release of Debian: its tests share a machine, which is as slow as the processor is busy.
 DEVICE := $(BIN)/python -m pytest --durations=0 tests/device
 
 # The tiers start hundreds of Pythons: compiling all that each imports takes longer than what it does.
@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help bench deb demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path \
-  test-device reference requirements clean
+  test-device device-debian-12 device-others reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,7 +70,13 @@ test-path: setup system-tests ## run the tier that needs network namespaces
 	$(PATHS)
 
 test-device: setup system-tests ## run the tier on real Debian 13 and 12 in virtual machines, the slow tests too (needs root)
-	$(DEVICE) --numprocesses=2 --dist=loadgroup
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line device-debian-12 device-others
+
+device-debian-12:
+	$(DEVICE) -k debian-12
+
+device-others:
+	$(DEVICE) -k "not debian-12"
 
 deb: setup ## build the agent's Debian package in build/ (ARCHITECTURE=arm64; amd64 or arm64, this machine's by default)
 	packaging/build-deb $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) build

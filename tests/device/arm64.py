@@ -114,7 +114,7 @@ class Arm64:
                 made = folder.with_name(f".{folder.name}")
                 shutil.rmtree(made, ignore_errors=True)
                 argv = self._enter("mmdebstrap", *_OPTIONS, _RELEASE, str(made), mirror())
-                done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1800)
+                done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=5400)
                 if done.returncode != 0:
                     raise ImageError(f"`{shlex.join(argv)}` failed: {done.stderr.strip()[-2000:]}")
                 made.rename(folder)

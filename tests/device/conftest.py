@@ -17,11 +17,7 @@ from tests.device.pi import Pi, readme_commands
 from tests.path.agent.house import House, running_house
 
 PROJECT = Path(__file__).parents[2]
-# A worker a release, so that its tests share a machine.
-RELEASES = [
-    pytest.param(13, id="debian-13", marks=pytest.mark.xdist_group("debian-13")),
-    pytest.param(12, id="debian-12", marks=[pytest.mark.xdist_group("debian-12"), pytest.mark.slow]),
-]
+RELEASES = [pytest.param(13, id="debian-13"), pytest.param(12, id="debian-12", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from tests.device.image import missing
 from tests.device.machine import words_of
 from tests.path.agent.house import House
 
-pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(6000)]
 
 _AWSCRT = """
 import platform

@@ -32,7 +32,10 @@ from lab.engine import CHECKOUT
 
 STARTER = Path(__file__).with_name("starter.py")
 MODULES = (
-    *("pulumi", "pulumi.dynamic", "pulumi_aws", "pulumi_tls", "private_iot", "boto3", "dill"),
+    *("pulumi", "pulumi.dynamic", "pulumi_tls", "private_iot", "boto3", "dill", "grpc.experimental"),
+    # Which the components import when they first use one.
+    *("pulumi_aws.acm", "pulumi_aws.acmpca", "pulumi_aws.cloudwatch", "pulumi_aws.ec2", "pulumi_aws.ec2clientvpn"),
+    *("pulumi_aws.iam", "pulumi_aws.iot", "pulumi_aws.route53", "pulumi_aws.vpc", "private_iot.recorded_calls"),
     *("lab.providers.serve", "lab.providers.aws.provider", "lab.providers.tls.provider"),
     *("lab.cloud.application", "lab.cloud.extensions"),
     *("pip._internal.cli.main", "pip._internal.commands.list"),
