@@ -275,7 +275,7 @@ def check(listener: Listener, publishing: Publishing) -> int:
 def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
     """Print a line past pytest's capture: on standard error, which a worker of pytest-xdist leaves open."""
     with capsys.disabled():
-        print(f"\n{text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"\n{text}\n")
 
 
 def now() -> float:
