@@ -37,8 +37,11 @@ MODULES = (
     *("pulumi_aws.acm", "pulumi_aws.acmpca", "pulumi_aws.cloudwatch", "pulumi_aws.ec2", "pulumi_aws.ec2clientvpn"),
     *("pulumi_aws.iam", "pulumi_aws.iot", "pulumi_aws.route53", "pulumi_aws.vpc", "private_iot.recorded_calls"),
     *("lab.providers.serve", "lab.providers.aws.provider", "lab.providers.tls.provider"),
-    *("lab.cloud.application", "lab.cloud.extensions"),
-    *("pip._internal.cli.main", "pip._internal.commands.list"),
+    *("lab.cloud.application", "lab.cloud.extensions", "lab.cloud.server", "lab.cloud.iot.provisioning_responses"),
+    *(f"lab.cloud.{name}.urls" for name in ("acm", "acmpca", "ec2", "iot", "iotdata", "logs", "route53")),
+    *("lab.cloud.route53resolver.urls", "cryptography.hazmat.backends.openssl.backend"),
+    *("pip._internal.cli.main", "pip._internal.commands.list", "pip._internal.metadata.importlib"),
+    "pip._internal.metadata.pkg_resources",
 )
 READY = b"ready\n"
 SERVICES = (
@@ -86,7 +89,8 @@ def main(listener: socket.socket) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in MODULES:
-            importlib.import_module(name)
+            # Pulumi's own loads a module when it is first looked into (pulumi/_utils.py, lazy_import).
+            hasattr(importlib.import_module(name), "__all__")
         _read_models()
     gc.freeze()
     gc.enable()
@@ -117,6 +121,7 @@ def _read_models() -> None:
     for service in SERVICES:
         session.create_client(service, region_name="us-east-1")
         get_service_router(service)
+        importlib.import_module(f"moto.{service.replace('-', '')}.urls")
         get_backend(service)  # type: ignore[call-overload] # any of the names
 
 
