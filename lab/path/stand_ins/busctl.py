@@ -110,7 +110,3 @@ def main() -> int:
         print(f"Failed to connect to bus: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

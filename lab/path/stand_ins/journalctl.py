@@ -1,7 +1,6 @@
 """``journalctl``: what units printed and what was logged, with ``-u UNIT`` and ``-n LINES`` (journalctl(1))."""
 
 import argparse
-import sys
 
 from lab.path.stand_ins import journal, unit_files
 
@@ -18,7 +17,3 @@ def main() -> int:
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     print("\n".join(lines[-int(arguments.lines) :]) or "-- No entries --")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -68,7 +68,3 @@ def main() -> int:
     except (OSError, AskError, IndexError) as error:
         print(f"resolvectl: {error}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
