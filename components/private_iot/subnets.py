@@ -1,6 +1,6 @@
 """Which zones a network uses and which block each has: a zone that is there stays, with its block. No Pulumi here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -122,12 +122,8 @@ def place(wish: Wish, zones: Sequence[str], deployed: Mapping[str, IPv4Network])
             placed |= dict(zip([zone for zone in zones if zone not in placed], free, strict=True))
         _check_free("subnet_cidr_blocks", placed, deployed)
     else:
-        taken = list(deployed.values())
-        placed = {}
-        for zone in zones:
-            if zone not in kept:
-                kept[zone] = _first_free(wish, [*taken, *kept.values()])
-            placed[zone] = kept[zone]
+        free = _free(wish, list(deployed.values()))
+        placed = {zone: kept[zone] if zone in kept else next(free) for zone in zones}
     return {zone: placed[zone] for zone in zones}
 
 
@@ -169,10 +165,8 @@ def _check_room(argument: str, vpc: IPv4Network, count: int) -> None:
         raise ArgumentError(argument, count, f"{room} subnets of /{_length(vpc)} fit into {vpc}", remedy)
 
 
-def _first_free(wish: Wish, taken: Sequence[IPv4Network]) -> IPv4Network:
-    for block in _planned(wish.vpc):
-        if not any(block.overlaps(other) for other in taken):
-            return block
+def _free(wish: Wish, taken: Sequence[IPv4Network]) -> Iterator[IPv4Network]:
+    yield from (block for block in _planned(wish.vpc) if not any(block.overlaps(other) for other in taken))
     raise ArgumentError(
         wish.deciding,
         wish.count,

@@ -76,6 +76,12 @@ def deployed() -> Deployment:
     return deploy(composition(DEVICES, network={"availability_zone_count": 2}))
 
 
+@pytest.fixture(scope="module")
+def whole() -> Deployment:
+    """One zone and one device, as no argument asks for more."""
+    return deploy(composition())
+
+
 def expected(zones: int, devices: int) -> dict[str, int]:
     total = dict(ONCE)
     for each, times in ((A_ZONE, zones), (A_DEVICE, devices)):
@@ -243,11 +249,10 @@ def depends(deployed: Deployment, later: Registration, earlier: Registration) ->
         ("DefaultSecurityGroup", "Vpc"),
     ],
 )
-def test_creation_is_ordered(later: str, earlier: str) -> None:
-    deployed = deploy(composition())
-    one, other = (deployed.one(*name.split(":")) for name in (later, earlier))
-    assert depends(deployed, one, other)
-    assert not depends(deployed, other, one)
+def test_creation_is_ordered(whole: Deployment, later: str, earlier: str) -> None:
+    one, other = (whole.one(*name.split(":")) for name in (later, earlier))
+    assert depends(whole, one, other)
+    assert not depends(whole, other, one)
 
 
 def test_the_authorization_waits_for_every_association(deployed: Deployment) -> None:

@@ -248,7 +248,6 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(path=st.sampled_from(["version", *FIELDS]), value=JUNK)
 def test_a_bundle_with_junk_in_a_field_is_one_clear_line(path: str, value: Any) -> None:
     message = message_of(lambda: parse(bundle(**{path: value})))
@@ -257,7 +256,7 @@ def test_a_bundle_with_junk_in_a_field_is_one_clear_line(path: str, value: Any) 
     assert "PRIVATE KEY-----" not in message
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples, deadline=None)
 @given(st.data())
 def test_a_bundle_with_mutated_bytes_is_one_clear_line(data: st.DataObject) -> None:
     raw = bytearray(encode({"pi-1": bundle()}))
@@ -267,7 +266,6 @@ def test_a_bundle_with_mutated_bytes_is_one_clear_line(data: st.DataObject) -> N
     assert "\n" not in message_of(lambda: parse_bundle(cut, device="pi-1", now=NOW.timestamp()))
 
 
-@settings(max_examples=100, deadline=None)
 @given(JUNK)
 def test_any_json_is_refused_in_one_clear_line(document: Any) -> None:
     with pytest.raises(BundleError):

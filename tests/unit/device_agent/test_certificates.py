@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 
 from .material import DAY, NOW, FakeSystem, amazon_root, device, issue, message_of, vpn_authority, vpn_client
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(deadline=None)
 
 
 @SETTINGS

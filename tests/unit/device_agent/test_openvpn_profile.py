@@ -162,7 +162,7 @@ def test_no_error_shows_a_keys_content() -> None:
     assert vpn_client().key_pem not in repr(parse_profile(profile()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(st.data())
 def test_a_mutated_profile_passes_or_is_refused_in_one_line(data: st.DataObject) -> None:
     text = profile()

@@ -309,7 +309,7 @@ def long_lived() -> Iterator[Agent]:
     running.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_whatever_programs_send_the_agent_goes_on_and_answers_the_others(
     long_lived: Agent, steps: list[tuple[int, bytes | str]]
