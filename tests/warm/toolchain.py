@@ -28,7 +28,8 @@ class WarmEngine(Engine):
     python: Path = Path()
 
     def settings(self) -> dict[str, str | None]:
-        return {**super().settings(), "PULUMI_PYTHON_CMD": str(self.python)}
+        # Go's collector takes a sixth of the processor time of an engine that lives for seconds.
+        return {**super().settings(), "PULUMI_PYTHON_CMD": str(self.python), "GOGC": "400"}
 
 
 def warm_cli(pulumi: Path, python: Path, directory: Path) -> Path:
