@@ -86,6 +86,8 @@ def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neig
     for name, key in (("certificate", "certificatePem"), ("key", "privateKeyPem"), ("root-ca", "rootCaPem")):
         (folder / f"{name}.pem").write_text(iot[key])
     machine = pi.machine
+    # What came with the image stays when these go.
+    machine.shell("apt-mark showauto | xargs --no-run-if-empty apt-mark manual")
     for words in ("nftables dnsmasq-base", "mosquitto"):
         assert f"`sudo apt install {words}`" in (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
         run_as_pi(machine, f"sudo apt install --yes {words}")

@@ -149,7 +149,10 @@ def test_dns_over_tls_is_what_doctor_names(pi: Pi) -> None:
         assert row["result"] == "failed", row
         assert "(DNSOverTLS=yes)" in row["meaning"]
     finally:
-        pi.machine.shell(f"rm {folder}/tls.conf && systemctl restart systemd-resolved && systemctl restart {TUNNEL}")
+        pi.machine.shell(
+            f"rm {folder}/tls.conf && rmdir {folder} && systemctl restart systemd-resolved"
+            f" && systemctl restart {TUNNEL}"
+        )
     wait_for(pi.is_connected, "the connection", 240)
 
 
