@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 # what shares its lab.
 UNIT = $(IN_MEMORY) $(PYTEST) --numprocesses=auto tests/unit examples
 ENGINE := $(PYTEST) --numprocesses=4 tests/engine
-PATHS := $(PYTEST) --numprocesses=6 tests/path
+PATHS := $(PYTEST) --numprocesses=7 tests/path
 # The unit tier makes thousands of files durable, which takes a disk a third of the tier's time.
 IN_MEMORY = $(shell df --output=avail -B1M /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 500 { print "TMPDIR=/dev/shm" }')
 # One process for each release of Debian: its tests share a machine, which is as slow as the processor is busy.
