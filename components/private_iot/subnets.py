@@ -122,8 +122,8 @@ def place(wish: Wish, zones: Sequence[str], deployed: Mapping[str, IPv4Network])
             placed |= dict(zip([zone for zone in zones if zone not in placed], free, strict=True))
         _check_free("subnet_cidr_blocks", placed, deployed)
     else:
-        free = _free(wish, list(deployed.values()))
-        placed = {zone: kept[zone] if zone in kept else next(free) for zone in zones}
+        new = _free(wish, list(deployed.values()))
+        placed = {zone: kept[zone] if zone in kept else next(new) for zone in zones}
     return {zone: placed[zone] for zone in zones}
 
 
