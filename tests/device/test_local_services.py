@@ -86,8 +86,6 @@ def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neig
     for name, key in (("certificate", "certificatePem"), ("key", "privateKeyPem"), ("root-ca", "rootCaPem")):
         (folder / f"{name}.pem").write_text(iot[key])
     machine = pi.machine
-    # What came with the image stays when these go.
-    machine.shell("apt-mark showauto | xargs --no-run-if-empty apt-mark manual")
     for words in ("nftables dnsmasq-base", "mosquitto"):
         assert f"`sudo apt install {words}`" in (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
         run_as_pi(machine, f"sudo apt install --yes {words}")
@@ -104,7 +102,10 @@ def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neig
     machine.plug_neighbour(plugged=False)
     machine.shell(
         "nmcli connection delete lan; rm -f /etc/private-iot/agent.toml;"
-        " apt-get purge --yes --autoremove mosquitto mosquitto-clients nftables dnsmasq-base",
+        " apt-get purge --yes --autoremove mosquitto mosquitto-clients nftables dnsmasq-base;"
+        # Debian 12's apt leaves the settings of what came along.
+        " dpkg-query --show --showformat '${db:Status-Abbrev}${Package}\\n' | sed -n 's/^rc //p'"
+        " | xargs --no-run-if-empty dpkg --purge",
         timeout=600,
     )
     # Who had a line to the broker until now.
