@@ -16,7 +16,7 @@ import pytest
 from lab.path.addresses import IOT_PUBLIC
 from tests.device.conftest import PROJECT, run_as_pi
 from tests.device.home_network import GATEWAY, NEIGHBOUR
-from tests.device.machine import words_of
+from tests.device.machine import Machine, words_of
 from tests.device.pi import AGENT, Pi, wait_for
 from tests.path.agent_daemon.sandbox import Listener
 from tests.path.walk_through_by_hand import VPC_CIDR, inside_vpc
@@ -79,6 +79,10 @@ class Neighbour:
         return self._python(f"{program}except DnsError as error: print(error)", str(GATEWAY.ip), name)
 
 
+def _packages(machine: Machine) -> set[str]:
+    return set(machine.shell("dpkg-query --show --showformat '${Package}\\n'").split())
+
+
 @pytest.fixture(scope="module")
 def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbour]:
     folder = tmp_path_factory.mktemp("neighbour")
@@ -86,6 +90,7 @@ def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neig
     for name, key in (("certificate", "certificatePem"), ("key", "privateKeyPem"), ("root-ca", "rootCaPem")):
         (folder / f"{name}.pem").write_text(iot[key])
     machine = pi.machine
+    packages = _packages(machine)
     for words in ("nftables dnsmasq-base", "mosquitto"):
         assert f"`sudo apt install {words}`" in (PROJECT / "docs/operations.md").read_text(encoding="utf-8")
         run_as_pi(machine, f"sudo apt install --yes {words}")
@@ -102,10 +107,7 @@ def neighbour(pi: Pi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neig
     machine.plug_neighbour(plugged=False)
     machine.shell(
         "nmcli connection delete lan; rm -f /etc/private-iot/agent.toml;"
-        " apt-get purge --yes --autoremove mosquitto mosquitto-clients nftables dnsmasq-base;"
-        # Debian 12's apt leaves the settings of what came along.
-        " dpkg-query --show --showformat '${db:Status-Abbrev}${Package}\\n' | sed -n 's/^rc //p'"
-        " | xargs --no-run-if-empty dpkg --purge",
+        f" apt-get purge --yes {' '.join(sorted(_packages(machine) - packages))}",
         timeout=600,
     )
     # Who had a line to the broker until now.
