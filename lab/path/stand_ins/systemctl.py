@@ -12,7 +12,11 @@ from lab.path.stand_ins.ask import SYSTEMD_SOCKET, AskError, ask
 
 # Exit codes of systemctl(1), which follow the LSB for `status`.
 _NOT_RUNNING, _NO_SUCH_UNIT = 3, 4
-_FLAGS = ("now", "quiet", "value", "force", "no-pager", "no-block", "system", "no-ask-password", "full", "no-legend")
+_LONG_OPTIONS = [
+    *("now", "quiet", "value", "force", "no-pager", "no-block", "system", "no-ask-password", "full", "no-legend"),
+    *("plain", "property=", "signal="),
+]
+_SHORT = {"--quiet": "-q", "--property": "-p", "--signal": "-s"}
 
 
 def _show(names: list[str]) -> list[dict[str, str]]:
@@ -79,7 +83,11 @@ def _with_files(verb: str, names: list[str], *, now: bool) -> int:
     from lab.path.stand_ins import systemctl_files  # noqa: PLC0415  # the module's docstring
 
     if verb == "status":
-        return systemctl_files.status(_show(names))
+        units = _show(names)
+        systemctl_files.print_status(units)
+        if any(unit["LoadState"] == "not-found" for unit in units):
+            return _NO_SUCH_UNIT
+        return 0 if all(unit["ActiveState"] == "active" for unit in units) else _NOT_RUNNING
     if verb == "reload-or-restart":
         for unit in _show(names):
             can_reload = unit["ActiveState"] == "active" and systemctl_files.can_reload(unit["Id"])
@@ -91,18 +99,15 @@ def _with_files(verb: str, names: list[str], *, now: bool) -> int:
     return code
 
 
-_LONG = {"--quiet": "-q", "--property": "-p", "--signal": "-s"}
-
-
 def main() -> int:
     try:
-        options, words = getopt.gnu_getopt(sys.argv[1:], "qp:s:fl", [*_FLAGS, "plain", "property=", "signal="])
-        verb, *names = words
-    except (getopt.GetoptError, ValueError) as error:
+        options, words = getopt.gnu_getopt(sys.argv[1:], "qp:s:fl", _LONG_OPTIONS)
+    except getopt.GetoptError as error:
         print(f"systemctl: {error}", file=sys.stderr)
         return 1
+    verb, *names = words or ["list-units"]
     try:
-        return _run(verb, names, [(_LONG.get(name, name), value) for name, value in options])
+        return _run(verb, names, [(_SHORT.get(name, name), value) for name, value in options])
     except AskError as error:
         print(f"Job for {' '.join(names)} failed ({verb}): {error}", file=sys.stderr)
         return _NO_SUCH_UNIT + 1 if "could not be found" in str(error) else 1

@@ -5,10 +5,8 @@ import sys
 from pathlib import Path
 
 from lab.path.stand_ins import journal, unit_files
+from lab.path.stand_ins.ask import AskError
 from lab.path.stand_ins.unit_files import Unit, UnitError
-
-# Exit codes of systemctl(1), which follow the LSB for `status`.
-_NOT_RUNNING, _NO_SUCH_UNIT = 3, 4
 
 
 def run(verb: str, names: list[str]) -> int:
@@ -39,7 +37,10 @@ def run(verb: str, names: list[str]) -> int:
 
 
 def can_reload(name: str) -> bool:
-    return bool(unit_files.load(name).all("ExecReload"))
+    try:
+        return bool(unit_files.load(name).all("ExecReload"))
+    except UnitError as error:
+        raise AskError(str(error)) from error
 
 
 def _links(unit: Unit) -> list[Path]:
@@ -85,8 +86,7 @@ def _cat(name: str) -> None:
         print(f"# {path}\n{path.read_text()}")
 
 
-def status(units: list[dict[str, str]]) -> int:
-    worst = 0
+def print_status(units: list[dict[str, str]]) -> None:
     for unit in units:
         print(f"{'●' if unit['ActiveState'] == 'active' else '○'} {unit['Id']} - {unit['Description']}")
         print(f"     Loaded: {unit['LoadState']} ({unit['FragmentPath']}; {unit['UnitFileState']})")
@@ -98,8 +98,3 @@ def status(units: list[dict[str, str]]) -> int:
         log = journal.unit_log(unit["Id"])
         if log.is_file():
             print("\n" + "\n".join(log.read_text(errors="replace").splitlines()[-10:]))
-        if unit["LoadState"] == "not-found":
-            worst = max(worst, _NO_SUCH_UNIT)
-        elif unit["ActiveState"] != "active":
-            worst = max(worst, _NOT_RUNNING)
-    return worst
