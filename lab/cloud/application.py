@@ -1,5 +1,6 @@
 """The WSGI application: the lab's own HTTP, the journal, faults, and then moto, one call at a time."""
 
+import functools
 import io
 import json
 import logging
@@ -32,11 +33,19 @@ CREDENTIAL = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/(?P<service>[^/]+)/")
 """Scope of a request's signature (Signature Version 4): key/date/Region/service/aws4_request."""
 
 
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's, which lists its package's folders and tries its patterns anew at every call."""
+
+    def __init__(self, create_app: Any) -> None:
+        super().__init__(create_app)
+        self.get_backend_for_host = functools.cache(super().get_backend_for_host)  # type: ignore[method-assign]
+
+
 class Application:
     """Serves AWS's APIs and the lab's own paths under ``/_lab/``."""
 
     def __init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = _Dispatcher(create_backend_app)
         # moto's backends are plain dictionaries: one call at a time keeps each change whole.
         self._lock = threading.RLock()
         self._faults = Faults()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.engine import CHECKOUT, Engine
+from tests.engine import state_file
 
 # An operation against the lab takes seconds; a minute and a half says that something waits for ever.
 TIMEOUT = 240.0
@@ -156,8 +158,14 @@ class Stack:
         project = _value(self.project / "Pulumi.yaml", "name")
         (self.directory / "Pulumi.yaml").write_text(json.dumps({"name": project, "runtime": "python"}))
         self.configure()
-        made = self.engine.run("stack", "init", self.name, cwd=self.directory, timeout=TIMEOUT)
-        assert made.returncode == 0, made.stderr
+        # A new stack of that name is the same in every backend.
+        made = self.engine.home.parent / "initialised" / project / self.name
+        if not made.exists():
+            new = replace(self.engine, backend=made)
+            made.mkdir(parents=True)
+            ended = new.run("stack", "init", self.name, cwd=self.directory, timeout=TIMEOUT)
+            assert ended.returncode == 0, ended.stderr
+        shutil.copytree(made, self.backend, dirs_exist_ok=True)
 
     def configure(self, **values: Any) -> None:
         """Write the stack file: what the stack has, and the given settings of the program's namespace over it."""
@@ -184,28 +192,30 @@ class Stack:
         ended = self.engine.run("state", "unprotect", "--all", "--yes", "--stack", self.name, cwd=self.project)
         assert ended.returncode == 0, ended.stderr
 
+    @property
+    def backend(self) -> Path:
+        assert self.engine.backend is not None
+        return self.engine.backend
+
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        flags = ["--show-secrets"] if show_secrets else []
+        return state_file.outputs(self.export(), show_secrets=show_secrets)
+
+    def shown_outputs(self, *flags: str) -> str:
+        """Return what `pulumi stack output` prints."""
         ended = self.engine.run("stack", "output", "--json", "--stack", self.name, *flags, cwd=self.project)
         assert ended.returncode == 0, ended.stderr
-        outputs: dict[str, Any] = json.loads(ended.stdout)
-        return outputs
+        return ended.stdout
 
     def export(self) -> dict[str, Any]:
         """Return the deployment as the backend has it, secrets encrypted."""
-        ended = self.engine.run("stack", "export", "--stack", self.name, cwd=self.project)
-        assert ended.returncode == 0, ended.stderr
-        deployment: dict[str, Any] = json.loads(ended.stdout)["deployment"]
-        return deployment
+        return state_file.deployment(self.backend, self.name)
 
     def edit(self, change: Callable[[list[dict[str, Any]]], object]) -> None:
         """Change the resources of the state, as another release, or time, would have left them."""
-        ended = self.engine.run("stack", "export", "--stack", self.name, cwd=self.project)
-        assert ended.returncode == 0, ended.stderr
-        exported = json.loads(ended.stdout)
-        change(exported["deployment"]["resources"])
+        deployment = self.export()
+        change(deployment["resources"])
         file = self.directory / "edited.json"
-        file.write_text(json.dumps(exported))
+        file.write_text(json.dumps({"version": 3, "deployment": deployment}))
         ended = self.engine.run("stack", "import", "--stack", self.name, "--file", str(file), cwd=self.project)
         assert ended.returncode == 0, ended.stderr
 
@@ -225,8 +235,7 @@ class Stack:
         The file backend replaces the state itself by a rename, and writes `STACK.json.attrs` beside it in place; Pulumi
         then refuses the stack with "failed to load checkpoint: EOF" (gocloud.dev, blob/fileblob/attrs.go).
         """
-        assert self.engine.backend is not None
-        for file in self.engine.backend.glob(".pulumi/stacks/*/*.json.attrs"):
+        for file in self.backend.glob(".pulumi/stacks/*/*.json.attrs"):
             if file.stat().st_size == 0:
                 file.unlink()
 

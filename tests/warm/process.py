@@ -27,7 +27,9 @@ import botocore.loaders
 import botocore.session
 from moto.backends import get_backend
 from moto.core.routing import get_service_router
+from werkzeug.exceptions import NotFound
 
+from lab.cloud.authority import Authority
 from lab.engine import CHECKOUT
 
 STARTER = Path(__file__).with_name("starter.py")
@@ -40,10 +42,10 @@ MODULES = (
     *("lab.cloud.application", "lab.cloud.extensions", "lab.cloud.server", "lab.cloud.iot.provisioning_responses"),
     *(f"lab.cloud.{name}.urls" for name in ("acm", "acmpca", "ec2", "iot", "iotdata", "logs", "route53")),
     *("lab.cloud.route53resolver.urls", "cryptography.hazmat.backends.openssl.backend"),
-    *("pip._internal.cli.main", "pip._internal.commands.list", "pip._internal.metadata.importlib"),
-    "pip._internal.metadata.pkg_resources",
 )
 READY = b"ready\n"
+LISTING = ["-m", "pip", "list", "-v", "--format", "json"]
+"""What the language host asks before each program, to find plugins: the answer is the same in all of a run."""
 SERVICES = (
     *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
     *("logs", "route53", "route53resolver", "sts"),
@@ -52,7 +54,11 @@ SERVICES = (
 
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[Path]:
-    """Keep the warm process; give the program that starts others from it, a `python` of its arguments."""
+    """Keep the warm process; give the program that starts others from it, a `python` of its arguments.
+
+    Beside the program is a root for the clouds, `authority`: a key takes longer than all else that a cloud starts with.
+    """
+    Authority.load_or_create(directory / "authority")
     address = directory / "warm"
     program = directory / "python"
     program.write_text(f"#!{sys.executable} -IS\n{STARTER.read_text()}\nstart({str(address)!r}, {sys.executable!r})\n")
@@ -92,6 +98,7 @@ def main(listener: socket.socket) -> None:
             # Pulumi's own loads a module when it is first looked into (pulumi/_utils.py, lazy_import).
             hasattr(importlib.import_module(name), "__all__")
         _read_models()
+    listed = subprocess.run([sys.executable, *LISTING], stdout=subprocess.PIPE, check=True).stdout
     gc.freeze()
     gc.enable()
     # Nobody asks for the exit codes of the forked: they tell their starters themselves.
@@ -107,7 +114,7 @@ def main(listener: socket.socket) -> None:
         asked = marshal.loads(_receive(connection, size))  # noqa: S302 - our own starter's
         if os.fork() == 0:
             listener.close()
-            os._exit(_run(connection, files, asked, own_paths))
+            os._exit(_run(connection, files, asked, own_paths, listed))
         for descriptor in (connection.detach(), *files):
             os.close(descriptor)
 
@@ -116,11 +123,15 @@ def _read_models() -> None:
     """Read what botocore and moto have of AWS's services: files, of which they keep what they once read."""
     read = functools.cache(botocore.loaders.JSONFileLoader().load_file)
     botocore.loaders.JSONFileLoader.load_file = lambda _self, file: read(file)
+    # What one session has found out of the files, all know.
+    botocore.session.create_loader = functools.cache(botocore.loaders.create_loader)
     session = botocore.session.Session()
     session.set_credentials("warm", "warm")
     for service in SERVICES:
         session.create_client(service, region_name="us-east-1")
-        get_service_router(service)
+        router = get_service_router(service)
+        with contextlib.suppress(NotFound):
+            router._get_router(router._service_model.protocol)
         importlib.import_module(f"moto.{service.replace('-', '')}.urls")
         get_backend(service)  # type: ignore[call-overload] # any of the names
 
@@ -137,6 +148,7 @@ def _run(
     files: list[int],
     asked: tuple[list[str], str, dict[str, str]],
     own_paths: list[str],
+    listed: bytes,
 ) -> int:
     """Be the program: `-m MODULE …` or a file, with everything that a new process would have."""
     words, folder, environment = asked
@@ -156,7 +168,9 @@ def _run(
     _seed()
     code = 1
     try:
-        if words[0] == "-m":
+        if words == LISTING:
+            sys.stdout.buffer.write(listed)
+        elif words[0] == "-m":
             sys.argv = words[1:]
             of_lab = [str(CHECKOUT)] if words[1].startswith("lab.") else []
             sys.path[:] = [folder, *of_lab, *own_paths]

@@ -62,6 +62,7 @@ def _write_script(file: Path, text: str) -> None:
 def warm_cloud(directory: Path, python: Path) -> Iterator[server.CloudServer]:
     """Run a cloud's server that started warm."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copytree(python.with_name("authority"), directory / "authority", dirs_exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
     environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     environment.pop("PYTHONPATH", None)

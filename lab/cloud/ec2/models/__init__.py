@@ -5,8 +5,9 @@ Each part extends moto's backend by one concern, so that it sees the rest of EC2
 
 from lab.cloud.ec2.models.client_vpn_networks import ClientVpnNetworkBackend
 from lab.cloud.ec2.models.flow_logs import FlowLogBackend
+from lab.cloud.ec2.models.images import ImageBackend
 from lab.cloud.ec2.models.networks import NetworkBackend
 
 
-class EC2Backend(ClientVpnNetworkBackend, FlowLogBackend, NetworkBackend):
+class EC2Backend(ClientVpnNetworkBackend, FlowLogBackend, ImageBackend, NetworkBackend):
     """EC2 of one account and Region."""
