@@ -16,7 +16,7 @@ from lab.report import Report
 from lab.state import Lab
 from tests.engine.aws import Cloud
 from tests.engine.stack import Stack
-from tests.warm.process import running
+from tests.warm.running import running
 from tests.warm.toolchain import WarmEngine, warm_cli, warm_cloud, warm_plugins
 
 # The tier runs with the stand-ins; whoever has the vendor's plugins can run it with those.

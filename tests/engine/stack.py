@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.engine import CHECKOUT, Engine
 from tests.engine import state_file
+from tests.warm.running import DEBUG
 
 # An operation against the lab takes seconds; a minute and a half says that something waits for ever.
 TIMEOUT = 240.0
@@ -277,7 +278,7 @@ class Stack:
             *self._command(verb, "--event-log", str(log), *flags),
             cwd=self.project,
             timeout=TIMEOUT,
-            environment={"PULUMI_DEBUG_COMMANDS": "true"},
+            environment={"PULUMI_DEBUG_COMMANDS": "true", **({DEBUG: "true"} if "--debug" in flags else {})},
         )
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         outcome = Outcome(ended.returncode, ended.stdout, ended.stderr, events)

@@ -1,6 +1,6 @@
 """The warm process: it imports, and forks a Python for every starter that asks.
 
-`starter.py` is what the engine starts in a Python's place.
+`running.py` starts it; `starter.py` is what the engine starts in a Python's place.
 """
 
 import atexit
@@ -19,20 +19,19 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.loaders
 import botocore.session
+import pulumi.log
 from moto.backends import get_backend
 from moto.core.routing import get_service_router
 from werkzeug.exceptions import NotFound
 
-from lab.cloud.authority import Authority
 from lab.engine import CHECKOUT
+from tests.warm.running import DEBUG, READY
 
-STARTER = Path(__file__).with_name("starter.py")
 MODULES = (
     *("pulumi", "pulumi.dynamic", "pulumi_tls", "private_iot", "boto3", "dill", "grpc.experimental"),
     # Which the components import when they first use one.
@@ -43,49 +42,12 @@ MODULES = (
     *(f"lab.cloud.{name}.urls" for name in ("acm", "acmpca", "ec2", "iot", "iotdata", "logs", "route53")),
     *("lab.cloud.route53resolver.urls", "cryptography.hazmat.backends.openssl.backend"),
 )
-READY = b"ready\n"
 LISTING = ["-m", "pip", "list", "-v", "--format", "json"]
 """What the language host asks before each program, to find plugins: the answer is the same in all of a run."""
 SERVICES = (
     *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
     *("logs", "route53", "route53resolver", "sts"),
 )
-
-
-@contextlib.contextmanager
-def running(directory: Path) -> Iterator[Path]:
-    """Keep the warm process; give the program that starts others from it, a `python` of its arguments.
-
-    Beside the program is a root for the clouds, `authority`: a key takes longer than all else that a cloud starts with.
-    """
-    Authority.load_or_create(directory / "authority")
-    address = directory / "warm"
-    program = directory / "python"
-    program.write_text(f"#!{sys.executable} -IS\n{STARTER.read_text()}\nstart({str(address)!r}, {sys.executable!r})\n")
-    program.chmod(0o755)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
-        listener.listen(128)
-        command = [sys.executable, "-m", "tests.warm.process", str(listener.fileno())]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-        # It ends when its input does, with this process at the latest.
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
-            env=environment,
-            cwd=CHECKOUT,
-            start_new_session=True,
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            # Nobody's deadline begins before it has imported.
-            assert process.stdout.readline() == READY, "the warm process has ended"
-            try:
-                yield program
-            finally:
-                process.stdin.close()
 
 
 def main(listener: socket.socket) -> None:
@@ -165,6 +127,8 @@ def _run(
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True, errors="backslashreplace")
     threading.Thread(target=_end_with_starter, args=(connection,), daemon=True).start()
+    if DEBUG not in environment:
+        pulumi.log.debug = lambda *_, **__: None
     _seed()
     code = 1
     try:
