@@ -181,3 +181,13 @@ def test_zones_are_listed_whatever_the_provider_filters_by(ec2: Any, filters: li
 def test_another_region_is_another_cloud(client: Any, network: Network) -> None:
     vpcs = client("ec2", "eu-west-1").describe_vpcs()["Vpcs"]
     assert network.vpc_id not in [vpc["VpcId"] for vpc in vpcs]
+
+
+def test_the_images_of_amazon_are_there_and_one_s_own_beside_them(ec2: Any) -> None:
+    of_amazon = ec2.describe_images(Owners=["amazon"])["Images"]
+    assert len(of_amazon) > 100
+    own = ec2.register_image(Name="own", Architecture="arm64")["ImageId"]
+    assert [image["ImageId"] for image in ec2.describe_images(Owners=["self"])["Images"]] == [own]
+    assert ec2.describe_images(Owners=["amazon"])["Images"] == of_amazon
+    ec2.deregister_image(ImageId=own)
+    assert ec2.describe_images(Owners=["self"])["Images"] == []

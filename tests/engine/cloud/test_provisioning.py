@@ -248,3 +248,13 @@ def test_templates_and_thing_groups_have_tags(iot: Any, fleet: str) -> None:
     assert iot.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "owner", "Value": "plant"}]
     group = iot.describe_thing_group(thingGroupName="fleet")["thingGroupArn"]
     assert iot.list_tags_for_resource(resourceArn=group)["tags"] == [{"Key": "owner", "Value": "plant"}]
+
+
+def test_the_policies_of_aws_are_there_and_one_s_own_beside_them(iam: Any) -> None:
+    of_aws = {policy["Arn"] for policy in iam.list_policies(Scope="AWS", MaxItems=1000)["Policies"]}
+    assert len(of_aws) == 1000
+    own = iam.create_policy(PolicyName="own", PolicyDocument=json.dumps(POLICY))["Policy"]["Arn"]
+    assert [policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]] == [own]
+    assert iam.get_policy(PolicyArn=MANAGED)["Policy"]["PolicyName"] == "AWSIoTThingsRegistration"
+    iam.delete_policy(PolicyArn=own)
+    assert iam.list_policies(Scope="Local")["Policies"] == []
