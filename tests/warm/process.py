@@ -15,11 +15,9 @@ import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +27,8 @@ from moto.backends import get_backend
 from moto.core.routing import get_service_router
 
 from lab.engine import CHECKOUT
+from tests.warm.shared import READY
 
-STARTER = Path(__file__).with_name("starter.py")
 MODULES = (
     *("pulumi", "pulumi.dynamic", "pulumi_tls", "private_iot", "boto3", "dill", "grpc.experimental"),
     # Which the components import when they first use one.
@@ -43,43 +41,10 @@ MODULES = (
     *("pip._internal.cli.main", "pip._internal.commands.list", "pip._internal.metadata.importlib"),
     "pip._internal.metadata.pkg_resources",
 )
-READY = b"ready\n"
 SERVICES = (
     *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
     *("logs", "route53", "route53resolver", "sts"),
 )
-
-
-@contextlib.contextmanager
-def running(directory: Path) -> Iterator[Path]:
-    """Keep the warm process; give the program that starts others from it, a `python` of its arguments."""
-    address = directory / "warm"
-    program = directory / "python"
-    program.write_text(f"#!{sys.executable} -IS\n{STARTER.read_text()}\nstart({str(address)!r}, {sys.executable!r})\n")
-    program.chmod(0o755)
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
-        listener.listen(128)
-        command = [sys.executable, "-m", "tests.warm.process", str(listener.fileno())]
-        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-        # It ends when its input does, with this process at the latest.
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
-            env=environment,
-            cwd=CHECKOUT,
-            start_new_session=True,
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            # Nobody's deadline begins before it has imported.
-            assert process.stdout.readline() == READY, "the warm process has ended"
-            try:
-                yield program
-            finally:
-                process.stdin.close()
 
 
 def main(listener: socket.socket) -> None:
