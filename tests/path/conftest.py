@@ -15,7 +15,7 @@ from tests.path.path_lab import REGION, Identity, PathLab
 from tests.path.walk_through_by_hand import TOPIC_PREFIX, WalkThrough, make
 from tests.warm import shared
 from tests.warm.shared import pytest_configure
-from tests.warm.toolchain import warm_cloud
+from tests.warm.toolchain import warm_cloud, warm_network
 
 # pytest looks for its hooks here.
 __all__ = ["pytest_configure"]
@@ -36,7 +36,8 @@ def session_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandMadeLa
         try:
             aws = Aws(cloud.url, REGION)
             made = make(aws)
-            lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
+            with warm_network(shared.python()):
+                lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
             running = HandMadeLab(lab, aws, made.iot_endpoint, made.vpc_endpoint_id, TOPIC_PREFIX)
             running.made = made
             device = made.devices["pi-1"]

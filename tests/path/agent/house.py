@@ -25,7 +25,7 @@ from lab.state import Lab
 from tests.path.path_lab import wait_for
 from tests.path.walk_through_by_hand import WalkThrough, bundle, make
 from tests.warm import shared
-from tests.warm.toolchain import warm_cloud
+from tests.warm.toolchain import warm_cloud, warm_network
 
 REGION = "ap-northeast-1"
 _READ_RETAINED = Path(__file__).with_name("retained_message.py")
@@ -188,5 +188,6 @@ def running_house(devices: tuple[str, ...] = ("pi-1", "pi-2"), site: Site | None
         stack.callback(lifecycle.down, lab)
         aws = Aws(cloud.url, REGION)
         made = make(aws, devices=devices)
-        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True), site)
+        with warm_network(shared.python()):
+            lifecycle.up(lab, REGION, cloud.url, Report(quiet=True), site)
         yield House(lab, aws, made, (lab.cloud_directory / "authority" / "root-ca.pem").read_text())

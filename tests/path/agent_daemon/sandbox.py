@@ -27,7 +27,7 @@ from tests.path.agent_daemon import listener_program
 from tests.path.agent_daemon.loopback import wait_until
 from tests.path.walk_through_by_hand import WalkThrough, bundle, make
 from tests.warm import shared
-from tests.warm.toolchain import warm_cloud
+from tests.warm.toolchain import warm_cloud, warm_network
 
 REGION = "ap-northeast-1"
 DEVICE = "pi-1"
@@ -121,7 +121,8 @@ def running_sandbox() -> Iterator[Sandbox]:
         stack.callback(lifecycle.down, lab)
         aws = Aws(cloud.url, REGION)
         made = make(aws, devices=(DEVICE,))
-        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
+        with warm_network(shared.python()):
+            lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
         sandbox = Sandbox(lab, aws, made)
         done = sandbox.install(sandbox.bundle())
         assert done.returncode == 0, done.stderr
