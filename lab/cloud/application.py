@@ -47,10 +47,10 @@ class Application:
     def __init__(self) -> None:
         self._moto = _Dispatcher(create_backend_app)
         # moto's backends are plain dictionaries: one call at a time keeps each change whole.
-        self._lock = threading.RLock()
+        self._state = threading.Condition()
         self._faults = Faults()
         self._journal = Journal()
-        self._lab = LabHttp(self._faults, self._journal, self._lock)
+        self._lab = LabHttp(self._faults, self._journal, self._state)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request (PEP 3333)."""
@@ -72,8 +72,10 @@ class Application:
 
     def _answer(self, environ: "WSGIEnvironment", service: str, operation: str) -> Response:
         try:
-            with self._lock:
-                return Response.from_app(self._moto, environ, buffered=True)
+            with self._state:
+                response = Response.from_app(self._moto, environ, buffered=True)
+                self._state.notify_all()
+                return response
         except NotImplementedError as error:
             message = f"The lab does not have {service} {operation}: {error}"
             return error_response(service, "NotImplemented", message, HTTPStatus.NOT_IMPLEMENTED)

@@ -5,6 +5,7 @@
 | ``GET /_lab/health`` | tells the process |
 | ``GET /_lab/acm/private-key?arn=ARN`` | gives an imported key out, which AWS never does; the data plane needs it |
 | ``GET /_lab/iot-data/publications?region=REGION&after=NUMBER`` | what the API published since, for the broker |
+| ``GET /_lab/ec2/client-vpn-terminations?region=REGION&known=ID,ID`` | the connections that the data plane is to end |
 | ``PUT /_lab/iot/provisioning`` | what a device asks of fleet provisioning over MQTT, handed on by the data plane |
 | ``PUT /_lab/iot/provisioning-hook`` | whom a pre-provisioning hook denies, since the lab runs no function |
 | ``PUT /_lab/ec2/client-vpn-connections`` | the data plane reports its connections, merged by connection id |
@@ -12,16 +13,20 @@
 | ``PUT /_lab/faults`` | throttle or fail the next calls; ``[]`` clears |
 | ``GET /_lab/calls``, ``DELETE /_lab/calls`` | the calls so far, in order; forget them |
 
+The two that the data plane asks all the time take ``wait=SECONDS`` as well, up to 60: the answer is held back for so
+long, or until it differs from what ``after`` or ``known`` says.
+
 Every body is JSON. An error is ``{"error": TEXT}`` with status 400, 404 or 405.
 """
 
 import base64
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from moto.acm.models import acm_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -37,6 +42,10 @@ from lab.cloud.iot.provisioning import RejectedError
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+WAIT_LIMIT = 60
+"""Seconds that an answer may be held back: a thread of the server waits for it, though the asker may be gone."""
+_T = TypeVar("_T")
+
 
 class LabHttpError(Exception):
     """A request that cannot be served."""
@@ -49,14 +58,15 @@ class LabHttpError(Exception):
 class LabHttp:
     """Serves the paths under ``/_lab/``."""
 
-    def __init__(self, faults: Faults, journal: Journal, lock: threading.RLock) -> None:
+    def __init__(self, faults: Faults, journal: Journal, state: threading.Condition) -> None:
         self._faults = faults
         self._journal = journal
-        self._lock = lock
+        self._state = state
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", "/_lab/health"): self._health,
             ("GET", "/_lab/acm/private-key"): self._private_key,
             ("GET", "/_lab/iot-data/publications"): self._publications,
+            ("GET", "/_lab/ec2/client-vpn-terminations"): self._terminations,
             ("PUT", "/_lab/iot/provisioning"): self._provision,
             ("PUT", "/_lab/iot/provisioning-hook"): self._set_hook,
             ("PUT", "/_lab/ec2/client-vpn-connections"): self._report_connections,
@@ -93,7 +103,7 @@ class LabHttp:
         parts = arn.split(":")
         if len(parts) != 6 or parts[2] != "acm":
             raise LabHttpError(HTTPStatus.BAD_REQUEST, f"arn has to be that of an ACM certificate; got {arn!r}")
-        with self._lock:
+        with self._state:
             regions = acm_backends[parts[4]]
             certificate = regions[parts[3]]._certificates.get(arn) if parts[3] in regions else None
             if certificate is None:
@@ -107,10 +117,10 @@ class LabHttp:
             region = request.args["region"]
         except (KeyError, ValueError) as error:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region and after, a number; 0 is all") from error
-        with self._lock:
+        with self._state:
             backend: Any = iotdata_backends[DEFAULT_ACCOUNT_ID][region]
+            last = self._hold(request, lambda: backend.publications[-1].number if backend.publications else 0, after)
             found = backend.publications if after else list(backend.retained.values())
-            last = backend.publications[-1].number if backend.publications else 0
         return {
             "last": last,
             "publications": [
@@ -125,6 +135,27 @@ class LabHttp:
             ],
         }
 
+    def _terminations(self, request: Request) -> dict[str, list[str]]:
+        if "region" not in request.args:
+            raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region, and known, the connection ids of the last answer")
+        known = sorted(filter(None, request.args.get("known", "").split(",")))
+        with self._state:
+            backend: Any = ec2_backends[DEFAULT_ACCOUNT_ID][request.args["region"]]
+            return {"terminating": self._hold(request, backend.terminating_client_vpn_connections, known)}
+
+    def _hold(self, request: Request, look: Callable[[], _T], known: _T) -> _T:
+        """Return what is seen now, or once it differs from what the asker knows, if that comes within ``wait``."""
+        try:
+            wait = float(request.args.get("wait", 0))
+        except ValueError:
+            wait = math.nan
+        if not 0 <= wait <= WAIT_LIMIT:
+            raise LabHttpError(
+                HTTPStatus.BAD_REQUEST, f"wait is 0 to {WAIT_LIMIT} seconds; got {request.args['wait']!r}"
+            )
+        self._state.wait_for(lambda: look() != known, wait)
+        return look()
+
     def _provision(self, request: Request) -> dict[str, Any]:
         """Answer with the payload, whether it goes to `accepted`, and what the data plane has to know from now on."""
         try:
@@ -132,7 +163,7 @@ class LabHttp:
             region, template, payload = asked["region"], asked["template"], asked["payload"]
         except (KeyError, TypeError) as error:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region, template (or null) and payload") from error
-        with self._lock:
+        with self._state:
             backend: Any = iot_backends[DEFAULT_ACCOUNT_ID][region]
             known: dict[str, Any] = {}
             try:
@@ -150,7 +181,7 @@ class LabHttp:
             region, arn, denied = asked["region"], asked["targetArn"], {str(one) for one in asked["denied"]}
         except (KeyError, TypeError) as error:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, "give region, targetArn and denied, serial numbers") from error
-        with self._lock:
+        with self._state:
             backend: Any = iot_backends[DEFAULT_ACCOUNT_ID][region]
             backend.denied_by_hook[arn] = denied
         return {"denied": len(denied)}
@@ -163,9 +194,11 @@ class LabHttp:
             )
         try:
             region, endpoint_id, connections = report["region"], report["clientVpnEndpointId"], report["connections"]
-            with self._lock:
+            with self._state:
                 backend: Any = ec2_backends[DEFAULT_ACCOUNT_ID][region]
-                return {"connections": backend.report_client_vpn_connections(endpoint_id, connections)}
+                count = backend.report_client_vpn_connections(endpoint_id, connections)
+                self._state.notify_all()
+                return {"connections": count}
         except KeyError as error:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, f"missing or unknown {error}") from error
         except (ValueError, TypeError) as error:
@@ -175,7 +208,7 @@ class LabHttp:
         looks = _body(request)
         if not isinstance(looks, int) or isinstance(looks, bool) or looks < 0:
             raise LabHttpError(HTTPStatus.BAD_REQUEST, f"the body is a number of looks, 0 or more; got {looks!r}")
-        with self._lock:
+        with self._state:
             IoTBackend.late_detachment = looks
         return {"looks": looks}
 

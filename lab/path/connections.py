@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.path import network, nftables, openvpn
+from lab.path import held, network, nftables, openvpn
 from lab.path.live import LiveNetwork
 from lab.path.model import ClientVpnEndpoint
 from lab.path.parts import service_directory
@@ -134,10 +134,16 @@ class Connections:
         self.live = live
         self._packets = _Packets()
         self.active: dict[str, dict[str, Connection]] = {}
-        self.error: str | None = None
+        self._errors: dict[str, str] = {}
         self._streams: dict[str, str] = {}
+        self._terminating: list[str] = []
         self._told = 0.0
         self._lock = asyncio.Lock()
+
+    @property
+    def error(self) -> str | None:
+        """What keeps the cloud from hearing of connections, or from being heard; None where nothing does."""
+        return next(iter(self._errors.values()), None)
 
     async def watch(self) -> None:
         """Look at the servers every second, for ever."""
@@ -145,15 +151,33 @@ class Connections:
             await self.poll()
             await asyncio.sleep(_INTERVAL)
 
+    async def watch_terminations(self) -> None:
+        """Wait at the cloud for what `TerminateClientVpnConnections` marks, for ever, and end it."""
+        while True:
+            aws = self.live.aws
+            if aws is None:
+                await asyncio.sleep(_INTERVAL)
+                continue
+            known = ",".join(self._terminating)
+            try:
+                answer = await held.ask(aws.url, "ec2/client-vpn-terminations", region=aws.region, known=known)
+            except OSError as error:
+                self._errors["terminations"] = str(error)
+                await asyncio.sleep(_INTERVAL)
+            else:
+                self._errors.pop("terminations", None)
+                self._terminating = answer["terminating"]
+                await self.poll()
+
     async def poll(self) -> None:
         """Look at the servers, and tell the cloud of what is new."""
         async with self._lock:
             for endpoint in self.live.cloud.client_vpn_endpoints if self.live.cloud else ():
                 try:
                     await self._poll(endpoint)
-                    self.error = None
+                    self._errors.pop(endpoint.client_vpn_endpoint_id, None)
                 except (BotoCoreError, ClientError, OSError) as error:
-                    self.error = f"{endpoint.client_vpn_endpoint_id}: {error}"
+                    self._errors[endpoint.client_vpn_endpoint_id] = f"{endpoint.client_vpn_endpoint_id}: {error}"
 
     async def close(self) -> None:
         """Tell the cloud that every connection has ended."""
@@ -166,8 +190,9 @@ class Connections:
         if clients is None:
             return
         await self._update(endpoint, clients)
-        if clients and self.live.aws:
-            await self._terminate(endpoint)
+        for known in [clients[identifier] for identifier in self._terminating if identifier in clients]:
+            kill = f"client-kill {known.client.client_id}"
+            await asyncio.to_thread(openvpn.manage, self._file(endpoint, "management.sock"), kill)
 
     async def _clients(self, endpoint: ClientVpnEndpoint) -> dict[str, Connection] | None:
         """Return the server's clients by connection id, or None where it has not told them yet."""
@@ -242,16 +267,3 @@ class Connections:
         now = int(time.time() * 1000)
         events = [{"timestamp": now, "message": json.dumps(item.log_entry(endpoint))} for item in connections]
         logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
-
-    async def _terminate(self, endpoint: ClientVpnEndpoint) -> None:
-        """End the connections that `TerminateClientVpnConnections` has marked."""
-        assert self.live.aws is not None  # noqa: S101 (checked by the caller)
-        client = self.live.aws.client("ec2")
-        identifier = endpoint.client_vpn_endpoint_id
-        answer = await asyncio.to_thread(client.describe_client_vpn_connections, ClientVpnEndpointId=identifier)
-        active = self.active.get(identifier, {})
-        for connection in answer["Connections"]:
-            known = active.get(connection["ConnectionId"])
-            if connection["Status"]["Code"] == "terminating" and known:
-                kill = f"client-kill {known.client.client_id}"
-                await asyncio.to_thread(openvpn.manage, self._file(endpoint, "management.sock"), kill)

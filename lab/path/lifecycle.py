@@ -19,6 +19,8 @@ from lab.state import Lab
 
 STAGES = ("starting the network's sandbox", "building the network")
 """The steps that `up` reports."""
+PYTHON = sys.executable
+"""What runs the network's sandbox."""
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 10.0
 
@@ -126,7 +128,7 @@ def _start(lab: Lab) -> None:
     argv = [
         # A session of its own: the sandbox outlives whoever starts it, and ends by `down`.
         *("setsid", "--fork", "unshare", *user, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
-        *(sys.executable, "-m", "lab.path.sandbox", "--directory", str(lab.path_directory)),
+        *(PYTHON, "-m", "lab.path.sandbox", "--directory", str(lab.path_directory)),
         *("--authority", str(lab.cloud_directory / "authority")),
     ]
     with log.open("wb") as output:

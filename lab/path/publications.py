@@ -2,15 +2,15 @@
 
 import asyncio
 import base64
-import contextlib
-import urllib.parse
 from typing import Any
 
+from lab.path import held
 from lab.path.gateway import packets
 from lab.path.live import LiveNetwork
 from lab.path.parts import service_directory
+from lab.path.read import Aws
 
-_INTERVAL = 1.0
+_RETRY = 1.0
 _TIMEOUT = 10.0
 _CONNECT = packets.packet(
     packets.CONNECT, 0, packets.binary(b"MQTT") + bytes([packets.V311, 2]) + bytes(2) + packets.binary(b"aws-iot-api")
@@ -23,35 +23,36 @@ class Publications:
     def __init__(self, live: LiveNetwork) -> None:
         self._live = live
         self._number = 0
+        # Which start of the broker has what came up to that number.
         self._broker: int | None = None
 
     async def watch(self) -> None:
-        """Ask the cloud every second, for ever; what could not be carried is carried the next time."""
+        """Wait at the cloud for what is new, for ever; what could not be carried is carried the next time."""
         while True:
-            with contextlib.suppress(OSError, EOFError, TimeoutError, packets.MalformedPacketError):
-                await self.poll()
-            await asyncio.sleep(_INTERVAL)
+            aws, broker = self._live.aws, self._live.running.get("broker")
+            if aws is None or broker is None or broker.process is None or not broker.running:
+                await asyncio.sleep(_RETRY)
+                continue
+            carrying = asyncio.create_task(self._carry(aws, broker.starts))
+            # A broker that has just started retains nothing: it must not wait for the cloud's next answer.
+            ended = asyncio.create_task(broker.process.wait())
+            try:
+                await asyncio.wait((carrying, ended), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                carrying.cancel()
+                ended.cancel()
 
-    async def poll(self) -> None:
-        """Carry what is new.
-
-        Raises:
-            OSError: The cloud or the broker does not answer.
-            EOFError: The broker ended the connection.
-            TimeoutError: The broker does not acknowledge.
-        """
-        broker = self._live.running.get("broker")
-        if self._live.aws is None or broker is None or not broker.running:
-            return
-        if self._broker != broker.starts:
-            # A broker that has just started retains nothing.
-            self._number = 0
-        query = urllib.parse.urlencode({"region": self._live.aws.region, "after": self._number})
-        answer: dict[str, Any] = await asyncio.to_thread(self._live.aws.lab, f"iot-data/publications?{query}")
-        if answer["publications"]:
-            async with asyncio.timeout(_TIMEOUT):
-                await _publish(answer["publications"])
-        self._number, self._broker = answer["last"], broker.starts
+    async def _carry(self, aws: Aws, starts: int) -> None:
+        after = self._number if self._broker == starts else 0
+        try:
+            answer = await held.ask(aws.url, "iot-data/publications", region=aws.region, after=after)
+            if answer["publications"]:
+                async with asyncio.timeout(_TIMEOUT):
+                    await _publish(answer["publications"])
+        except (OSError, EOFError, packets.MalformedPacketError):
+            await asyncio.sleep(_RETRY)
+        else:
+            self._number, self._broker = answer["last"], starts
 
 
 async def _publish(publications: list[dict[str, Any]]) -> None:

@@ -93,6 +93,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     provisioner = await provisioning.serve(sandbox.live)
     watches = [
         asyncio.create_task(sandbox.connections.watch()),
+        asyncio.create_task(sandbox.connections.watch_terminations()),
         asyncio.create_task(Publications(sandbox.live).watch()),
     ]
     await sandbox.ended.wait()

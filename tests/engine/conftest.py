@@ -1,9 +1,7 @@
 """The real CLI, the lab's plugins and a cloud for each module."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,24 +14,16 @@ from lab.report import Report
 from lab.state import Lab
 from tests.engine.aws import Cloud
 from tests.engine.stack import Stack
-from tests.warm.running import running
+from tests.warm import shared
+from tests.warm.shared import pytest_configure
 from tests.warm.toolchain import WarmEngine, warm_cli, warm_cloud, warm_plugins
 
 # The tier runs with the stand-ins; whoever has the vendor's plugins can run it with those.
 PLUGINS = PluginSource(os.environ.get("PRIVATE_IOT_TEST_PLUGINS", PluginSource.STANDIN))
 
+# pytest looks for its hooks here.
+__all__ = ["pytest_configure"]
 StackFactory = Callable[..., Stack]
-# Of pytest's own process, for its workers.
-_SHARED = "PRIVATE_IOT_TESTS_WARM_PYTHON"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep one warm process for all of several workers: it takes seconds to import."""
-    if config.getoption("numprocesses", None):
-        stack = ExitStack()
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-")))
-        os.environ[_SHARED] = str(stack.enter_context(running(directory)))
-        config.add_cleanup(stack.close)
 
 
 @pytest.fixture(scope="session")
@@ -56,13 +46,9 @@ def _lab(directory: Path, pulumi: Path) -> Lab:
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def python() -> Path:
     """What starts a Python warm."""
-    if shared := os.environ.get(_SHARED):
-        yield Path(shared)
-        return
-    with running(tmp_path_factory.mktemp("warm")) as program:
-        yield program
+    return shared.python()
 
 
 @pytest.fixture(scope="session")

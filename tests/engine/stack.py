@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.engine import CHECKOUT, Engine
 from tests.engine import state_file
-from tests.warm.running import DEBUG
+from tests.warm.shared import DEBUG
 
 # An operation against the lab takes seconds; a minute and a half says that something waits for ever.
 TIMEOUT = 240.0

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import server
 from lab.path import lifecycle
 from lab.path.read import Aws
 from lab.report import Report
 from lab.state import Lab
 from tests.path.path_lab import REGION, Identity, PathLab
 from tests.path.walk_through_by_hand import TOPIC_PREFIX, WalkThrough, make
+from tests.warm import shared
+from tests.warm.shared import pytest_configure
+from tests.warm.toolchain import warm_cloud, warm_network
+
+# pytest looks for its hooks here.
+__all__ = ["pytest_configure"]
 
 
 class HandMadeLab(PathLab):
@@ -27,18 +32,19 @@ def session_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandMadeLa
     """The lab itself; what the machine lacks fails it, and the error says how to get it."""
     lab = Lab("path-tests", tmp_path_factory.mktemp("path-lab") / "lab")
     lab.create()
-    try:
-        aws = Aws(server.start(lab.cloud_directory).url, REGION)
-        made = make(aws)
-        lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
-        running = HandMadeLab(lab, aws, made.iot_endpoint, made.vpc_endpoint_id, TOPIC_PREFIX)
-        running.made = made
-        device = made.devices["pi-1"]
-        running.give(Identity("pi-1", device.config, device.certificate_pem, device.key_pem))
-        yield running
-    finally:
-        lifecycle.down(lab)
-        server.stop(lab.cloud_directory)
+    with warm_cloud(lab.cloud_directory, shared.python()) as cloud:
+        try:
+            aws = Aws(cloud.url, REGION)
+            made = make(aws)
+            with warm_network(shared.python()):
+                lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
+            running = HandMadeLab(lab, aws, made.iot_endpoint, made.vpc_endpoint_id, TOPIC_PREFIX)
+            running.made = made
+            device = made.devices["pi-1"]
+            running.give(Identity("pi-1", device.config, device.certificate_pem, device.key_pem))
+            yield running
+        finally:
+            lifecycle.down(lab)
     assert list(Path(lab.path_directory).iterdir()) == []
 
 

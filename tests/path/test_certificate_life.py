@@ -23,7 +23,6 @@ import pytest
 from cryptography import x509
 
 from lab import clock
-from lab.cloud import server
 from lab.engine import Engine, PluginSource, find_or_build, provide_plugins
 from lab.path import lifecycle
 from lab.path.read import Aws
@@ -32,6 +31,8 @@ from lab.state import Lab
 from tests.engine.stack import Outcome, Stack
 from tests.path.agent.house import REGION, TUNNEL, Device, RunningLab
 from tests.path.path_lab import wait_for
+from tests.warm import shared
+from tests.warm.toolchain import WarmEngine, warm_cli, warm_cloud, warm_plugins
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(900)]
 ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
@@ -76,19 +77,22 @@ def deployed() -> Iterator[DeployedLab]:
     os.environ[clock.VARIABLE] = str(folder / "days")
     lab = Lab("certificates", folder / "lab")
     lab.create()
+    python = shared.python()
     try:
-        url = server.start(lab.cloud_directory).url
-        engine = Engine(lab, find_or_build(Report(quiet=True)), url, backend=folder / "state")
-        provide_plugins(
-            engine.pulumi, engine.home, PluginSource.STANDIN, Report(quiet=True), environment=engine.environment()
-        )
-        yield DeployedLab(lab, Aws(url, REGION), engine, folder)
+        with warm_cloud(lab.cloud_directory, python) as cloud:
+            (folder / "bin").mkdir()
+            pulumi = warm_cli(find_or_build(Report(quiet=True)), python, folder / "bin")
+            engine = WarmEngine(lab, pulumi, cloud.url, backend=folder / "state", python=python)
+            provide_plugins(
+                pulumi, engine.home, PluginSource.STANDIN, Report(quiet=True), environment=engine.environment()
+            )
+            warm_plugins(engine.home, python)
+            yield DeployedLab(lab, Aws(cloud.url, REGION), engine, folder)
     finally:
         os.environ.pop(clock.VARIABLE)
         if before is not None:
             os.environ[clock.VARIABLE] = before
         lifecycle.down(lab)
-        server.stop(lab.cloud_directory)
         shutil.rmtree(folder)
 
 

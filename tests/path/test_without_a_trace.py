@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import server
 from lab.path import control, hosts, lifecycle
 from lab.path.read import Aws
 from lab.report import Report
@@ -21,6 +20,8 @@ from lab.state import Lab
 from tests.path.conftest import HandMadeLab
 from tests.path.path_lab import REGION, wait_for
 from tests.path.walk_through_by_hand import make
+from tests.warm import shared
+from tests.warm.toolchain import warm_cloud
 
 pytestmark = pytest.mark.path
 
@@ -30,14 +31,14 @@ def another_lab(tmp_path: Path) -> Iterator[tuple[Lab, Aws]]:
     """A second lab with the same addresses, whose network is down again afterwards."""
     lab = Lab("another", tmp_path / "lab")
     lab.create()
-    try:
-        aws = Aws(server.start(lab.cloud_directory).url, REGION)
-        make(aws)
-        lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
-        yield lab, aws
-    finally:
-        lifecycle.down(lab)
-        server.stop(lab.cloud_directory)
+    with warm_cloud(lab.cloud_directory, shared.python()) as cloud:
+        try:
+            aws = Aws(cloud.url, REGION)
+            make(aws)
+            lifecycle.up(lab, REGION, aws.url, Report(quiet=True))
+            yield lab, aws
+        finally:
+            lifecycle.down(lab)
 
 
 def _mounts() -> list[str]:

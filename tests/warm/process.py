@@ -1,10 +1,11 @@
 """The warm process: it imports, and forks a Python for every starter that asks.
 
-`running.py` starts it; `starter.py` is what the engine starts in a Python's place.
+`shared.py` starts it; `starter.py` is what the engine starts in a Python's place.
 """
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import gc
 import importlib
@@ -15,7 +16,6 @@ import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import warnings
@@ -30,7 +30,7 @@ from moto.core.routing import get_service_router
 from werkzeug.exceptions import NotFound
 
 from lab.engine import CHECKOUT
-from tests.warm.running import DEBUG, READY
+from tests.warm.shared import DEBUG, READY
 
 MODULES = (
     *("pulumi", "pulumi.dynamic", "pulumi_tls", "private_iot", "boto3", "dill", "grpc.experimental"),
@@ -39,11 +39,14 @@ MODULES = (
     *("pulumi_aws.iam", "pulumi_aws.iot", "pulumi_aws.route53", "pulumi_aws.vpc", "private_iot.recorded_calls"),
     *("lab.providers.serve", "lab.providers.aws.provider", "lab.providers.tls.provider"),
     *("lab.cloud.application", "lab.cloud.extensions", "lab.cloud.server", "lab.cloud.iot.provisioning_responses"),
+    *(f"lab.path.{name}" for name in ("connections", "faults", "provisioning", "publications", "status")),
     *(f"lab.cloud.{name}.urls" for name in ("acm", "acmpca", "ec2", "iot", "iotdata", "logs", "route53")),
     *("lab.cloud.route53resolver.urls", "cryptography.hazmat.backends.openssl.backend"),
 )
 LISTING = ["-m", "pip", "list", "-v", "--format", "json"]
 """What the language host asks before each program, to find plugins: the answer is the same in all of a run."""
+_PR_SET_CHILD_SUBREAPER = 36
+"""prctl(2)"""
 SERVICES = (
     *("acm", "acm-pca", "cloudwatch", "ec2", "iam", "iot", "iot-data"),
     *("logs", "route53", "route53resolver", "sts"),
@@ -71,7 +74,7 @@ def main(listener: socket.socket) -> None:
     sys.stdout.flush()
     while 0 not in select.select([0, listener.fileno()], [], [])[0]:
         connection, _ = listener.accept()
-        request, files, _, _ = socket.recv_fds(connection, 8, 3)
+        request, files, _, _ = socket.recv_fds(connection, 8, 5)
         size = int.from_bytes(request, "little")
         asked = marshal.loads(_receive(connection, size))  # noqa: S302 - our own starter's
         if os.fork() == 0:
@@ -114,7 +117,10 @@ def _run(
 ) -> int:
     """Be the program: `-m MODULE …` or a file, with everything that a new process would have."""
     words, folder, environment = asked
-    for number, descriptor in enumerate(files):
+    namespaces = files[3:]
+    if namespaces:
+        _enter(namespaces)
+    for number, descriptor in enumerate(files[:3]):
         os.dup2(descriptor, number)
         os.close(descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -150,6 +156,8 @@ def _run(
             sys.stderr.write(ended.code + "\n")
     except BaseException:  # noqa: BLE001 - what an interpreter does with it
         sys.excepthook(*sys.exc_info())
+    if namespaces:
+        _end_all()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -158,6 +166,28 @@ def _run(
     with contextlib.suppress(OSError):
         connection.send(bytes([code & 255]))
     return code
+
+
+def _enter(namespaces: list[int]) -> None:
+    """Go on as a process inside of namespaces, which hears of the end of everything below it as the first one does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for descriptor in namespaces:
+        if libc.setns(descriptor, 0) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        os.close(descriptor)
+    # Only children are in the namespace of processes.
+    if os.fork() != 0:
+        os._exit(0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_all() -> None:
+    """End what the kernel ends with the first process of a namespace, before whoever waits for this one goes on."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def _seed() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.cloud import server
 from lab.engine import Engine
+from lab.path import lifecycle
 from tests.path.path_lab import wait_for
 
 START_TIMEOUT = 120.0
@@ -78,3 +79,13 @@ def warm_cloud(directory: Path, python: Path) -> Iterator[server.CloudServer]:
         finally:
             # With its starter it ends, in whatever state.
             starter.kill()
+
+
+@contextlib.contextmanager
+def warm_network(python: Path) -> Iterator[None]:
+    """Have the sandbox of a network that is brought up meanwhile start warm."""
+    cold, lifecycle.PYTHON = lifecycle.PYTHON, str(python)
+    try:
+        yield
+    finally:
+        lifecycle.PYTHON = cold

@@ -9,7 +9,7 @@ from moto.iotdata.exceptions import InvalidRequestException, ResourceNotFoundExc
 PAYLOAD_LIMIT = 128 * 1024
 """Bytes of a message (AWS IoT Core endpoints and quotas)."""
 KEPT = 10_000
-"""Publications that are kept for the broker; it asks every second."""
+"""Publications that are kept for the broker; it waits for them."""
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,24 @@
 """``resolvectl``: status, dns, domain, default-route, revert, flush-caches and query (resolvectl(1))."""
 
-import json
-import socket
+import _socket
 import sys
-from typing import Any
 
-from lab.path.stand_ins.ask import RESOLVED_SOCKET, AskError, ask
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, AskError, ask, dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _index(link: str) -> int:
-    return int(link) if link.isdigit() else socket.if_nametoindex(link)
+    return int(link) if link.isdigit() else _socket.if_nametoindex(link)
 
 
-def _show(status: dict[str, Any], links: list[str]) -> None:
+def _show(status: "dict[str, Any]", links: list[str]) -> None:
     for name, link in status.items():
         if links and name not in links:
             continue
-        print(f"Link {socket.if_nametoindex(name)} ({name})")
+        print(f"Link {_socket.if_nametoindex(name)} ({name})")
         print(f"    Current Scopes: {'DNS' if link['servers'] else 'none'}")
         print(f"         Protocols: {'+' if link['defaultRoute'] else '-'}DefaultRoute")
         print(f"       DNS Servers: {' '.join(link['servers'])}")
@@ -29,7 +31,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         case "status":
             status = ask(RESOLVED_SOCKET, {"command": "status"})
             if as_json:
-                print(json.dumps(status))
+                print(dumps(status))
             else:
                 _show(status, arguments)
         case "flush-caches":
@@ -51,9 +53,9 @@ def _run(words: list[str], *, as_json: bool) -> int:
                 if not arguments or name == arguments[0]:
                     value = link[key]
                     text = " ".join(value) if isinstance(value, list) else ("yes" if value else "no")
-                    print(f"Link {socket.if_nametoindex(name)} ({name}): {text}")
+                    print(f"Link {_socket.if_nametoindex(name)} ({name}): {text}")
         case "query":
-            for address in sorted({str(entry[4][0]) for entry in socket.getaddrinfo(arguments[0], None)}):
+            for address in sorted({str(entry[4][0]) for entry in _socket.getaddrinfo(arguments[0], None)}):
                 print(f"{arguments[0]}: {address}")
         case _:
             print(f"resolvectl: {command} is not known here", file=sys.stderr)

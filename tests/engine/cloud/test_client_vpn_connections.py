@@ -40,6 +40,12 @@ def report(cloud: CloudServer, endpoint_id: str, *connections: dict[str, Any], r
         return json.load(response)
 
 
+def terminating(cloud: CloudServer, *, known: str = "") -> Any:
+    query = f"region={REGION}&known={known}&wait=60"
+    with urllib.request.urlopen(f"{cloud.url}/_lab/ec2/client-vpn-terminations?{query}", timeout=50) as response:  # noqa: S310 - loopback
+        return json.load(response)["terminating"]
+
+
 def connections(ec2: Any, endpoint_id: str, **parameters: Any) -> list[dict[str, Any]]:
     answer = ec2.describe_client_vpn_connections(ClientVpnEndpointId=endpoint_id, **parameters)
     found: list[dict[str, Any]] = answer["Connections"]
@@ -94,12 +100,15 @@ def test_a_terminated_connection_is_terminating_until_the_data_plane_reports_its
             "CurrentStatus": {"Code": "terminating"},
         }
     ]
+    assert terminating(cloud) == ["cvpn-connection-1"]
     report(cloud, endpoint_id, CONNECTION)
     assert connections(ec2, endpoint_id)[0]["Status"]["Code"] == "terminating"
+    assert terminating(cloud) == ["cvpn-connection-1"]
     report(cloud, endpoint_id, CONNECTION | {"status": "terminated"})
     (ended,) = connections(ec2, endpoint_id)
     assert ended["Status"]["Code"] == "terminated"
     assert ended["ConnectionEndTime"]
+    assert terminating(cloud, known="cvpn-connection-1") == []
 
 
 def test_a_connection_that_does_not_exist_cannot_be_terminated(ec2: Any, make_endpoint: Make) -> None:

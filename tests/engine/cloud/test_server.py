@@ -190,6 +190,38 @@ def test_calls_at_the_same_time_do_not_get_in_each_others_way(ec2: Any) -> None:
     assert len(set(addresses)) == 64
 
 
+def test_an_answer_is_held_back_until_something_is_published(cloud: server.CloudServer, client: Any) -> None:
+    data = client("iot-data")
+    publications = f"{cloud.url}/_lab/iot-data/publications?region={REGION}"
+    data.publish(topic="before", qos=1, retain=True, payload=b"")
+    last = call(f"{publications}&after=0&wait=60")["last"]
+    assert call(f"{publications}&after={last}&wait=0.05") == {"last": last, "publications": []}
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(call, f"{publications}&after={last}&wait=60")
+        data.publish(topic="now", qos=1, payload=b"x")
+        assert [one["topic"] for one in held.result(50)["publications"]] == ["now"]
+    # Of a cloud that has started anew since.
+    assert call(f"{publications}&after={last + 100}&wait=60")["last"] == last + 1
+
+
+@pytest.mark.parametrize("wait", ["61", "-1", "long", "nan"])
+def test_an_answer_is_held_back_for_a_minute_at_most(cloud: server.CloudServer, wait: str) -> None:
+    for path in ("iot-data/publications?after=0", "ec2/client-vpn-terminations?"):
+        assert failed_call(f"{cloud.url}/_lab/{path}&region={REGION}&wait={wait}") == (
+            400,
+            f"wait is 0 to 60 seconds; got '{wait}'",
+        )
+    assert failed_call(f"{cloud.url}/_lab/ec2/client-vpn-terminations?wait={wait}")[0] == 400
+
+
+def test_a_server_that_holds_an_answer_back_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    url = server.start(tmp_path).url
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(call, f"{url}/_lab/ec2/client-vpn-terminations?region={REGION}&wait=60")
+        assert server.stop(tmp_path)
+        assert isinstance(held.exception(50), OSError)
+
+
 def test_an_operation_that_the_lab_lacks_says_so(ec2: Any) -> None:
     with refused("NotImplemented", "create_verified_access_instance"):
         ec2.create_verified_access_instance()

@@ -10,12 +10,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.cloud import server
 from lab.path import hosts, lifecycle
 from lab.path.parts import service_directory
 from lab.path.read import Aws
@@ -25,6 +24,8 @@ from lab.report import Report
 from lab.state import Lab
 from tests.path.path_lab import wait_for
 from tests.path.walk_through_by_hand import WalkThrough, bundle, make
+from tests.warm import shared
+from tests.warm.toolchain import warm_cloud, warm_network
 
 REGION = "ap-northeast-1"
 _READ_RETAINED = Path(__file__).with_name("retained_message.py")
@@ -181,13 +182,12 @@ def running_house(devices: tuple[str, ...] = ("pi-1", "pi-2"), site: Site | None
     directory = Path(tempfile.mkdtemp(prefix="lab-"))
     lab = Lab("agent", directory / "lab")
     lab.create()
-    try:
-        cloud = server.start(lab.cloud_directory)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory)
+        cloud = stack.enter_context(warm_cloud(lab.cloud_directory, shared.python()))
+        stack.callback(lifecycle.down, lab)
         aws = Aws(cloud.url, REGION)
         made = make(aws, devices=devices)
-        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True), site)
+        with warm_network(shared.python()):
+            lifecycle.up(lab, REGION, cloud.url, Report(quiet=True), site)
         yield House(lab, aws, made, (lab.cloud_directory / "authority" / "root-ca.pem").read_text())
-    finally:
-        lifecycle.down(lab)
-        server.stop(lab.cloud_directory)
-        shutil.rmtree(directory)

@@ -10,14 +10,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.cloud import server
 from lab.path import hosts, lifecycle
 from lab.path.parts import service_directory
 from lab.path.read import Aws
@@ -27,6 +26,8 @@ from tests.path.agent.rotation import FreshCertificate
 from tests.path.agent_daemon import listener_program
 from tests.path.agent_daemon.loopback import wait_until
 from tests.path.walk_through_by_hand import WalkThrough, bundle, make
+from tests.warm import shared
+from tests.warm.toolchain import warm_cloud, warm_network
 
 REGION = "ap-northeast-1"
 DEVICE = "pi-1"
@@ -114,20 +115,19 @@ def running_sandbox() -> Iterator[Sandbox]:
     directory = Path(tempfile.mkdtemp(prefix="lab-"))
     lab = Lab("agent-daemon", directory / "lab")
     lab.create()
-    try:
-        cloud = server.start(lab.cloud_directory)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory)
+        cloud = stack.enter_context(warm_cloud(lab.cloud_directory, shared.python()))
+        stack.callback(lifecycle.down, lab)
         aws = Aws(cloud.url, REGION)
         made = make(aws, devices=(DEVICE,))
-        lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
+        with warm_network(shared.python()):
+            lifecycle.up(lab, REGION, cloud.url, Report(quiet=True))
         sandbox = Sandbox(lab, aws, made)
         done = sandbox.install(sandbox.bundle())
         assert done.returncode == 0, done.stderr
         sandbox.wait_connected()
         yield sandbox
-    finally:
-        lifecycle.down(lab)
-        server.stop(lab.cloud_directory)
-        shutil.rmtree(directory)
 
 
 @dataclass

@@ -282,6 +282,11 @@ class ClientVpnBackend(NetworkInterfaceBackend):
             connection.status = "terminating"
         return [(connection, before)]
 
+    def terminating_client_vpn_connections(self) -> list[str]:
+        """Return the ids of the connections that the data plane has been asked to end and has not."""
+        connections = [one for endpoint in self.client_vpn_endpoints.values() for one in endpoint.connections.values()]
+        return sorted(one.connection_id for one in connections if one.status == "terminating")
+
     def vpc_cidrs(self, vpc_id: str) -> list[str]:
         """Return the IPv4 blocks of a VPC."""
         vpc = self.get_vpc(vpc_id)

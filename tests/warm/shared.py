@@ -1,12 +1,17 @@
-"""Starts the warm process, and makes the program that has it start others."""
+"""One warm process for all tests of a run, whichever tier they are of, and for all workers of pytest-xdist."""
 
+import atexit
 import contextlib
+import functools
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from lab.cloud.authority import Authority
 from lab.engine import CHECKOUT
@@ -16,10 +21,33 @@ READY = b"ready\n"
 DEBUG = "PRIVATE_IOT_TESTS_DEBUG"
 """In the environment of a program whose debug messages are looked at: the SDK asks the engine to take each, three or
 more a resource, and the engine drops them unless it was called with ``--debug``."""
+_VARIABLE = "PRIVATE_IOT_TESTS_WARM_PYTHON"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep one warm process for all of several workers: it takes seconds to import."""
+    if config.getoption("numprocesses", None) and _VARIABLE not in os.environ:
+        os.environ[_VARIABLE] = str(python())
+        config.add_cleanup(_forget)
+
+
+def _forget() -> None:
+    os.environ.pop(_VARIABLE, None)
+
+
+@functools.cache
+def python() -> Path:
+    """Return what starts a Python warm; where no other process keeps it, this one does until its end."""
+    if shared := os.environ.get(_VARIABLE):
+        return Path(shared)
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-")))
+    return stack.enter_context(_running(directory))
 
 
 @contextlib.contextmanager
-def running(directory: Path) -> Iterator[Path]:
+def _running(directory: Path) -> Iterator[Path]:
     """Keep the warm process; give the program that starts others from it, a `python` of its arguments.
 
     Beside the program is a root for the clouds, `authority`: a key takes longer than all else that a cloud starts with.
