@@ -87,13 +87,14 @@ def schedule(seed: int, seconds: float, devices: int = 1, *, site: bool = False)
     while start + SHORTEST <= end:
         if not cards:
             cards = rng.sample(sorted(names), len(names))
-        name = next((card for card in cards if free_from.get(_kind(card), 0) <= start), None)
+        begin = _tenths(start)
+        name = next((card for card in cards if free_from.get(_kind(card), 0) <= begin), None)
         if name is not None:
             cards.remove(name)
             of_device = name in DEVICE_FAULTS
             duration = 0.0 if of_device else _tenths(rng.uniform(SHORTEST, min(longest, end - start)))
             device = rng.randrange(devices) if of_device else None
-            fault = Fault(_tenths(start), name, duration, device, _value(rng, name))
+            fault = Fault(begin, name, duration, device, _value(rng, name))
             if fault.end <= end:
                 drawn.append(fault)
                 free_from[_kind(name)] = fault.end + APART

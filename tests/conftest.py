@@ -1,9 +1,13 @@
-"""What holds for every tier: a property test has as long as the machine needs."""
+"""What holds for every tier: a property test has as long as the machine needs; modules are never garbage."""
 
 import gc
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Modules stay to the end, and those of AWS's SDK are most of all objects: to look through them again and again takes a
+# tenth of the time of the tests that use them.
+gc.disable()
 
 # A worker beside it, or another program, takes the processor for longer than hypothesis allows one example.
 _SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -14,6 +18,6 @@ settings.load_profile("continuous-integration" if os.environ.get("CI") else "qui
 
 
 def pytest_collection_finish() -> None:
-    """Keep what collecting has made out of every later collection of garbage: it stays to the end."""
-    gc.collect()
+    """Look for garbage from here on, and only among what is made from here on."""
     gc.freeze()
+    gc.enable()

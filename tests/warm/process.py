@@ -16,6 +16,7 @@ import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import warnings

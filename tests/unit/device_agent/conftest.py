@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from device_agent.install import bundle, claim, renewal
 
-from device_agent import session
+from device_agent import __main__ as command_line
+from device_agent import certificates, session
 
 from .material import FakeSystem
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _once() -> Iterator[None]:
+    """What follows from its arguments alone is done once: hundreds of installations take the same few certificates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "_parser", functools.cache(command_line._parser))
+        for name in ("check_pair", "check_chain"):
+            check = functools.cache(getattr(certificates, name))
+            for module in (bundle, claim, renewal):
+                if hasattr(module, name):
+                    patch.setattr(module, name, check)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -419,9 +419,18 @@ class FakeSystem(System):
 def snapshot(root: Path) -> dict[str, tuple[int, object]]:
     """Describe everything under a folder: mode, and content or target."""
     found: dict[str, tuple[int, object]] = {}
-    for path in sorted(root.rglob("*")):
-        content: object = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(root))] = (path.lstat().st_mode, content)
+    folders = [str(root)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                content: object = None
+                if entry.is_symlink():
+                    content = os.readlink(entry)  # noqa: PTH115 # hundreds of thousands; Path takes twice the time
+                elif entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    content = Path(entry).read_bytes()
+                found[entry.path.removeprefix(f"{root}/")] = (entry.stat(follow_symlinks=False).st_mode, content)
     return found
 
 

@@ -131,7 +131,7 @@ def holds(system: FakeSystem, document: dict[str, Any]) -> bool:
 def kept(system: FakeSystem) -> Iterator[None]:
     """Put the machine back as it is now when the block ends."""
     copy = system.root.with_name("kept")
-    shutil.copytree(system.root, copy, symlinks=True)
+    shutil.copytree(system.root, copy, symlinks=True, copy_function=shutil.copy)
     state = {name: value.copy() if isinstance(value, set | dict) else value for name, value in system.state.items()}
     session: FakeSession = system.state["session"]
     calls, on_message = session.calls.copy(), session.on_message
@@ -256,7 +256,7 @@ def test_a_power_cut_at_any_call_leaves_one_whole_identity(
 
     def freeze() -> None:
         at, faults.at = faults.at, None
-        copytree(system.root, dead, symlinks=True)
+        copytree(system.root, dead, symlinks=True, copy_function=shutil.copy)
         faults.at = at
 
     faults.fault = freeze

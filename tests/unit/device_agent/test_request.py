@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import stat
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +21,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from device_agent.__main__ import main
 from device_agent.install.bundle import check_bundle, parse_bundle
-from device_agent.install.device_keys import IOT_KEY_FILE, VPN_KEY_FILE, load_device_keys
-from device_agent.system import Completed, System
+from device_agent.install.device_keys import IOT_KEY_FILE, VPN_KEY_FILE, load_device_keys, make_request
+from device_agent.system import Completed
 
 from .material import (
     DIRECTIVES,
@@ -37,18 +39,26 @@ from .material import (
 
 
 @pytest.fixture
-def pi(system: FakeSystem, monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
-    """A machine that runs the real openssl."""
-    fake = FakeSystem.run
-
-    def run(self: FakeSystem, argv: list[str], **more: Any) -> Completed:
-        return System.run(self, argv, **more) if argv[0] == "openssl" else fake(self, argv, **more)
-
-    monkeypatch.setattr(FakeSystem, "run", run)
+def new_pi(system: FakeSystem) -> FakeSystem:
     hostname = system.path("/proc/sys/kernel/hostname")
     hostname.parent.mkdir(parents=True)
     hostname.write_text("raspberrypi\n")
     return system
+
+
+@pytest.fixture(scope="module")
+def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys of a device, made once: an RSA key takes longer than all else of a test."""
+    system = FakeSystem.make(tmp_path_factory.mktemp("device") / "root")
+    make_request(system, "pi-1")
+    return system.path(VPN_KEY_FILE).parent
+
+
+@pytest.fixture
+def pi(new_pi: FakeSystem, key_folder: Path) -> FakeSystem:
+    """A machine that has made its keys."""
+    shutil.copytree(key_folder, new_pi.path(VPN_KEY_FILE).parent)
+    return new_pi
 
 
 def request(system: FakeSystem, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
@@ -84,8 +94,8 @@ def install(system: FakeSystem, document: object, *words: str) -> int:
         sys.stdin = before
 
 
-def test_a_request_is_what_the_stack_takes(pi: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
-    made = request(pi, capsys, "--name", "pi-1")
+def test_a_request_is_what_the_stack_takes(new_pi: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
+    made = request(new_pi, capsys, "--name", "pi-1")
     with warnings.catch_warnings():
         # The AWS package's own, when it is imported for the first time.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -100,15 +110,15 @@ def test_a_request_is_what_the_stack_takes(pi: FakeSystem, capsys: pytest.Captur
     assert isinstance(iot_key.curve, ec.SECP256R1)
 
 
-def test_the_keys_stay_closed_and_are_never_made_anew(pi: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
-    first = request(pi, capsys)
+def test_the_keys_stay_closed_and_are_never_made_anew(new_pi: FakeSystem, capsys: pytest.CaptureFixture[str]) -> None:
+    first = request(new_pi, capsys)
     assert first["name"] == "raspberrypi"
-    files = {path: pi.path(path).read_text() for path in (VPN_KEY_FILE, IOT_KEY_FILE)}
-    assert all(stat.S_IMODE(pi.path(path).stat().st_mode) == 0o600 for path in files)
-    pi.path(IOT_KEY_FILE).unlink()  # a power cut between the two
-    second = request(pi, capsys)
-    assert pi.path(VPN_KEY_FILE).read_text() == files[VPN_KEY_FILE]
-    assert pi.path(IOT_KEY_FILE).exists()
+    files = {path: new_pi.path(path).read_text() for path in (VPN_KEY_FILE, IOT_KEY_FILE)}
+    assert all(stat.S_IMODE(new_pi.path(path).stat().st_mode) == 0o600 for path in files)
+    new_pi.path(IOT_KEY_FILE).unlink()  # a power cut between the two
+    second = request(new_pi, capsys)
+    assert new_pi.path(VPN_KEY_FILE).read_text() == files[VPN_KEY_FILE]
+    assert new_pi.path(IOT_KEY_FILE).exists()
     assert _public(second["vpnCertificateRequestPem"]) == _public(first["vpnCertificateRequestPem"])
 
 
@@ -118,7 +128,7 @@ def _public(pem: str) -> bytes:
 
 
 def test_no_key_is_an_argument_of_a_program(
-    pi: FakeSystem, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    new_pi: FakeSystem, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     run = FakeSystem.run
@@ -128,19 +138,19 @@ def test_no_key_is_an_argument_of_a_program(
         return run(self, argv, **more)
 
     monkeypatch.setattr(FakeSystem, "run", spy)
-    request(pi, capsys)
+    request(new_pi, capsys)
     assert "openssl" in seen
     assert "PRIVATE" not in " ".join(seen)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "ü", "a,CN=b"])
 def test_a_name_that_cannot_be_a_things_is_refused(
-    pi: FakeSystem, capsys: pytest.CaptureFixture[str], name: str
+    new_pi: FakeSystem, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    pi.path("/proc/sys/kernel/hostname").write_text(f"{name}\n")
-    assert main(["request", *(["--name", name] if name else [])], pi) == 2
+    new_pi.path("/proc/sys/kernel/hostname").write_text(f"{name}\n")
+    assert main(["request", *(["--name", name] if name else [])], new_pi) == 2
     assert "cannot be used; allowed is 1 to 64 of letters, digits" in capsys.readouterr().err
-    assert not pi.path(VPN_KEY_FILE).exists()
+    assert not new_pi.path(VPN_KEY_FILE).exists()
 
 
 def test_a_machine_without_openssl_is_told_how_to_get_it(

@@ -85,7 +85,7 @@ def test_a_bad_neighbour_is_refused_before_anything_is_registered(values: dict[s
     assert words in refused.logged[-1]
 
 
-NAMES = st.lists(st.sampled_from([f"thing-{number}" for number in range(6)]), unique=True, max_size=4)
+NAMES = st.lists(st.sampled_from([f"thing-{number}" for number in range(4)]), unique=True, max_size=2)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
