@@ -4,15 +4,12 @@ To the one as ``update-systemd-resolved`` makes it (org.freedesktop.resolve1(5))
 scope (org.freedesktop.systemd1(5), ``StartTransientUnit``).
 """
 
-import _socket
+import ipaddress
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from lab.path.stand_ins.ask import RESOLVED_SOCKET, SYSTEMD_SOCKET, AskError, ask
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
 
 _SYSTEMD = [
     *("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
@@ -21,7 +18,7 @@ _SYSTEMD = [
 _ADDRESS = ["org.freedesktop.resolve1", "/org/freedesktop/resolve1", "org.freedesktop.resolve1.Manager"]
 
 
-def request(arguments: list[str]) -> "dict[str, Any]":
+def request(arguments: list[str]) -> dict[str, Any]:
     """Return what a call asks for.
 
     Raises:
@@ -61,14 +58,14 @@ def _servers(words: list[str]) -> list[str]:
     count, position, servers = numbers[0], 1, []
     for _ in range(count):
         length = numbers[position + 1]
-        servers.append(_address(bytes(numbers[position + 2 : position + 2 + length])))
+        servers.append(str(ipaddress.ip_address(bytes(numbers[position + 2 : position + 2 + length]))))
         position += 2 + length
     if position != len(numbers):
         raise ValueError(f"{len(numbers) - position} numbers too many for {count} servers")
     return servers
 
 
-def scope(words: list[str]) -> "dict[str, Any]":
+def scope(words: list[str]) -> dict[str, Any]:
     """Return what a call asks for that starts a scope: the words after its signature.
 
     Raises:
@@ -76,13 +73,7 @@ def scope(words: list[str]) -> "dict[str, Any]":
     """
     following = iter(words)
     name, _mode, count = next(following), next(following), int(next(following))
-    result: dict[str, Any] = {
-        "command": "StartTransientUnit",
-        "units": [name],
-        "pids": [],
-        "allowed": [],
-        "denied": [],
-    }
+    result: dict[str, Any] = {"command": "StartTransientUnit", "units": [name], "pids": [], "allowed": [], "denied": []}
     networks = {"IPAddressAllow": "allowed", "IPAddressDeny": "denied"}
     for _ in range(count):
         match next(following), next(following):
@@ -99,17 +90,10 @@ def scope(words: list[str]) -> "dict[str, Any]":
     return result
 
 
-def _network(words: "Iterator[str]") -> str:
+def _network(words: Iterator[str]) -> str:
     _family, length = int(next(words)), int(next(words))
-    address = _address(bytes(int(next(words)) for _ in range(length)))
+    address = ipaddress.ip_address(bytes(int(next(words)) for _ in range(length)))
     return f"{address}/{int(next(words))}"
-
-
-def _address(packed: bytes) -> str:
-    try:
-        return _socket.inet_ntop(_socket.AF_INET if len(packed) == 4 else _socket.AF_INET6, packed)
-    except ValueError:
-        raise ValueError(f"an address of {len(packed)} bytes") from None
 
 
 def main() -> int:

@@ -1,24 +1,22 @@
 """``resolvectl``: status, dns, domain, default-route, revert, flush-caches and query (resolvectl(1))."""
 
-import _socket
+import json
+import socket
 import sys
+from typing import Any
 
-from lab.path.stand_ins.ask import RESOLVED_SOCKET, AskError, ask, dumps
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from lab.path.stand_ins.ask import RESOLVED_SOCKET, AskError, ask
 
 
 def _index(link: str) -> int:
-    return int(link) if link.isdigit() else _socket.if_nametoindex(link)
+    return int(link) if link.isdigit() else socket.if_nametoindex(link)
 
 
-def _show(status: "dict[str, Any]", links: list[str]) -> None:
+def _show(status: dict[str, Any], links: list[str]) -> None:
     for name, link in status.items():
         if links and name not in links:
             continue
-        print(f"Link {_socket.if_nametoindex(name)} ({name})")
+        print(f"Link {socket.if_nametoindex(name)} ({name})")
         print(f"    Current Scopes: {'DNS' if link['servers'] else 'none'}")
         print(f"         Protocols: {'+' if link['defaultRoute'] else '-'}DefaultRoute")
         print(f"       DNS Servers: {' '.join(link['servers'])}")
@@ -31,7 +29,7 @@ def _run(words: list[str], *, as_json: bool) -> int:
         case "status":
             status = ask(RESOLVED_SOCKET, {"command": "status"})
             if as_json:
-                print(dumps(status))
+                print(json.dumps(status))
             else:
                 _show(status, arguments)
         case "flush-caches":
@@ -53,9 +51,9 @@ def _run(words: list[str], *, as_json: bool) -> int:
                 if not arguments or name == arguments[0]:
                     value = link[key]
                     text = " ".join(value) if isinstance(value, list) else ("yes" if value else "no")
-                    print(f"Link {_socket.if_nametoindex(name)} ({name}): {text}")
+                    print(f"Link {socket.if_nametoindex(name)} ({name}): {text}")
         case "query":
-            for address in sorted({str(entry[4][0]) for entry in _socket.getaddrinfo(arguments[0], None)}):
+            for address in sorted({str(entry[4][0]) for entry in socket.getaddrinfo(arguments[0], None)}):
                 print(f"{arguments[0]}: {address}")
         case _:
             print(f"resolvectl: {command} is not known here", file=sys.stderr)

@@ -3,60 +3,20 @@
 Most of them ask; only what is done with files imports what reads them.
 """
 
+import getopt
+import signal
 import sys
+from typing import Any
 
 from lab.path.stand_ins.ask import SYSTEMD_SOCKET, AskError, ask
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 # Exit codes of systemctl(1), which follow the LSB for `status`.
 _NOT_RUNNING, _NO_SUCH_UNIT = 3, 4
-_FLAGS = {
-    *("--now", "--quiet", "--value", "--force", "--no-pager", "--no-block", "--system", "--no-ask-password", "--full"),
-    *("--no-legend", "--plain", "-q", "-f", "-l"),
-}
-_WITH_VALUE = {"--property": "-p", "--signal": "-s", "-p": "-p", "-s": "-s"}
-
-
-def parse(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the options, in their short form where they have a value, and the other words; they may come in any order.
-
-    Raises:
-        ValueError: An option is not known, or lacks its value.
-    """
-    options: list[tuple[str, str]] = []
-    words: list[str] = []
-    following = iter(arguments)
-    for word in following:
-        if word == "--":
-            words += following
-        elif word[:2] == "--":
-            name, equals, value = word.partition("=")
-            if name in _WITH_VALUE:
-                options.append((_WITH_VALUE[name], value if equals else _value(name, following)))
-            elif name in _FLAGS and not equals:
-                options.append(("-q" if name == "--quiet" else name, ""))
-            else:
-                raise ValueError(f"option {word} not recognized")
-        elif word[:1] == "-" and len(word) > 1:
-            for at, letter in enumerate(word[1:], 2):
-                if (name := f"-{letter}") in _WITH_VALUE:
-                    options.append((name, word[at:] or _value(name, following)))
-                    break
-                if name not in _FLAGS:
-                    raise ValueError(f"option {name} not recognized")
-                options.append((name, ""))
-        else:
-            words.append(word)
-    return options, words
-
-
-def _value(name: str, following: "Any") -> str:
-    for value in following:
-        return str(value)
-    raise ValueError(f"option {name} requires argument")
+_LONG_OPTIONS = [
+    *("now", "quiet", "value", "force", "no-pager", "no-block", "system", "no-ask-password", "full", "no-legend"),
+    *("plain", "property=", "signal="),
+]
+_SHORT = {"--quiet": "-q", "--property": "-p", "--signal": "-s"}
 
 
 def _show(names: list[str]) -> list[dict[str, str]]:
@@ -86,7 +46,7 @@ def _print_properties(names: list[str], properties: list[str], *, value: bool) -
 
 
 def _list() -> None:
-    units: list[dict[str, str]] = ask(SYSTEMD_SOCKET, {"command": "list"})["units"]
+    units: list[dict[str, Any]] = ask(SYSTEMD_SOCKET, {"command": "list"})["units"]
     for unit in units:
         print(f"{unit['Id']} {unit['LoadState']} {unit['ActiveState']} {unit['SubState']} {unit['Description']}")
 
@@ -97,8 +57,6 @@ def _run(verb: str, names: list[str], options: list[tuple[str, str]]) -> int:
         case "start" | "stop" | "restart" | "reload" | "daemon-reload" | "reset-failed":
             _change(verb, names)
         case "kill":
-            import signal  # noqa: PLC0415  # the module's docstring
-
             name = {"-s": "TERM", **dict(options)}["-s"].upper().removeprefix("SIG")
             number = int(name) if name.isdigit() else signal.Signals[f"SIG{name}"]
             ask(SYSTEMD_SOCKET, {"command": "kill", "units": names, "signal": number})
@@ -143,13 +101,13 @@ def _with_files(verb: str, names: list[str], *, now: bool) -> int:
 
 def main() -> int:
     try:
-        options, words = parse(sys.argv[1:])
-    except ValueError as error:
+        options, words = getopt.gnu_getopt(sys.argv[1:], "qp:s:fl", _LONG_OPTIONS)
+    except getopt.GetoptError as error:
         print(f"systemctl: {error}", file=sys.stderr)
         return 1
     verb, *names = words or ["list-units"]
     try:
-        return _run(verb, names, options)
+        return _run(verb, names, [(_SHORT.get(name, name), value) for name, value in options])
     except AskError as error:
         print(f"Job for {' '.join(names)} failed ({verb}): {error}", file=sys.stderr)
         return _NO_SUCH_UNIT + 1 if "could not be found" in str(error) else 1
