@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "components" / "private_iot"
 EXAMPLE = ROOT / "examples" / "import_components"
 RUN_EXAMPLE = """
+import gc
+gc.disable()  # as tests/conftest.py does, for the SDK's modules
 import sys, pytest, private_iot
 print(private_iot.__file__)
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "error", "test_import_components.py"]))
