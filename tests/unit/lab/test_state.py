@@ -13,6 +13,7 @@ from lab.state import Lab, cache_home, write_file
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
+
 @pytest.fixture(autouse=True)
 def _own_state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
