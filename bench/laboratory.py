@@ -219,7 +219,6 @@ class Laboratory:
         self._wait_for(lambda: hosts.run(self.lab, host, words).returncode == 0, f"port {port} of {host}")
 
     def wait_connected(self, device: str) -> None:
-        """Wait until the agent of a device is connected."""
         self._wait_for(lambda: bool(self.agent_status(device).get("connection", {}).get("connected")), "the agent")
 
     def agent_status(self, device: str) -> dict[str, Any]:

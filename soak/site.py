@@ -137,7 +137,6 @@ class Site:
         return {**answer, **self.lines.active()}
 
     def end_faults(self) -> None:
-        """End all faults."""
         for name in self.faults():
             if name in LINE_FAULTS:
                 self.lines.end(name)

@@ -283,7 +283,6 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         return [(connection, before)]
 
     def vpc_cidrs(self, vpc_id: str) -> list[str]:
-        """Return the IPv4 blocks of a VPC."""
         vpc = self.get_vpc(vpc_id)
         return [association["cidr_block"] for association in vpc.get_cidr_block_association_set()]
 
