@@ -32,7 +32,7 @@ CERTIFICATE, KEY = "/etc/bench/certificate.pem", "/etc/bench/private-key.pem"
 ROOTS = "/etc/ssl/certs/ca-certificates.crt"
 KEEP_ALIVE = 30
 """Seconds: the agent's own, the old SDK sample's that the walk-through ran, and the least that AWS IoT takes."""
-PATIENCE = 90.0
+TIMEOUT = 90.0
 _DISK = "/var/tmp"  # noqa: S108 (a folder of its own is made there)
 
 
@@ -83,7 +83,7 @@ class Program:
         except BrokenPipeError:
             raise BenchError(f"{self.name} has ended: {self._said()}") from None
 
-    def receive(self, timeout: float = PATIENCE) -> dict[str, Any]:
+    def receive(self, timeout: float = TIMEOUT) -> dict[str, Any]:
         """Wait for a line.
 
         Raises:
@@ -98,7 +98,7 @@ class Program:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def ask(self, timeout: float = PATIENCE, **command: Any) -> dict[str, Any]:
+    def ask(self, timeout: float = TIMEOUT, **command: Any) -> dict[str, Any]:
         self.send(command)
         return self.receive(timeout)
 
@@ -219,7 +219,6 @@ class Laboratory:
         self._wait_for(lambda: hosts.run(self.lab, host, words).returncode == 0, f"port {port} of {host}")
 
     def wait_connected(self, device: str) -> None:
-        """Wait until the agent of a device is connected."""
         self._wait_for(lambda: bool(self.agent_status(device).get("connection", {}).get("connected")), "the agent")
 
     def agent_status(self, device: str) -> dict[str, Any]:
@@ -237,10 +236,10 @@ class Laboratory:
 
     @staticmethod
     def _wait_for(condition: Any, what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
             if time.monotonic() > deadline:
-                raise BenchError(f"{what} did not come up within {PATIENCE:g} s")
+                raise BenchError(f"{what} did not come up within {TIMEOUT:g} s")
             time.sleep(0.1)
 
     @contextlib.contextmanager

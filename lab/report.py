@@ -44,7 +44,6 @@ class Report:
         self._end("done", _GREEN, "✓", text, started)
 
     def say(self, text: str) -> None:
-        """Write one line."""
         self._write(f"{text}\n")
 
     def warn(self, text: str) -> None:

@@ -41,7 +41,6 @@ _EPILOG = "\n".join(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make one run."""
     arguments = _parser().parse_args(argv)
     report = Report()
     signal.signal(signal.SIGTERM, _interrupt)

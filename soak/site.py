@@ -29,7 +29,7 @@ from soak.schedule import AGENT_KILLED, HUNG_UP, OUTLIVED
 AGENT = "private-iot-agent.service"
 LAN = LanSite(("pi-1",), ("pi-2", "pi-3"))
 _COMMAND_TIMEOUT = 120.0
-_CONNECT_PATIENCE = 90.0
+_CONNECT_TIMEOUT = 90.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,6 @@ class Site:
         return {**answer, **self.lines.active()}
 
     def end_faults(self) -> None:
-        """End all faults."""
         for name in self.faults():
             if name in LINE_FAULTS:
                 self.lines.end(name)
@@ -238,14 +237,14 @@ def _run(lab: Lab, host: str, argv: Sequence[str], text: str | None = None) -> s
 
 
 def _wait_until_connected(lab: Lab, name: str) -> None:
-    deadline = time.monotonic() + _CONNECT_PATIENCE
+    deadline = time.monotonic() + _CONNECT_TIMEOUT
     while True:
         # 0: connected and well.
         done = hosts.run(lab, name, ("device-agent", "status"), timeout=_COMMAND_TIMEOUT)
         if done.returncode == 0:
             return
         if time.monotonic() > deadline:
-            raise SoakError(f"{name} did not connect within {_CONNECT_PATIENCE:.0f} s: {done.stdout}{done.stderr}")
+            raise SoakError(f"{name} did not connect within {_CONNECT_TIMEOUT:.0f} s: {done.stdout}{done.stderr}")
         time.sleep(0.5)
 
 

@@ -22,7 +22,7 @@ from soak.site import Device, Site, module
 
 TOPIC = "soak"
 SAMPLE_EVERY = 1.0
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _AGAIN = 0.5
 
 
@@ -83,7 +83,7 @@ class Program:
                 f"{self.name} ended with {self._process.returncode} in the middle of the run: {self._words()}"
             )
 
-    def finish(self, patience: float) -> None:
+    def finish(self, timeout: float) -> None:
         """Close its standard input and wait for its own end.
 
         Raises:
@@ -92,10 +92,10 @@ class Program:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            code = self._process.wait(patience)
+            code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise SoakError(f"{self.name} did not end within {patience:.0f} s") from None
-        self._reader.join(_PATIENCE)
+            raise SoakError(f"{self.name} did not end within {timeout:.0f} s") from None
+        self._reader.join(_TIMEOUT)
         if code != 0:
             raise SoakError(f"{self.name} ended with {code}: {self._words()}")
 
@@ -103,8 +103,8 @@ class Program:
         """End it, whatever it does; what runs inside the host ends with it."""
         self._ended.set()
         self._process.kill()
-        self._reader.join(_PATIENCE)
-        self._process.wait(_PATIENCE)
+        self._reader.join(_TIMEOUT)
+        self._process.wait(_TIMEOUT)
         for stream in (self._process.stdin, self._process.stdout, self._said):
             if stream is not None and not stream.closed:
                 stream.close()
@@ -114,16 +114,16 @@ class Program:
         return " / ".join(self._said.read().splitlines()[-5:]) or "it said nothing"
 
 
-def wait_until(condition: Callable[[], object], what: str, patience: float = _PATIENCE) -> None:
+def wait_until(condition: Callable[[], object], what: str, timeout: float = _TIMEOUT) -> None:
     """Ask until the answer is true; another process offers no event to wait for.
 
     Raises:
         SoakError: It is not in time.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise SoakError(f"{what}: not within {patience:g} s")
+            raise SoakError(f"{what}: not within {timeout:g} s")
         time.sleep(0.05)
 
 

@@ -18,6 +18,7 @@ settings.load_profile("continuous-integration" if os.environ.get("CI") else "qui
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, and only among what is made from here on."""
+    """Look for garbage from here on: seldom, and only among what is made from here on."""
     gc.freeze()
+    gc.set_threshold(100_000)
     gc.enable()

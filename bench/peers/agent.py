@@ -14,7 +14,7 @@ class Agent(program.Peer):
     """Publishes through the daemon."""
 
     def __init__(self) -> None:
-        self.publisher = Publisher(timeout=program.PATIENCE)
+        self.publisher = Publisher(timeout=program.TIMEOUT)
 
     def publish(self, payload: bytes) -> "Future[None]":
         """Return when the message is durable."""

@@ -26,7 +26,7 @@ SIZE = 256
 """Bytes of each payload."""
 OUTSTANDING = 1000
 """The most messages of a burst that are handed over and not accepted yet."""
-PATIENCE = 300.0
+TIMEOUT = 300.0
 """Seconds for a burst to be accepted."""
 
 
@@ -46,13 +46,13 @@ class Peer(ABC):
         room = threading.Semaphore(OUTSTANDING)
         futures = []
         for payload in payloads:
-            if not room.acquire(timeout=PATIENCE):
-                raise TimeoutError(f"no message was accepted within {PATIENCE:g} s")
+            if not room.acquire(timeout=TIMEOUT):
+                raise TimeoutError(f"no message was accepted within {TIMEOUT:g} s")
             future = self.publish(payload)
             future.add_done_callback(lambda _future: room.release())
             futures.append(future)
         for future in futures:
-            future.result(PATIENCE)
+            future.result(TIMEOUT)
 
     def queue_all(self, payloads: Sequence[bytes]) -> None:
         """Hand messages over and wait for none: what a client without a queue on disk holds during an outage."""
@@ -114,7 +114,7 @@ def _paced(peer: Peer, command: dict[str, Any]) -> dict[str, Any]:
     sent, accepted = [], []
     for message in _payloads(command):
         started = time.monotonic()
-        peer.publish(message).result(PATIENCE)
+        peer.publish(message).result(TIMEOUT)
         accepted.append(time.monotonic() - started)
         sent.append(started)
         time.sleep(command["pause"])

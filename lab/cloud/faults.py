@@ -90,11 +90,9 @@ class Journal:
             self._calls.append({"service": service, "operation": operation, "status": status})
 
     def calls(self) -> list[dict[str, str | int]]:
-        """Return the calls so far."""
         with self._lock:
             return list(self._calls)
 
     def clear(self) -> None:
-        """Forget the calls so far."""
         with self._lock:
             self._calls.clear()

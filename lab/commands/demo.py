@@ -36,7 +36,7 @@ DEVICE = "pi-1"
 SITE = Site((DEVICE,), ("pi-2", "pi-3"))
 _AGENT = "private-iot-agent"
 _TUNNEL = "openvpn-client@clientvpn"
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +101,7 @@ class _Demonstration:
             printed.append(line)
             if not self.quiet:
                 self.report.say("  " + line.rstrip("\n"))
-        code = process.wait(_PATIENCE)
+        code = process.wait(_TIMEOUT)
         if expected is not None and code != expected:
             raise LabError(f"`{' '.join(shown)}` ended with {code} on {host}; what it said is above")
         return "".join(printed)
@@ -157,23 +157,23 @@ def _site(show: _Demonstration, outputs: dict[str, Any]) -> None:
             show.device(*words, input=json.dumps(outputs["devices"][name]), host=name)
             show.device("device-agent", "pubsub", host=name)
     with show.stage("a sensor that has only mosquitto_pub"):
-        done = hosts.run(show.lab, DEVICE, open_broker(["sensors/#"]), timeout=_PATIENCE)
+        done = hosts.run(show.lab, DEVICE, open_broker(["sensors/#"]), timeout=_TIMEOUT)
         if done.returncode:
             raise LabError(f"the broker of {DEVICE} cannot be opened: {done.stderr}")
         for number in range(3):
             message = ("-t", "sensors/door", "-m", f"open {number}")
             show.device("mosquitto_pub", *client_options(gateway), *message, host=SENSOR)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while _queued(show) < 3:
             if time.monotonic() > deadline:
-                raise LabError(f"the sensor's messages did not come into the queue within {_PATIENCE:.0f} s")
+                raise LabError(f"the sensor's messages did not come into the queue within {_TIMEOUT:.0f} s")
             time.sleep(0.5)
     with show.stage("what the gateway has carried"):
         show.device("device-agent", "status", expected=None)
 
 
 def _queued(show: _Demonstration) -> int:
-    shown = hosts.run(show.lab, DEVICE, ["device-agent", "status", "--json"], timeout=_PATIENCE).stdout
+    shown = hosts.run(show.lab, DEVICE, ["device-agent", "status", "--json"], timeout=_TIMEOUT).stdout
     broker: dict[str, int] = json.loads(shown).get("localBroker") or {"queued": 0}
     return broker["queued"]
 
@@ -192,15 +192,15 @@ def _outputs(lab: Lab, report: Report) -> dict[str, Any]:
 
 def _healthy(show: _Demonstration) -> list[dict[str, Any]]:
     """Ask the doctor until the tunnel is back, and return its checks."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
-        done = hosts.run(show.lab, DEVICE, ["device-agent", "doctor", "--json"], timeout=_PATIENCE)
+        done = hosts.run(show.lab, DEVICE, ["device-agent", "doctor", "--json"], timeout=_TIMEOUT)
         found: dict[str, Any] = json.loads(done.stdout)
         if found["result"] == "healthy":
             checks: list[dict[str, Any]] = found["checks"]
             return checks
         if time.monotonic() > deadline:
-            raise LabError(f"the path did not come back within {_PATIENCE:.0f} s: {done.stdout}")
+            raise LabError(f"the path did not come back within {_TIMEOUT:.0f} s: {done.stdout}")
 
 
 def _summary(show: _Demonstration, lab: Lab, report: Report, *, as_json: bool) -> None:

@@ -24,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, lab: Lab, report: Report) -> int:
-    """Print the state of a lab's parts."""
     del report
     status = describe(lab)
     if arguments.json:

@@ -26,7 +26,6 @@ _PUBLISH_TIMEOUT = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``view``."""
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
 

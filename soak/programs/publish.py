@@ -11,7 +11,7 @@ import time
 
 from device_agent.client import Publisher, PublishRefusedError
 
-PATIENCE = 300.0
+TIMEOUT = 300.0
 """Seconds to keep trying while no agent answers; far beyond the longest fault."""
 
 
@@ -24,7 +24,7 @@ def main(topic: str, rate: float) -> None:
     number = 0
     # The monotonic clock: the wall clock is what some faults are about.
     started = time.monotonic()
-    with Publisher(timeout=PATIENCE) as publisher:
+    with Publisher(timeout=TIMEOUT) as publisher:
         while not _told_to_end(started + number / rate - time.monotonic()):
             line: dict[str, object] = {"number": number, "due": time.time()}
             try:

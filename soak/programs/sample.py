@@ -9,7 +9,7 @@ from typing import Any
 
 from device_agent.client import AgentNotRunningError, Channel
 
-_PATIENCE = 2.0
+_TIMEOUT = 2.0
 
 
 def main(interval: float) -> None:
@@ -49,7 +49,7 @@ def _is_openvpn(words: list[str]) -> bool:
 def _status() -> dict[str, Any] | None:
     """Return the agent's status; None while none answers, which is what some faults are about."""
     try:
-        with Channel(timeout=_PATIENCE) as channel:
+        with Channel(timeout=_TIMEOUT) as channel:
             channel.send({"command": "status"})
             status: dict[str, Any] = channel.receive()["status"]
             return status

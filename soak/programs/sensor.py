@@ -17,7 +17,7 @@ import time
 AGAIN = 15.0
 """Seconds; more than the broker's `autosave_interval`."""
 _EVERY = 1.0
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _RETRY = 0.5
 
 
@@ -54,7 +54,7 @@ def _publish(argv: list[str], lines: list[str]) -> bool:
             argv,
             input="".join(f"{line}\n" for line in lines),
             text=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             capture_output=True,
             check=False,
         )

@@ -5,8 +5,6 @@ from moto.core.responses import ActionResult
 
 
 class CertificateManagerResponse(moto.AWSCertificateManagerResponse):
-    """Answers ACM's operations."""
-
     def get_certificate(self) -> ActionResult:
         """Answer GetCertificate; a certificate that was imported without a chain has none."""
         bundle = self.acm_backend.get_certificate(self._get_param("CertificateArn"))

@@ -186,12 +186,10 @@ class PrivateCaBackend(moto.ACMPCABackend):
         }
 
     def list_permissions(self, arn: str) -> list[dict[str, Any]]:
-        """Return an authority's permissions."""
         self.describe_certificate_authority(arn)
         return list(self._permissions.get(arn, {}).values())
 
     def delete_permission(self, arn: str, principal: str) -> None:
-        """Take a permission back."""
         self.describe_certificate_authority(arn)
         self._permissions.get(arn, {}).pop(principal, None)
 

@@ -10,8 +10,6 @@ from lab.cloud.acmpca.models import PrivateCaBackend
 
 
 class PrivateCaResponse(moto.ACMPCAResponse):
-    """Answers AWS Private CA's operations."""
-
     @property
     def _lab(self) -> PrivateCaBackend:
         return cast("PrivateCaBackend", self.acmpca_backend)
@@ -29,7 +27,6 @@ class PrivateCaResponse(moto.ACMPCAResponse):
         return answer
 
     def issue_certificate(self) -> str:
-        """Answer IssueCertificate."""
         given = self._parameters
         arn = self._lab.issue(
             given["CertificateAuthorityArn"],
@@ -41,17 +38,14 @@ class PrivateCaResponse(moto.ACMPCAResponse):
         return json.dumps({"CertificateArn": arn})
 
     def create_permission(self) -> str:
-        """Answer CreatePermission."""
         given = self._parameters
         self._lab.create_permission(given["CertificateAuthorityArn"], given["Principal"], given["Actions"])
         return "{}"
 
     def list_permissions(self) -> str:
-        """Answer ListPermissions."""
         return json.dumps({"Permissions": self._lab.list_permissions(self._parameters["CertificateAuthorityArn"])})
 
     def delete_permission(self) -> str:
-        """Answer DeletePermission."""
         given = self._parameters
         self._lab.delete_permission(given["CertificateAuthorityArn"], given["Principal"])
         return "{}"

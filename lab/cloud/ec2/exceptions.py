@@ -132,8 +132,6 @@ class ClientVpnEndpointAssociationExistsError(EC2ClientError):
 
 
 class ClientVpnAssociationNotFoundError(EC2ClientError):
-    """No such association."""
-
     def __init__(self, association_id: str) -> None:
         super().__init__("InvalidClientVpnAssociationIdNotFound", f"Association {association_id} does not exist")
 
@@ -179,8 +177,6 @@ class ClientVpnSubnetOverlappingCidrError(EC2ClientError):
 
 
 class ClientVpnAuthorizationRuleNotFoundError(EC2ClientError):
-    """No such rule."""
-
     def __init__(self, cidr: str) -> None:
         super().__init__(
             "InvalidClientVpnEndpointAuthorizationRuleNotFound", f"There is no such authorization rule for {cidr}"
@@ -188,8 +184,6 @@ class ClientVpnAuthorizationRuleNotFoundError(EC2ClientError):
 
 
 class ClientVpnDuplicateAuthorizationRuleError(EC2ClientError):
-    """The rule is there already."""
-
     def __init__(self, cidr: str) -> None:
         super().__init__(
             "InvalidClientVpnDuplicateAuthorizationRule", f"The authorization rule for {cidr} already exists"
@@ -215,15 +209,11 @@ class ClientVpnActiveAssociationNotFoundError(EC2ClientError):
 
 
 class ClientVpnRouteNotFoundError(EC2ClientError):
-    """No such route."""
-
     def __init__(self, cidr: str, subnet_id: str) -> None:
         super().__init__("InvalidClientVpnRouteNotFound", f"There is no route to {cidr} through {subnet_id}")
 
 
 class ClientVpnDuplicateRouteError(EC2ClientError):
-    """The route is there already."""
-
     def __init__(self, cidr: str, subnet_id: str) -> None:
         super().__init__("InvalidClientVpnDuplicateRoute", f"A route to {cidr} through {subnet_id} already exists")
 
@@ -245,15 +235,11 @@ class ClientVpnRevocationListLimitExceededError(EC2ClientError):
 
 
 class ClientVpnConnectionNotFoundError(EC2ClientError):
-    """No such connection."""
-
     def __init__(self, connection_id: str) -> None:
         super().__init__("InvalidClientVpnConnection.IdNotFound", f"Connection {connection_id} does not exist")
 
 
 class ClientVpnConnectionUserNotFoundError(EC2ClientError):
-    """No connection of that user."""
-
     def __init__(self, username: str) -> None:
         super().__init__("InvalidClientVpnConnection.UserNotFound", f"{username} has no active connection")
 

@@ -28,7 +28,6 @@ class Progress:
 
     @property
     def gone(self) -> bool:
-        """Whether the resource has gone away."""
         return self._final is None and self._seen >= DESCRIBES_IN_PASSING_STATE
 
     @property

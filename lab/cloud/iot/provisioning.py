@@ -121,7 +121,6 @@ class Provisioning:
         return template
 
     def get(self, name: str) -> ProvisioningTemplate:
-        """Return a template."""
         if name not in self.templates:
             raise ResourceNotFoundException(f"Provisioning template {name} not found")
         return self.templates[name]

@@ -9,8 +9,6 @@ from lab.cloud.iot.provisioning import Provisioning
 
 
 class ProvisioningResponse(BaseResponse):
-    """Answers the operations on provisioning templates."""
-
     @property
     def _provisioning(self) -> Provisioning:
         raise NotImplementedError
@@ -32,7 +30,6 @@ class ProvisioningResponse(BaseResponse):
         )
 
     def describe_provisioning_template(self) -> ActionResult:
-        """Answer DescribeProvisioningTemplate."""
         return ActionResult(self._provisioning.get(self._template_name()).described())
 
     def list_provisioning_templates(self) -> ActionResult:
@@ -43,12 +40,10 @@ class ProvisioningResponse(BaseResponse):
         return self._page("templates", items, "maxResults", "nextToken")
 
     def update_provisioning_template(self) -> ActionResult:
-        """Answer UpdateProvisioningTemplate."""
         self._provisioning.update(self._template_name(), self._given())
         return EmptyResult()
 
     def delete_provisioning_template(self) -> ActionResult:
-        """Answer DeleteProvisioningTemplate."""
         arn = self._provisioning.get(self._template_name()).arn
         self._provisioning.delete(self._template_name())
         self._untag_all(arn)
@@ -84,7 +79,6 @@ class ProvisioningResponse(BaseResponse):
         return self._page("versions", items, "maxResults", "nextToken")
 
     def delete_provisioning_template_version(self) -> ActionResult:
-        """Answer DeleteProvisioningTemplateVersion."""
         self._provisioning.delete_version(self._template_name(), int(self.path.rpartition("/")[2]))
         return EmptyResult()
 

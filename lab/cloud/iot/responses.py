@@ -15,8 +15,6 @@ MAX_PAGE = 250
 
 
 class IoTResponse(ProvisioningResponse, moto.IoTResponse):
-    """Answers AWS IoT's operations."""
-
     @property
     def backend(self) -> IoTBackend:
         """AWS IoT of the request's account and Region."""
@@ -113,17 +111,14 @@ class IoTResponse(ProvisioningResponse, moto.IoTResponse):
         return self._page("principalThingObjects", items, "maxResults", "nextToken")
 
     def list_tags_for_resource(self) -> ActionResult:
-        """Answer ListTagsForResource."""
         tags = self.backend.taggable(self._get_param("resourceArn"))
         return ActionResult({"tags": [{"Key": key, "Value": value} for key, value in tags.items()]})
 
     def tag_resource(self) -> ActionResult:
-        """Answer TagResource."""
         self._tag(self._get_param("resourceArn"))
         return EmptyResult()
 
     def untag_resource(self) -> ActionResult:
-        """Answer UntagResource."""
         tags = self.backend.taggable(self._get_param("resourceArn"))
         for key in self._get_param("tagKeys", []):
             tags.pop(key, None)

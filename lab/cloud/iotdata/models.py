@@ -45,7 +45,6 @@ class IoTDataPlaneBackend(moto.IoTDataPlaneBackend):
                 self.retained[topic] = publication
 
     def retained_message(self, topic: str) -> Publication:
-        """Return a topic's retained message."""
         if topic not in self.retained:
             raise ResourceNotFoundException
         return self.retained[topic]

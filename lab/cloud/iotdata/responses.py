@@ -11,14 +11,11 @@ from lab.cloud.iotdata.models import IoTDataPlaneBackend, Publication
 
 
 class IoTDataPlaneResponse(moto.IoTDataPlaneResponse):
-    """Answers the operations on messages."""
-
     @property
     def _lab(self) -> IoTDataPlaneBackend:
         return cast("IoTDataPlaneBackend", self.iotdata_backend)
 
     def publish(self) -> str:
-        """Answer Publish."""
         self._lab.publish_message(
             self._topic("/topics/"),
             self.body if isinstance(self.body, bytes) else str(self.body).encode(),
@@ -28,7 +25,6 @@ class IoTDataPlaneResponse(moto.IoTDataPlaneResponse):
         return "{}"
 
     def get_retained_message(self) -> str:
-        """Answer GetRetainedMessage."""
         message = self._lab.retained_message(self._topic("/retainedMessage/"))
         return json.dumps({**_summary(message), "payload": base64.b64encode(message.payload).decode()})
 

@@ -6,8 +6,6 @@ from lab.cloud.logs.models import STANDARD, LogGroup
 
 
 class LogsResponse(moto.LogsResponse):
-    """Answers CloudWatch Logs' operations."""
-
     def create_log_group(self) -> str:
         """Answer CreateLogGroup, with the class of the group."""
         answer = super().create_log_group()

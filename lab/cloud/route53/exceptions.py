@@ -13,8 +13,6 @@ class InvalidInputError(Route53ClientError):
 
 
 class InvalidVpcIdError(Route53ClientError):
-    """No such VPC."""
-
     def __init__(self, vpc_id: str, region: str) -> None:
         super().__init__("InvalidVPCId", f"The VPC: {vpc_id} in region {region} that you provided does not exist.")
 

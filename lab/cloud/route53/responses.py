@@ -6,8 +6,6 @@ from moto.route53 import responses as moto
 
 
 class Route53Response(moto.Route53):
-    """Answers Route 53's operations."""
-
     def create_hosted_zone(self) -> ActionResult:
         """Answer CreateHostedZone; a request with a VPC is for a private zone, whether or not it says so too.
 

@@ -116,7 +116,6 @@ class Route53ResolverBackend(moto.Route53ResolverBackend):
         return rule
 
     def delete_rule(self, group_id: str, list_id: str) -> Item:
-        """Take a rule out of its group."""
         rule = self._rule(group_id, list_id)
         self.rules[group_id].remove(rule)
         return rule
@@ -168,7 +167,6 @@ class Route53ResolverBackend(moto.Route53ResolverBackend):
         return made
 
     def association(self, association_id: str) -> Item:
-        """Return an association."""
         return _known(self.associations, association_id)
 
     def update_association(self, association_id: str, wanted: Item) -> Item:
@@ -180,7 +178,6 @@ class Route53ResolverBackend(moto.Route53ResolverBackend):
         return known
 
     def disassociate(self, association_id: str) -> Item:
-        """Take a group off a VPC."""
         gone = self.association(association_id)
         if gone["MutationProtection"] == "ENABLED":
             raise ValidationError(f"{association_id} is protected; set MutationProtection to DISABLED first")

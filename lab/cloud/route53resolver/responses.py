@@ -25,8 +25,6 @@ METADATA = ("Id", "Arn", "Name", "CreatorRequestId", "OwnerId", "ShareStatus")
 
 
 class Route53ResolverResponse(moto.Route53ResolverResponse):
-    """Answers Route 53 Resolver's operations."""
-
     @property
     def backend(self) -> Route53ResolverBackend:
         """Route 53 Resolver of the request's account and Region."""
@@ -35,60 +33,48 @@ class Route53ResolverResponse(moto.Route53ResolverResponse):
         return backend
 
     def create_firewall_domain_list(self) -> ActionResult:
-        """Answer CreateFirewallDomainList."""
         made = self.backend.create_domain_list(*self._named())
         return ActionResult({"FirewallDomainList": made})
 
     def get_firewall_domain_list(self) -> ActionResult:
-        """Answer GetFirewallDomainList."""
         return ActionResult({"FirewallDomainList": self.backend.domain_list(self._param("FirewallDomainListId"))})
 
     def list_firewall_domain_lists(self) -> ActionResult:
-        """Answer ListFirewallDomainLists."""
         return ActionResult({"FirewallDomainLists": _metadata(self.backend.domain_lists.values())})
 
     def update_firewall_domains(self) -> ActionResult:
-        """Answer UpdateFirewallDomains."""
         changed = self.backend.update_domains(
             self._param("FirewallDomainListId"), self._param("Operation"), self._get_param("Domains", [])
         )
         return ActionResult({name: changed[name] for name in ("Id", "Name", "Status")})
 
     def list_firewall_domains(self) -> ActionResult:
-        """Answer ListFirewallDomains."""
         list_id = self.backend.domain_list(self._param("FirewallDomainListId"))["Id"]
         return ActionResult({"Domains": self.backend.domains[list_id]})
 
     def delete_firewall_domain_list(self) -> ActionResult:
-        """Answer DeleteFirewallDomainList."""
         return ActionResult(
             {"FirewallDomainList": self.backend.delete_domain_list(self._param("FirewallDomainListId"))}
         )
 
     def create_firewall_rule_group(self) -> ActionResult:
-        """Answer CreateFirewallRuleGroup."""
         return ActionResult({"FirewallRuleGroup": self.backend.create_rule_group(*self._named())})
 
     def get_firewall_rule_group(self) -> ActionResult:
-        """Answer GetFirewallRuleGroup."""
         return ActionResult({"FirewallRuleGroup": self.backend.rule_group(self._param("FirewallRuleGroupId"))})
 
     def list_firewall_rule_groups(self) -> ActionResult:
-        """Answer ListFirewallRuleGroups."""
         return ActionResult({"FirewallRuleGroups": _metadata(self.backend.rule_groups.values())})
 
     def delete_firewall_rule_group(self) -> ActionResult:
-        """Answer DeleteFirewallRuleGroup."""
         return ActionResult({"FirewallRuleGroup": self.backend.delete_rule_group(self._param("FirewallRuleGroupId"))})
 
     def create_firewall_rule(self) -> ActionResult:
-        """Answer CreateFirewallRule."""
         return ActionResult(
             {"FirewallRule": self.backend.create_rule(self._param("FirewallRuleGroupId"), self._given(*RULE_FIELDS))}
         )
 
     def update_firewall_rule(self) -> ActionResult:
-        """Answer UpdateFirewallRule."""
         changed = self.backend.update_rule(
             self._param("FirewallRuleGroupId"), self._param("FirewallDomainListId"), self._given(*RULE_FIELDS)
         )
@@ -100,12 +86,10 @@ class Route53ResolverResponse(moto.Route53ResolverResponse):
         return ActionResult({"FirewallRules": sorted(self.backend.rules[group], key=lambda rule: rule["Priority"])})
 
     def delete_firewall_rule(self) -> ActionResult:
-        """Answer DeleteFirewallRule."""
         gone = self.backend.delete_rule(self._param("FirewallRuleGroupId"), self._param("FirewallDomainListId"))
         return ActionResult({"FirewallRule": gone})
 
     def associate_firewall_rule_group(self) -> ActionResult:
-        """Answer AssociateFirewallRuleGroup."""
         made = self.backend.associate(
             self._param("FirewallRuleGroupId"),
             self._param("VpcId"),
@@ -115,7 +99,6 @@ class Route53ResolverResponse(moto.Route53ResolverResponse):
         return ActionResult({"FirewallRuleGroupAssociation": made})
 
     def get_firewall_rule_group_association(self) -> ActionResult:
-        """Answer GetFirewallRuleGroupAssociation."""
         found = self.backend.association(self._param("FirewallRuleGroupAssociationId"))
         return ActionResult({"FirewallRuleGroupAssociation": found})
 
@@ -126,29 +109,24 @@ class Route53ResolverResponse(moto.Route53ResolverResponse):
         return ActionResult({"FirewallRuleGroupAssociations": sorted(found, key=lambda each: each["Priority"])})
 
     def update_firewall_rule_group_association(self) -> ActionResult:
-        """Answer UpdateFirewallRuleGroupAssociation."""
         changed = self.backend.update_association(
             self._param("FirewallRuleGroupAssociationId"), self._given("Name", "Priority", "MutationProtection")
         )
         return ActionResult({"FirewallRuleGroupAssociation": changed})
 
     def disassociate_firewall_rule_group(self) -> ActionResult:
-        """Answer DisassociateFirewallRuleGroup."""
         gone = self.backend.disassociate(self._param("FirewallRuleGroupAssociationId"))
         return ActionResult({"FirewallRuleGroupAssociation": gone})
 
     def get_firewall_config(self) -> ActionResult:
-        """Answer GetFirewallConfig."""
         return ActionResult({"FirewallConfig": self.backend.configuration(self._param("ResourceId"))})
 
     def update_firewall_config(self) -> ActionResult:
-        """Answer UpdateFirewallConfig."""
         configuration = self.backend.configuration(self._param("ResourceId"))
         configuration.update(self._given("FirewallFailOpen"))
         return ActionResult({"FirewallConfig": configuration})
 
     def list_firewall_configs(self) -> ActionResult:
-        """Answer ListFirewallConfigs."""
         return ActionResult({"FirewallConfigs": list(self.backend.configurations.values())})
 
     def _param(self, name: str) -> str:

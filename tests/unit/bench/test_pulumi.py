@@ -46,7 +46,7 @@ def test_a_run_over_its_limit_is_stopped_and_said_to_be(tmp_path: Path) -> None:
 def test_what_is_stopped_takes_its_plugins_along_though_they_have_groups_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulumi, "_GRACE", 1.0)
+    monkeypatch.setattr(pulumi, "_GRACE", 0.1)
     script = "trap '' INT; set -m; sleep 300 & echo $!; wait"
     with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None

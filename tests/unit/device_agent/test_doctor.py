@@ -335,7 +335,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("device_checks", "path_checks"):
         monkeypatch.setattr(
             f"device_agent.doctor.{module}.query",
-            lambda server, name, **_more: dns.query(server, name, timeout=0.01),
+            lambda server, name, **_more: dns.query(server, name, timeout=0.002),
         )
 
 

@@ -12,8 +12,10 @@ import socket
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,25 +137,30 @@ def test_a_refusal_is_raised_with_its_code(agent: Agent) -> None:
     assert refusal.value.code == "full"
 
 
-def test_an_agent_that_is_about_to_end_is_waited_for(agent: Agent) -> None:
+def while_it_waits(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    """Let something happen in place of the time that a client waits before it asks again."""
+    waiting = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _seconds: do())
+    monkeypatch.setattr("device_agent.client.time", waiting)
+
+
+def test_an_agent_that_is_about_to_end_is_waited_for(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     agent.refuse = {"ok": False, "code": "stopping", "error": "the agent is about to end"}
+    while_it_waits(monkeypatch, lambda: setattr(agent, "refuse", None))
     with Publisher(str(agent.path), timeout=20) as publisher:
-        timer = threading.Timer(0.3, lambda: setattr(agent, "refuse", None))
-        timer.start()
         assert publisher.publish("t", b"x", id="same").id == "same"
-        timer.join()
     assert {request["id"] for request in agent.requests} == {"same"}
 
 
-def test_a_publish_waits_for_an_agent_that_restarts_and_keeps_its_id(agent: Agent) -> None:
+def test_a_publish_waits_for_an_agent_that_restarts_and_keeps_its_id(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = agent.path.with_name("late.sock")
     started: list[Agent] = []
-    timer = threading.Timer(0.5, lambda: started.append(Agent(path)))
-    timer.start()
+    while_it_waits(monkeypatch, lambda: started.append(Agent(path)))
     with Publisher(str(path), timeout=20) as publisher:
         assert publisher.publish("t", b"x", id="same").id == "same"
-    timer.join()
-    started[0].close()
+    [late] = started
+    late.close()
 
 
 def test_without_an_agent_the_error_says_how_to_start_it(tmp_path: Path) -> None:

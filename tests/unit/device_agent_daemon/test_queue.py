@@ -463,6 +463,7 @@ def test_what_a_full_disk_kept_from_being_carried_over_is_tried_again(
         return connection
 
     monkeypatch.setattr(QueueFile, "_open", small)
+    monkeypatch.setattr("device_agent.daemon.queue.RETRY", 0.05)
     try:
         queue._damage = "found by the writer"
         assert put(queue, id="while the disk is full") == 401

@@ -90,7 +90,7 @@ def test_vendors_that_cannot_be_had_are_an_error_that_names_the_way_without(mach
 
 
 def test_a_site_that_never_answers_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "_DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(plugins, "_DOWNLOAD_TIMEOUT", 0.1)
     with pytest.raises(LabError, match="no answer within"):
         machine.provide(HANGS, PluginSource.VENDOR)
 

@@ -1,6 +1,7 @@
 """Where a lab keeps its files. Cannot prove what a full disk or a network file system does."""
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from lab.errors import LabError
 from lab.state import Lab, cache_home, write_file
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -88,28 +91,28 @@ def test_removing_a_lab_leaves_its_neighbour() -> None:
     assert green.exists
 
 
-def _try_to_lock(lab: Lab, answer: "multiprocessing.Queue[str]") -> None:
-    try:
-        with lab.locked():
-            answer.put("locked")
-    except LabError as error:
-        answer.put(str(error))
+TRY_TO_LOCK = """
+from lab.errors import LabError
+from lab.state import Lab
+try:
+    with Lab.named("blue").locked():
+        print("locked")
+except LabError as error:
+    print(error)
+"""
+
+
+def try_to_lock() -> str:
+    command = [sys.executable, "-c", TRY_TO_LOCK]
+    return subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_second_process_cannot_change_a_lab_at_the_same_time() -> None:
     lab = Lab.named("blue")
     lab.create()
-    context = multiprocessing.get_context("spawn")
-    answer: multiprocessing.Queue[str] = context.Queue()
     with lab.locked():
-        process = context.Process(target=_try_to_lock, args=(lab, answer))
-        process.start()
-        assert "is being changed by another process" in answer.get(timeout=60)
-        process.join(timeout=60)
-    process = context.Process(target=_try_to_lock, args=(lab, answer))
-    process.start()
-    assert answer.get(timeout=60) == "locked"
-    process.join(timeout=60)
+        assert "is being changed by another process" in try_to_lock()
+    assert try_to_lock() == "locked\n"
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_litter(

@@ -288,7 +288,6 @@ class ClientVpnBackend(NetworkInterfaceBackend):
         return sorted(one.connection_id for one in connections if one.status == "terminating")
 
     def vpc_cidrs(self, vpc_id: str) -> list[str]:
-        """Return the IPv4 blocks of a VPC."""
         vpc = self.get_vpc(vpc_id)
         return [association["cidr_block"] for association in vpc.get_cidr_block_association_set()]
 

@@ -149,7 +149,6 @@ class ClientVpnNetworkBackend(ClientVpnBackend):
     def revoke_client_vpn_ingress(
         self, endpoint_id: str, cidr: str, group_id: str | None, all_groups: bool
     ) -> AuthorizationRule:
-        """Take an authorization rule back."""
         endpoint = self._live_endpoint(endpoint_id)
         self._forget_revoked_rules(endpoint)
         group = _one_group(group_id, all_groups, "RevokeAllGroups")

@@ -142,7 +142,6 @@ class ClientVpnEndpoint:
 
     @property
     def arn(self) -> str:
-        """Amazon resource name."""
         return f"arn:aws:ec2:{self.region}:{self.account_id}:client-vpn-endpoint/{self.id}"
 
     @property

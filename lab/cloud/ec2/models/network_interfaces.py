@@ -88,7 +88,6 @@ class NetworkInterfaceBackend(MotoEC2Backend):
         self.tags.pop(eni_id, None)
 
     def default_group_id(self, vpc_id: str) -> str:
-        """Return the default security group of a VPC."""
         group = self.get_default_security_group(vpc_id)
         if group is None:
             raise LookupError(f"{vpc_id} has no default security group")

@@ -36,7 +36,6 @@ class SecurityGroupRule(MotoSecurityGroupRule):
 
     @property
     def security_group_rule_arn(self) -> str:
-        """Amazon resource name."""
         backend = self.ec2_backend
         return f"arn:aws:ec2:{backend.region_name}:{backend.account_id}:security-group-rule/{self.id}"
 

@@ -27,7 +27,6 @@ class LabResponse(EC2BaseResponse):
         return backend
 
     def parameters(self) -> dict[str, Any]:
-        """Return the request's parameters by AWS's names."""
         parameters: Any = self.params
         return dict(parameters.original_dict()) if hasattr(parameters, "original_dict") else dict(parameters)
 

@@ -7,10 +7,7 @@ from lab.cloud.ec2.responses.base import LabResponse
 
 
 class ClientVpn(LabResponse):
-    """The operations on Client VPN endpoints."""
-
     def create_client_vpn_endpoint(self) -> ActionResult:
-        """Answer CreateClientVpnEndpoint."""
         self.error_on_dryrun()
         parameters = self.parameters()
         tags = self._parse_tag_specification("client-vpn-endpoint").get("client-vpn-endpoint", {})
@@ -20,7 +17,6 @@ class ClientVpn(LabResponse):
         return self.result(ClientVpnEndpointId=endpoint.id, Status={"Code": endpoint.status}, DnsName=endpoint.dns_name)
 
     def describe_client_vpn_endpoints(self) -> ActionResult:
-        """Answer DescribeClientVpnEndpoints."""
         self.error_on_dryrun()
         endpoints = self.filtered(
             self.backend.list_client_vpn_endpoints(self._get_param("ClientVpnEndpointIds", [])),
@@ -35,25 +31,21 @@ class ClientVpn(LabResponse):
         return self.result(ClientVpnEndpoints=items, NextToken=token)
 
     def modify_client_vpn_endpoint(self) -> ActionResult:
-        """Answer ModifyClientVpnEndpoint."""
         self.error_on_dryrun()
         self.backend.modify_client_vpn_endpoint(self._get_param("ClientVpnEndpointId"), self.parameters())
         return self.result(Return=True)
 
     def delete_client_vpn_endpoint(self) -> ActionResult:
-        """Answer DeleteClientVpnEndpoint."""
         self.error_on_dryrun()
         endpoint = self.backend.delete_client_vpn_endpoint(self._get_param("ClientVpnEndpointId"))
         return self.result(Status={"Code": endpoint.status})
 
     def export_client_vpn_client_configuration(self) -> ActionResult:
-        """Answer ExportClientVpnClientConfiguration."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         return self.result(ClientConfiguration=self.backend.export_client_vpn_client_configuration(endpoint_id))
 
     def import_client_vpn_client_certificate_revocation_list(self) -> ActionResult:
-        """Answer ImportClientVpnClientCertificateRevocationList."""
         self.error_on_dryrun()
         self.backend.import_client_vpn_revocation_list(
             self._get_param("ClientVpnEndpointId"), self._get_param("CertificateRevocationList")
@@ -71,7 +63,6 @@ class ClientVpn(LabResponse):
         return self.result(CertificateRevocationList=revocations, Status={"Code": "active"})
 
     def describe_client_vpn_connections(self) -> ActionResult:
-        """Answer DescribeClientVpnConnections."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         connections: list[Connection] = self.filtered(
@@ -82,7 +73,6 @@ class ClientVpn(LabResponse):
         return self.result(Connections=[one.to_dict(endpoint_id) for one in shown], NextToken=token)
 
     def terminate_client_vpn_connections(self) -> ActionResult:
-        """Answer TerminateClientVpnConnections."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         username = self._get_param("Username")

@@ -6,10 +6,7 @@ from lab.cloud.ec2.responses.base import LabResponse
 
 
 class ClientVpnNetworks(LabResponse):
-    """The operations on what a Client VPN endpoint lets clients reach."""
-
     def associate_client_vpn_target_network(self) -> ActionResult:
-        """Answer AssociateClientVpnTargetNetwork."""
         self.error_on_dryrun()
         endpoint_id, subnet_id = self._get_param("ClientVpnEndpointId"), self._get_param("SubnetId")
         network = self.once(
@@ -19,7 +16,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(AssociationId=network.association_id, Status={"Code": network.progress.code})
 
     def describe_client_vpn_target_networks(self) -> ActionResult:
-        """Answer DescribeClientVpnTargetNetworks."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         networks = self.filtered(
@@ -48,7 +44,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(ClientVpnTargetNetworks=items, NextToken=token)
 
     def disassociate_client_vpn_target_network(self) -> ActionResult:
-        """Answer DisassociateClientVpnTargetNetwork."""
         self.error_on_dryrun()
         network = self.backend.disassociate_client_vpn_target_network(
             self._get_param("ClientVpnEndpointId"), self._get_param("AssociationId")
@@ -56,7 +51,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(AssociationId=network.association_id, Status={"Code": network.progress.code})
 
     def apply_security_groups_to_client_vpn_target_network(self) -> ActionResult:
-        """Answer ApplySecurityGroupsToClientVpnTargetNetwork."""
         self.error_on_dryrun()
         group_ids = self.backend.apply_security_groups_to_client_vpn(
             self._get_param("ClientVpnEndpointId"), self._get_param("VpcId"), self._get_param("SecurityGroupIds", [])
@@ -64,7 +58,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(SecurityGroupIds=group_ids)
 
     def authorize_client_vpn_ingress(self) -> ActionResult:
-        """Answer AuthorizeClientVpnIngress."""
         self.error_on_dryrun()
         rule = self.once(
             "AuthorizeClientVpnIngress",
@@ -79,7 +72,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(Status={"Code": rule.progress.code})
 
     def revoke_client_vpn_ingress(self) -> ActionResult:
-        """Answer RevokeClientVpnIngress."""
         self.error_on_dryrun()
         rule = self.backend.revoke_client_vpn_ingress(
             self._get_param("ClientVpnEndpointId"),
@@ -90,7 +82,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(Status={"Code": rule.progress.code})
 
     def describe_client_vpn_authorization_rules(self) -> ActionResult:
-        """Answer DescribeClientVpnAuthorizationRules."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         rules = self.filtered(
@@ -116,7 +107,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(AuthorizationRules=items, NextToken=token)
 
     def create_client_vpn_route(self) -> ActionResult:
-        """Answer CreateClientVpnRoute."""
         self.error_on_dryrun()
         route = self.once(
             "CreateClientVpnRoute",
@@ -130,7 +120,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(Status={"Code": route.progress.code})
 
     def delete_client_vpn_route(self) -> ActionResult:
-        """Answer DeleteClientVpnRoute."""
         self.error_on_dryrun()
         route = self.backend.delete_client_vpn_route(
             self._get_param("ClientVpnEndpointId"),
@@ -140,7 +129,6 @@ class ClientVpnNetworks(LabResponse):
         return self.result(Status={"Code": route.progress.code})
 
     def describe_client_vpn_routes(self) -> ActionResult:
-        """Answer DescribeClientVpnRoutes."""
         self.error_on_dryrun()
         endpoint_id = self._get_param("ClientVpnEndpointId")
         routes = self.filtered(

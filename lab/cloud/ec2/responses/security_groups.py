@@ -9,22 +9,17 @@ from lab.cloud.ec2.responses.base import LabResponse
 
 
 class SecurityGroups(MotoSecurityGroups, LabResponse):
-    """The operations on security group rules."""
-
     def authorize_security_group_ingress(self) -> ActionResult:
         """Answer AuthorizeSecurityGroupIngress with every rule; moto answers with those of the last permission."""
         return self._authorize(is_egress=False)
 
     def authorize_security_group_egress(self) -> ActionResult:
-        """Answer AuthorizeSecurityGroupEgress."""
         return self._authorize(is_egress=True)
 
     def revoke_security_group_ingress(self) -> ActionResult:
-        """Answer RevokeSecurityGroupIngress."""
         return self._revoke(is_egress=False)
 
     def revoke_security_group_egress(self) -> ActionResult:
-        """Answer RevokeSecurityGroupEgress."""
         return self._revoke(is_egress=True)
 
     def describe_security_group_rules(self) -> ActionResult:

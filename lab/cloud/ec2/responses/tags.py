@@ -9,10 +9,7 @@ CLIENT_VPN_ENDPOINT = "cvpn-endpoint-"
 
 
 class Tags(LabResponse):
-    """CreateTags and DeleteTags."""
-
     def create_tags(self) -> ActionResult:
-        """Answer CreateTags."""
         resource_ids = self._existing()
         self.error_on_dryrun()
         self.backend.create_tags(resource_ids, {tag["Key"]: tag["Value"] for tag in self._get_param("Tags", [])})

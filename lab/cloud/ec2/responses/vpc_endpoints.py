@@ -7,10 +7,7 @@ from lab.cloud.ec2.responses.base import LabResponse
 
 
 class VpcEndpoints(LabResponse):
-    """The operations on VPC endpoints."""
-
     def create_vpc_endpoint(self) -> ActionResult:
-        """Answer CreateVpcEndpoint."""
         self.error_on_dryrun()
         parameters = self.parameters()
         tags = add_tag_specification(self._get_param("TagSpecifications", []))
@@ -21,13 +18,11 @@ class VpcEndpoints(LabResponse):
         )
 
     def modify_vpc_endpoint(self) -> ActionResult:
-        """Answer ModifyVpcEndpoint."""
         self.error_on_dryrun()
         self.backend.modify_endpoint(self._get_param("VpcEndpointId"), self.parameters())
         return self.result(Return=True)
 
     def describe_vpc_endpoints(self) -> ActionResult:
-        """Answer DescribeVpcEndpoints."""
         self.error_on_dryrun()
         endpoints = self.filtered(
             self.backend.list_endpoints(self._get_param("VpcEndpointIds", [])),
@@ -47,12 +42,10 @@ class VpcEndpoints(LabResponse):
         )
 
     def delete_vpc_endpoints(self) -> ActionResult:
-        """Answer DeleteVpcEndpoints."""
         self.error_on_dryrun()
         return self.result(Unsuccessful=self.backend.delete_endpoints(self._get_param("VpcEndpointIds", [])))
 
     def describe_vpc_endpoint_services(self) -> ActionResult:
-        """Answer DescribeVpcEndpointServices."""
         self.error_on_dryrun()
         services = self.backend.list_endpoint_services(self._get_param("ServiceNames", []), self.filters())
         shown, token = self.page(services, smallest=1)
