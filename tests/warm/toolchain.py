@@ -29,8 +29,7 @@ class WarmEngine(Engine):
     python: Path = Path()
 
     def settings(self) -> dict[str, str | None]:
-        # Go's collector takes a sixth of the processor time of an engine that lives for seconds.
-        return {**super().settings(), "PULUMI_PYTHON_CMD": str(self.python), "GOGC": "400"}
+        return {**super().settings(), "PULUMI_PYTHON_CMD": str(self.python)}
 
 
 def warm_cli(pulumi: Path, python: Path, directory: Path) -> Path:
