@@ -43,8 +43,6 @@ class _Active:
 
 
 class Faults:
-    """The faults of a network."""
-
     def __init__(self, live: LiveNetwork) -> None:
         self.live = live
         self._active: dict[str, _Active] = {}
