@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 # Workers of each tier. The unit tier computes, so a worker a core. The engine tier computes too, the path tier waits for
 # processes and timers most of the time: side by side each has what the other leaves. A file stays on one worker, which is
-# what shares its lab.
+# what shares its lab; the path tier puts its longest files first (tests/path/conftest.py).
 UNIT = $(IN_MEMORY) $(PYTEST) --numprocesses=auto tests/unit examples
 ENGINE := $(PYTEST) --numprocesses=4 tests/engine
-PATHS := $(PYTEST) --numprocesses=7 tests/path
+PATHS := $(PYTEST) --no-loadscope-reorder --numprocesses=7 tests/path
 # The unit tier makes thousands of files durable, which takes a disk a third of the tier's time.
 IN_MEMORY = $(shell df --output=avail -B1M /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 500 { print "TMPDIR=/dev/shm" }')
 # One process for each release of Debian: its tests share a machine, which is as slow as the processor is busy.

@@ -128,8 +128,6 @@ class _Packets:
 
 
 class Connections:
-    """The connections of every endpoint of a network."""
-
     def __init__(self, live: LiveNetwork) -> None:
         self.live = live
         self._packets = _Packets()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from lab.path.services import Running
 
 # A Pi without a clock chip boots with the time of its last shutdown, or of its image.
 CLOCK_SKEW = "-400d"
+_RETRY = 1.0
+"""Seconds until a fault that could not be undone at its time is tried again."""
 
 PATH_NAMES = {
     "vpn-killed": "the Client VPN server is killed and stays away; it says no goodbye",
@@ -40,8 +43,6 @@ class _Active:
 
 
 class Faults:
-    """The faults of a network."""
-
     def __init__(self, live: LiveNetwork) -> None:
         self.live = live
         self._active: dict[str, _Active] = {}
@@ -71,10 +72,10 @@ class Faults:
             raise LabError(f"fault {name!r} is not known: use one of {', '.join(NAMES)}")
         if not 0 < seconds <= 86400:
             raise LabError(f"a fault of {seconds:g} s: use more than 0 and at most 86400 seconds")
-        if name in self._active:
-            raise LabError(f"fault {name} is under way already, for another {self.active()[name]:g} s")
         begin, undo = self._actions[name]
         async with self.live.lock:
+            if name in self._active:
+                raise LabError(f"fault {name} is under way already, for another {self.active()[name]:g} s")
             try:
                 await begin()
             except BaseException:
@@ -82,25 +83,36 @@ class Faults:
                 with contextlib.suppress(Exception):
                     await undo()
                 raise
-        fault = _Active(time.monotonic() + seconds, undo)
-        fault.timer = asyncio.create_task(self._expire(name, seconds))
-        self._active[name] = fault
+            fault = _Active(time.monotonic() + seconds, undo)
+            fault.timer = asyncio.create_task(self._expire(name, seconds))
+            self._active[name] = fault
         return {"fault": name, "seconds": seconds, "description": NAMES[name]}
 
     async def end(self, name: str) -> dict[str, Any]:
-        """End a fault before its time; nothing happens when it is over."""
-        fault = self._active.pop(name, None)
-        if fault is None:
-            return {"fault": name, "ended": False}
+        """End a fault before its time; nothing happens when it is over.
+
+        Raises:
+            Exception: It cannot be undone; it stays under way, and is tried again once its time is over.
+        """
+        async with self.live.lock:
+            fault = self._active.get(name)
+            if fault is None:
+                return {"fault": name, "ended": False}
+            await fault.undo()
+            del self._active[name]
         if fault.timer and fault.timer is not asyncio.current_task():
             fault.timer.cancel()
-        async with self.live.lock:
-            await fault.undo()
         return {"fault": name, "ended": True}
 
     async def _expire(self, name: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self.end(name)
+        while True:
+            try:
+                await self.end(name)
+                return
+            except Exception as error:  # noqa: BLE001 (whoever asked for the fault is gone: nobody else undoes it)
+                print(f"fault {name} cannot be undone yet: {error}", file=sys.stderr, flush=True)
+            await asyncio.sleep(_RETRY)
 
     # -- services --------------------------------------------------------------------------------------------------
 

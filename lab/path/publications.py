@@ -18,8 +18,6 @@ _CONNECT = packets.packet(
 
 
 class Publications:
-    """Carries publications from the cloud to the broker of a network."""
-
     def __init__(self, live: LiveNetwork) -> None:
         self._live = live
         self._number = 0

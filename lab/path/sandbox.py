@@ -28,8 +28,6 @@ from lab.path.site import Site
 
 
 class Sandbox:
-    """Answers the questions about one network."""
-
     def __init__(self, live: LiveNetwork) -> None:
         self.live = live
         self.connections = Connections(live)

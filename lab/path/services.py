@@ -120,12 +120,20 @@ class Running:
             await self.process.stop(number=number)
 
     async def release(self) -> None:
-        """Start it again after `hold`."""
+        """Start it again after `hold`; what does not start is held down as before.
+
+        Raises:
+            ServiceError: It ended or did not serve in time.
+        """
         if self.held:
-            self.held = False
             if self._keeper:
                 self._keeper.cancel()
-            await self.start()
+            try:
+                await self.start()
+            except ServiceError:
+                await self.hold()
+                raise
+            self.held = False
 
     async def change(self, service: Service) -> str | None:
         """Take up a new description with the least disturbance.

@@ -109,8 +109,9 @@ class SiteFaults:
     async def _start_mosquitto(self) -> None:
         while self._without_broker:
             # A gateway that is off meanwhile starts it when it boots.
-            if device := self.live.devices.get(self._without_broker.pop()):
+            if device := self.live.devices.get(self._without_broker[-1]):
                 await _ask(device, {"command": "start", "units": [_MOSQUITTO]})
+            self._without_broker.pop()
 
 
 async def _ask(device: Device, question: dict[str, Any]) -> None:

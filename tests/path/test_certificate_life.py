@@ -32,7 +32,7 @@ from tests.engine.stack import Outcome, Stack
 from tests.path.agent.house import REGION, TUNNEL, Device, RunningLab
 from tests.path.path_lab import wait_for
 from tests.warm import shared
-from tests.warm.toolchain import WarmEngine, warm_cli, warm_cloud, warm_plugins
+from tests.warm.toolchain import WarmEngine, warm_cli, warm_cloud, warm_network, warm_plugins
 
 pytestmark = [pytest.mark.path, pytest.mark.timeout(900)]
 ISSUED = "tls:index/locallySignedCert:LocallySignedCert"
@@ -121,7 +121,8 @@ def test_a_device_whose_certificate_private_ca_issued_is_on_the_path(deployed: D
     networks = {"vpcCidrBlock": "10.30.0.0/16", "clientCidrBlock": "172.29.0.0/16"}
     stack = deployed.stack("private-ca", devices=["pi-9"], certificateAuthority="acm-pca", **networks)
     stack.up()
-    lifecycle.up(deployed.lab, REGION, deployed.engine.url, Report(quiet=True))
+    with warm_network(shared.python()):
+        lifecycle.up(deployed.lab, REGION, deployed.engine.url, Report(quiet=True))
     pi = deployed.device("pi-9")
     done = pi.install(stack.outputs(show_secrets=True)["devices"]["pi-9"])
     assert done.returncode == 0, done.stderr

@@ -53,14 +53,18 @@ Daemon(System(Path(root)), Options(
 """
 
 
-def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Ask until the answer is true; another process offers no event to wait for. Half of the time is for others."""
+def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE, *, pause: float = 0.02) -> Any:
+    """Ask until the answer is true; another process offers no event to wait for. Half of the time is for others.
+
+    Args:
+        pause: Seconds from an answer to the next question, at least.
+    """
     asked = time.monotonic()
     deadline = asked + patience
     while not (answer := condition()):
         now = time.monotonic()
         assert now < deadline, f"{what}: not within {patience:g} s"
-        threading.Event().wait(max(0.02, min(1.0, now - asked)))
+        threading.Event().wait(max(pause, min(1.0, now - asked)))
         asked = time.monotonic()
     return answer
 
