@@ -1,11 +1,14 @@
 """What a provider offers: its resource types and functions, its configuration, and how its errors are told."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
 from lab.providers.errors import Failure
 from lab.providers.schema import Function, Resource
 from lab.providers.values import Properties
+
+BOOKKEEPING: Final = frozenset({"version", "pluginDownloadURL"})
+"""Configuration that every provider is given by the engine."""
 
 
 class Provider(Protocol):
@@ -44,3 +47,10 @@ class Provider(Protocol):
 
     def explain(self, error: Exception) -> str:
         """One line about an error, without secrets."""
+
+
+def unknown_keys(given: Properties, known: Iterable[str]) -> list[Failure]:
+    """What a provider's configuration has that the provider does not know."""
+    text = 'could not validate provider configuration: Invalid or unknown key. "{}" is not expected here'
+    unknown = (name for name in sorted(given) if not name.startswith("__") and name not in {*known, *BOOKKEEPING})
+    return [Failure(name, text.format(name)) for name in unknown]

@@ -274,8 +274,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 )
             given = values.decode(request.args)
             arguments, failures = check.check_properties(function.inputs, values.reveal(given))
-            if not failures:
-                failures = function.check(arguments)
             if failures:
                 return provider_pb2.InvokeResponse(failures=_failures(failures))
             result = function.call(self._call(60, arguments), arguments)

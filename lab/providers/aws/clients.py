@@ -1,7 +1,8 @@
 """The clients of AWS's APIs that all operations of one provider share."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.config
@@ -119,37 +120,30 @@ def explain(error: Exception) -> str:
 _FAILURES = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
 
 
-def attempt(what: str, action: Callable[[], Any]) -> Any:
-    """Runs an API call; its error names what was attempted.
+@contextmanager
+def trying(what: str) -> Iterator[None]:
+    """An error of AWS's inside it names what was tried.
 
     Args:
         what: `creating EC2 VPC`, `deleting IoT Thing (pi-1)`.
-        action: The call.
 
     Raises:
         ProviderError: With `what`, the operation, AWS's code and message.
     """
     try:
-        return action()
+        yield
     except _FAILURES as error:
         raise ProviderError(f"{what}: {explain(error)}", code=code_of(error)) from error
 
 
-def unless_gone(what: str, codes: Sequence[str], action: Callable[[], Any]) -> Any:
-    """Runs an API call on something that may be gone.
-
-    Returns:
-        The call's answer, or None when AWS answers with one of the codes.
-
-    Raises:
-        ProviderError: As `attempt` does, for any other code.
-    """
+@contextmanager
+def tolerated(*codes: str) -> Iterator[None]:
+    """An error with one of these codes inside it is none: what is to go may be gone already."""
     try:
-        return attempt(what, action)
-    except ProviderError as error:
-        if error.code in codes:
-            return None
-        raise
+        yield
+    except (ProviderError, *_FAILURES) as error:
+        if code_of(error) not in codes:
+            raise
 
 
 def has_code(*codes: str) -> Callable[[Exception], bool]:

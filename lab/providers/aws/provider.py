@@ -9,108 +9,66 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.providers.aws import tags
+from lab.providers.definition import BOOKKEEPING, unknown_keys
 from lab.providers.errors import Failure, ProviderError
 from lab.providers.schema import Function, Resource
 from lab.providers.values import UNKNOWN, Properties
 
-_RESOURCES: Final = {
-    "aws:ec2/vpc:Vpc": "vpc",
-    "aws:ec2/subnet:Subnet": "subnet",
-    "aws:ec2/routeTable:RouteTable": "route_table",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": "route_table",
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": "security_group",
-    "aws:ec2/securityGroup:SecurityGroup": "security_group",
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": "security_group_rule",
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": "security_group_rule",
-    "aws:ec2/vpcEndpoint:VpcEndpoint": "vpc_endpoint",
-    "aws:ec2clientvpn/endpoint:Endpoint": "client_vpn_endpoint",
-    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": "client_vpn_networks",
-    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": "client_vpn_networks",
-    "aws:ec2clientvpn/route:Route": "client_vpn_route",
-    "aws:route53/zone:Zone": "route53_zone",
-    "aws:route53/record:Record": "route53_record",
-    "aws:acm/certificate:Certificate": "acm_certificate",
-    "aws:acmpca/certificateAuthority:CertificateAuthority": "private_ca",
-    "aws:acmpca/certificate:Certificate": "private_ca",
-    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate": "private_ca",
-    "aws:acmpca/permission:Permission": "private_ca",
-    "aws:cloudwatch/metricAlarm:MetricAlarm": "metric_alarm",
-    "aws:cloudwatch/logGroup:LogGroup": "log_group",
-    "aws:iot/policy:Policy": "iot_things",
-    "aws:iot/thing:Thing": "iot_things",
-    "aws:iot/certificate:Certificate": "iot_things",
-    "aws:iot/roleAlias:RoleAlias": "iot_things",
-    "aws:iot/provisioningTemplate:ProvisioningTemplate": "iot_fleet",
-    "aws:iot/thingGroup:ThingGroup": "iot_fleet",
-    "aws:iam/role:Role": "iam_role",
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role",
-    "aws:iam/rolePolicy:RolePolicy": "iam_role",
-    "aws:ec2/flowLog:FlowLog": "flow_log",
-    "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList": "resolver_firewall",
-    "aws:route53/resolverFirewallRuleGroup:ResolverFirewallRuleGroup": "resolver_firewall",
-    "aws:route53/resolverFirewallRule:ResolverFirewallRule": "resolver_firewall",
-    "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation": "resolver_firewall",
-    "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": "resolver_firewall",
-    "aws:iot/policyAttachment:PolicyAttachment": "iot_things",
-    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": "iot_things",
+# Module → the resource types that it describes; `ec2/vpc` is the token `aws:ec2/vpc:Vpc`.
+_MODULES: Final = {
+    "acm_certificate": ("acm/certificate",),
+    "client_vpn_endpoint": ("ec2clientvpn/endpoint",),
+    "client_vpn_networks": ("ec2clientvpn/networkAssociation", "ec2clientvpn/authorizationRule"),
+    "client_vpn_route": ("ec2clientvpn/route",),
+    "flow_log": ("ec2/flowLog",),
+    "iam_role": ("iam/role", "iam/rolePolicyAttachment", "iam/rolePolicy"),
+    "iot_fleet": ("iot/provisioningTemplate", "iot/thingGroup"),
+    "iot_things": (
+        *("iot/policy", "iot/thing", "iot/certificate", "iot/roleAlias"),
+        *("iot/policyAttachment", "iot/thingPrincipalAttachment"),
+    ),
+    "log_group": ("cloudwatch/logGroup",),
+    "metric_alarm": ("cloudwatch/metricAlarm",),
+    "private_ca": (
+        *("acmpca/certificateAuthority", "acmpca/certificate"),
+        *("acmpca/certificateAuthorityCertificate", "acmpca/permission"),
+    ),
+    "resolver_firewall": (
+        *("route53/resolverFirewallDomainList", "route53/resolverFirewallRuleGroup", "route53/resolverFirewallRule"),
+        *("route53/resolverFirewallRuleGroupAssociation", "route53/resolverFirewallConfig"),
+    ),
+    "route53_record": ("route53/record",),
+    "route53_zone": ("route53/zone",),
+    "route_table": ("ec2/routeTable", "ec2/routeTableAssociation"),
+    "security_group": ("ec2/defaultSecurityGroup", "ec2/securityGroup"),
+    "security_group_rule": ("vpc/securityGroupIngressRule", "vpc/securityGroupEgressRule"),
+    "subnet": ("ec2/subnet",),
+    "vpc": ("ec2/vpc",),
+    "vpc_endpoint": ("ec2/vpcEndpoint",),
 }
 _FUNCTIONS: Final = (
-    "aws:index/getRegion:getRegion",
-    "aws:index/getCallerIdentity:getCallerIdentity",
-    "aws:index/getAvailabilityZones:getAvailabilityZones",
-    "aws:ec2/getSubnet:getSubnet",
-    "aws:ec2/getVpc:getVpc",
-    "aws:ec2/getVpcEndpointService:getVpcEndpointService",
-    "aws:iot/getEndpoint:getEndpoint",
-    "aws:acmpca/getCertificateAuthority:getCertificateAuthority",
+    *("index/getRegion", "index/getCallerIdentity", "index/getAvailabilityZones", "ec2/getSubnet", "ec2/getVpc"),
+    *("ec2/getVpcEndpointService", "iot/getEndpoint", "acmpca/getCertificateAuthority"),
 )
 _SERVICES_OF_ENDPOINTS: Final = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
-# pulumi_aws/provider.py: the configuration that is text
+# pulumi_aws/provider.py: the configuration that is text, and that which travels as JSON
 _STRINGS: Final = frozenset(
     (
-        "accessKey",
-        "customCaBundle",
-        "ec2MetadataServiceEndpoint",
-        "ec2MetadataServiceEndpointMode",
-        "httpProxy",
-        "httpsProxy",
-        "noProxy",
-        "profile",
-        "region",
-        "retryMode",
-        "s3UsEast1RegionalEndpoint",
-        "secretKey",
-        "stsRegion",
-        "tagPolicyCompliance",
-        "token",
+        *("accessKey", "customCaBundle", "ec2MetadataServiceEndpoint", "ec2MetadataServiceEndpointMode", "httpProxy"),
+        *("httpsProxy", "noProxy", "profile", "region", "retryMode", "s3UsEast1RegionalEndpoint", "secretKey"),
+        *("stsRegion", "tagPolicyCompliance", "token"),
     )
 )
-# pulumi_aws/provider.py: the configuration that travels as JSON
 _OTHERS: Final = frozenset(
     (
-        "allowedAccountIds",
-        "assumeRoleWithWebIdentity",
-        "assumeRoles",
-        "defaultTags",
-        "endpoints",
-        "forbiddenAccountIds",
-        "ignoreTags",
-        "insecure",
-        "maxRetries",
-        "s3UsePathStyle",
-        "sharedConfigFiles",
-        "sharedCredentialsFiles",
-        "skipCredentialsValidation",
-        "skipMetadataApiCheck",
-        "skipRegionValidation",
-        "skipRequestingAccountId",
-        "tokenBucketRateLimiterCapacity",
-        "useDualstackEndpoint",
-        "useFipsEndpoint",
+        *("allowedAccountIds", "assumeRoleWithWebIdentity", "assumeRoles", "defaultTags", "endpoints"),
+        *("forbiddenAccountIds", "ignoreTags", "insecure", "maxRetries", "s3UsePathStyle", "sharedConfigFiles"),
+        *("sharedCredentialsFiles", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation"),
+        *("skipRequestingAccountId", "tokenBucketRateLimiterCapacity", "useDualstackEndpoint", "useFipsEndpoint"),
         "userAgents",
     )
 )
-_BOOKKEEPING: Final = frozenset({"version", "pluginDownloadURL"})
+_NO_REGION: Final = "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
 
 
 class AwsProvider:
@@ -123,8 +81,10 @@ class AwsProvider:
     def __init__(self) -> None:
         self._session: Any = None
         self._configuration: Properties = {}
-        self.resources: Mapping[str, Resource] = _Lazy(_RESOURCES, "RESOURCES")
-        self.functions: Mapping[str, Function] = _Lazy(dict.fromkeys(_FUNCTIONS, "functions"), "FUNCTIONS")
+        types = {_token(path, capital=True): module for module, paths in _MODULES.items() for path in paths}
+        functions = {_token(path, capital=False): "functions" for path in _FUNCTIONS}
+        self.resources: Mapping[str, Resource] = _Lazy(types, "RESOURCES")
+        self.functions: Mapping[str, Function] = _Lazy(functions, "FUNCTIONS")
 
     @property
     def session(self) -> Any:
@@ -139,21 +99,8 @@ class AwsProvider:
 
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have, and a configuration without a Region."""
-        failures = [
-            Failure(
-                name,
-                f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here',
-            )
-            for name in sorted(given)
-            if name not in _STRINGS | _OTHERS | _BOOKKEEPING and not name.startswith("__")
-        ]
-        if _region(given) is None:
-            failures.append(
-                Failure(
-                    "region", "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
-                )
-            )
-        return failures
+        failures = unknown_keys(given, _STRINGS | _OTHERS)
+        return failures if _region(given) is not None else [*failures, Failure("region", _NO_REGION)]
 
     def configure(self, given: Properties) -> None:
         """Takes the configuration and begins to load what the first calls need.
@@ -164,7 +111,7 @@ class AwsProvider:
         configuration = {name: _parsed(name, value) for name, value in given.items()}
         region = _region(configuration)
         if region is None:
-            raise ProviderError("Missing region configuration: set `aws:region` or the environment variable AWS_REGION")
+            raise ProviderError(_NO_REGION)
         self._configuration = {**configuration, "region": region}
         if region is not UNKNOWN:
             self._session = _session(self._configuration)
@@ -207,6 +154,11 @@ class AwsProvider:
         with contextlib.suppress(Exception):  # the first real call meets the same error and tells it
             self._session.client("ec2")
             self._session.account  # noqa: B018  # asked for by most calls
+
+
+def _token(path: str, *, capital: bool) -> str:
+    name = path.rpartition("/")[2]
+    return f"aws:{path}:{name[0].upper() if capital else name[0]}{name[1:]}"
 
 
 class _Lazy(Mapping[str, Any]):
@@ -253,7 +205,7 @@ def _region(configuration: Properties) -> Any:
 
 def _parsed(name: str, value: Any) -> Any:
     """What is no string comes as JSON text from stack configuration and from SDKs."""
-    if name in _STRINGS | _BOOKKEEPING or not isinstance(value, str):
+    if name in _STRINGS | BOOKKEEPING or not isinstance(value, str):
         return value
     try:
         return json.loads(value)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lab.providers.definition import unknown_keys
 from lab.providers.errors import Failure, ProviderError
 from lab.providers.schema import Function, Resource
 from lab.providers.tls.cert_request import CERT_REQUEST
@@ -26,14 +27,7 @@ class TlsProvider:
 
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have."""
-        return [
-            Failure(
-                name,
-                f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here',
-            )
-            for name in sorted(given)
-            if name not in {"proxy", "version", "pluginDownloadURL"} and not name.startswith("__")
-        ]
+        return unknown_keys(given, ("proxy",))
 
     def configure(self, given: Properties) -> None:
         """Takes the configuration, of which these types need nothing."""

@@ -39,8 +39,12 @@ from lab.providers.values import UNKNOWN, Secret, decode, encode, reveal
 pytestmark = pytest.mark.engine
 
 ALL = {**AwsProvider().resources, **TlsProvider().resources}
-# Inputs that the SDKs have and the stand-ins refuse: write-only arguments and rare routing policies.
+# Inputs that the SDKs have and the stand-ins refuse: write-only arguments and what nothing here uses.
 UNSERVED = {
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": {"revokeRulesOnDelete"},
+    "aws:ec2/securityGroup:SecurityGroup": {"revokeRulesOnDelete"},
+    "aws:ec2/routeTable:RouteTable": {"propagatingVgws"},
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {"autoAccept"},
     "aws:acmpca/certificateAuthority:CertificateAuthority": {"revocationConfiguration"},
     "aws:cloudwatch/metricAlarm:MetricAlarm": {
         "evaluateLowSampleCountPercentiles",
@@ -56,6 +60,12 @@ UNSERVED = {
     "aws:acm/certificate:Certificate": {"privateKeyWo", "privateKeyWoVersion"},
     "aws:route53/record:Record": {
         "cidrRoutingPolicy",
+        "failoverRoutingPolicies",
+        "healthCheckId",
+        "latencyRoutingPolicies",
+        "multivalueAnswerRoutingPolicy",
+        "setIdentifier",
+        "weightedRoutingPolicies",
         "geolocationRoutingPolicies",
         "geoproximityRoutingPolicy",
     },
