@@ -6,10 +6,8 @@ from typing import Any
 from lab.providers.definition import unknown_keys
 from lab.providers.errors import Failure, ProviderError
 from lab.providers.schema import Function, Resource
-from lab.providers.tls.cert_request import CERT_REQUEST
-from lab.providers.tls.locally_signed_cert import LOCALLY_SIGNED_CERT
+from lab.providers.tls.certificates import CERT_REQUEST, LOCALLY_SIGNED_CERT, SELF_SIGNED_CERT
 from lab.providers.tls.private_key import PRIVATE_KEY
-from lab.providers.tls.self_signed_cert import SELF_SIGNED_CERT
 from lab.providers.values import Properties
 
 
@@ -34,17 +32,14 @@ class TlsProvider:
 
     def before_check(self, resource: Resource, given: Properties) -> Properties:
         """The inputs as they are."""
-        del resource
         return dict(given)
 
     def complete(self, resource: Resource, inputs: Properties) -> Properties:
         """The inputs as they are."""
-        del resource
         return inputs
 
     def after_read(self, resource: Resource, state: Properties, inputs: Properties) -> Properties:
         """The state without what it does not have."""
-        del resource, inputs
         return {name: value for name, value in state.items() if value is not None and not name.startswith("__")}
 
     def explain(self, error: Exception) -> str:
