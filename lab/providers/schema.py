@@ -6,6 +6,7 @@ ConflictsWith, RequiredWith), since the real plugins are bridged Terraform provi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from lab.providers.errors import Failure
@@ -61,39 +62,20 @@ class Property:
         return self.element or Property()
 
 
-def string(**rules: Any) -> Property:
-    """A string property; `rules` are the fields of `Property`."""
-    return Property("string", **rules)
-
-
-def integer(**rules: Any) -> Property:
-    """An integer property."""
-    return Property("integer", **rules)
-
-
-def number(**rules: Any) -> Property:
-    """A number that may have a fraction."""
-    return Property("number", **rules)
-
-
-def boolean(**rules: Any) -> Property:
-    """A boolean property."""
-    return Property("boolean", **rules)
+# Properties of each type; their arguments are the other attributes of `Property`.
+string = partial(Property, "string")
+integer = partial(Property, "integer")
+number = partial(Property, "number")
+boolean = partial(Property, "boolean")
+map_of_strings = partial(Property, "map")
 
 
 def list_of(element: Property, **rules: Any) -> Property:
-    """A list, in order."""
     return Property("list", element=element, **rules)
 
 
 def set_of(element: Property, **rules: Any) -> Property:
-    """A list whose order means nothing."""
     return Property("set", element=element, **rules)
-
-
-def map_of_strings(**rules: Any) -> Property:
-    """A map from string to string."""
-    return Property("map", **rules)
 
 
 def object_of(fields: Mapping[str, Property], **rules: Any) -> Property:

@@ -11,9 +11,8 @@ import botocore.session
 
 from lab.providers.errors import ProviderError
 
-MAXIMUM_RETRIES = (
-    25  # terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
-)
+# terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
+MAXIMUM_RETRIES = 25
 
 
 class Session:
@@ -82,16 +81,9 @@ class Session:
         """
         with self._account_lock:
             if self._account is None:
-                self._account = self._caller_account()
-            return self._account
-
-    def _caller_account(self) -> str:
-        try:
-            return str(self.client("sts").get_caller_identity()["Account"])
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise ProviderError(
-                f"validating provider credentials: retrieving caller identity from STS: {error}"
-            ) from None
+                with trying("validating provider credentials: retrieving caller identity from STS"):
+                    self._account = str(self.client("sts").get_caller_identity()["Account"])
+            return str(self._account)
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
         """The ARN of a resource of this account."""

@@ -100,7 +100,6 @@ class Description(ResourceType):
         identity: For an id of several parts what stands between them and their names; `id` among them is the thing's
             own, which an import has with others.
         form: How such an id is described to whom it is asked of.
-        unsent: Inputs that no creation or change sends though the call has an argument of that name.
         always: Inputs that a creation sends though they are `false`, 0 or empty, which the provider's GetOk leaves out.
         modify: The call that changes one and its parameter for the id.
         whole: Whether that call is sent all of the inputs when one changes.
@@ -133,7 +132,6 @@ class Description(ResourceType):
     create: tuple[str, str | Callable[[Operation, Answer], str]] | Callable[[Operation], str | Created]
     identity: Sequence[str] = ()
     form: str = ""
-    unsent: Sequence[str] = ()
     always: Sequence[str] = ()
     modify: tuple[str, str] | None = None
     whole: bool = False
@@ -251,8 +249,8 @@ class Description(ResourceType):
                 return self.create(op)
             operation, place = self.create
             answer = getattr(op.api, operation)(**self.creation(op, operation))
-        if callable(place):
-            return place(op, answer)
+            if callable(place):
+                return place(op, answer)
         if place:
             return str(at(answer, place))
         if self.identity:
@@ -261,11 +259,8 @@ class Description(ResourceType):
 
     def creation(self, op: Operation, operation: str) -> Answer:
         """The arguments of the creation."""
-        given = {
-            name: value
-            for name, value in self._sendable(op.inputs).items()
-            if value or (name in self.always and value is not None)
-        }
+        given = self._sendable(op.inputs)
+        given = {name: v for name, v in given.items() if v or (name in self.always and v is not None)}
         found = arguments(op.api, operation, given, self.fields)
         if self.arguments is not None:
             found.update(self.arguments(op))
@@ -274,13 +269,9 @@ class Description(ResourceType):
         return {name: value for name, value in found.items() if value is not None}
 
     def _sendable(self, values: Mapping[str, Any]) -> Properties:
-        """Inputs in the form in which the provider keeps them, without those that are not sent."""
-        sent: Properties = {}
-        for name, rule in self.inputs.items():
-            if name in values and name not in self.unsent:
-                value = values[name]
-                sent[name] = rule.normal(value) if rule.normal is not None and value else value
-        return sent
+        """Inputs in the form in which the provider keeps them."""
+        normal = {name: rule.normal for name, rule in self.inputs.items() if name in values}
+        return {name: form(values[name]) if form and values[name] else values[name] for name, form in normal.items()}
 
     def _settle(self, call: Call, identifier: str, inputs: Properties) -> None:
         op = Operation(call, self, identifier, {}, inputs, frozenset(inputs))
@@ -372,11 +363,8 @@ class Description(ResourceType):
         calls = CALLS[self.service]
         put, removed = changes(op.state if present is None else {"tagsAll": present}, op.inputs)
         if put or removed:
-            known = op.state if op.state.get("arn") or not calls.by_arn else {"arn": self._arn_of(op)}
+            known = op.state if op.state.get("arn") or not calls.by_arn else {"arn": at(op.thing, self.fields["arn"])}
             calls.change(op.api, self._tagged(op, known), put, removed)
-
-    def _arn_of(self, op: Operation) -> str:
-        return str(at(op.thing, self.fields.get("arn", "Arn")))
 
     def _delete(self, call: Call, identifier: str, state: Properties) -> None:
         op = Operation(call, self, identifier, state)

@@ -1,23 +1,16 @@
 """`aws:ec2/flowLog:FlowLog`. Source: terraform-provider-aws ``internal/service/ec2/vpc_flow_log.go``.
 
-Every change but that of tags replaces.
+Every change but that of tags replaces. Left out: transit and NAT gateways, the form of files, fields for tags.
 """
 
 from lab.providers.aws.common import arn
 from lab.providers.aws.description import Description, Operation, refuse_unsuccessful, served
 from lab.providers.aws.shapes import Answer
-from lab.providers.schema import boolean, force_new, integer, list_of, object_of, set_of, string
+from lab.providers.schema import force_new, integer, string
 from lab.providers.values import Properties
 
 # Input → the resource's type in CreateFlowLogs and the prefix of its ids.
-_OF = {
-    "vpcId": ("VPC", "vpc-"),
-    "transitGatewayAttachmentId": ("TransitGatewayAttachment", "tgw-attach-"),
-    "transitGatewayId": ("TransitGateway", "tgw-"),
-    "regionalNatGatewayId": ("RegionalNatGateway", "nat-"),
-    "subnetId": ("Subnet", "subnet-"),
-    "eniId": ("NetworkInterface", "eni-"),
-}
+_OF = {"vpcId": ("VPC", "vpc-"), "subnetId": ("Subnet", "subnet-"), "eniId": ("NetworkInterface", "eni-")}
 _DESTINATIONS = ("cloud-watch-logs", "s3", "kinesis-data-firehose")
 
 
@@ -33,8 +26,7 @@ def _created(_op: Operation, answer: Answer) -> str:
 
 
 def _seen(_op: Operation, log: Answer) -> Properties:
-    of = str(log.get("ResourceId", ""))
-    return dict([(name, of) for name, (_, prefix) in _OF.items() if of.startswith(prefix)][:1])
+    return {name: log["ResourceId"] for name, (_, prefix) in _OF.items() if log["ResourceId"].startswith(prefix)}
 
 
 _FLOW_LOG = Description(
@@ -44,23 +36,11 @@ _FLOW_LOG = Description(
     service="ec2",
     inputs=force_new(
         {
-            "deliverCrossAccountRole": string(validate=arn),
-            "destinationOptions": object_of(
-                {
-                    "fileFormat": string(default="plain-text", allowed=("plain-text", "parquet")),
-                    "hiveCompatiblePartitions": boolean(default=False),
-                    "perHourPartition": boolean(default=False),
-                },
-                computed=True,
-            ),
             "iamRoleArn": string(validate=arn),
             "logDestination": string(computed=True, validate=arn),
             "logDestinationType": string(default="cloud-watch-logs", allowed=_DESTINATIONS),
             "logFormat": string(computed=True),
             "maxAggregationInterval": integer(default=600, allowed=(60, 600)),
-            "tagFieldSpecifications": set_of(
-                object_of({"resourceType": string(required=True), "tagKeys": list_of(string(), required=True)})
-            ),
             "trafficType": string(allowed=("ACCEPT", "REJECT", "ALL")),
             **dict.fromkeys(_OF, string()),
         }

@@ -25,12 +25,6 @@ def _region(call: Call) -> str:
     return call.region or str(call.session.region)
 
 
-def _filters(arguments: Properties, **more: Any) -> list[dict[str, Any]]:
-    """The program's filters and those of a name and one value each that are given."""
-    own = [{"Name": entry["name"], "Values": entry["values"]} for entry in arguments.get("filters") or []]
-    return own + [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in more.items() if value]
-
-
 def _get_region(call: Call, arguments: Properties) -> Properties:
     name = arguments.get("region") or arguments.get("name") or call.session.region
     return {**dict.fromkeys(("description", "id", "name", "region"), name), "endpoint": f"ec2.{name}.amazonaws.com"}
@@ -44,7 +38,8 @@ def _get_caller_identity(call: Call, _arguments: Properties) -> Properties:
 
 def _get_availability_zones(call: Call, arguments: Properties) -> Properties:
     all_of_them = bool(arguments.get("allAvailabilityZones", False))
-    filters = _filters(arguments, state=arguments.get("state"))
+    filters = [{"Name": entry["name"], "Values": entry["values"]} for entry in arguments.get("filters") or []]
+    filters += [{"Name": "state", "Values": [arguments["state"]]}] if arguments.get("state") else []
     with trying("reading EC2 Availability Zones"):
         found = call.client("ec2").describe_availability_zones(AllAvailabilityZones=all_of_them, Filters=filters)
     names, ids = arguments.get("excludeNames") or [], arguments.get("excludeZoneIds") or []
@@ -91,28 +86,13 @@ def _of_subnet(subnet: Answer) -> Properties:
 
 
 def _get_vpc_endpoint_service(call: Call, arguments: Properties) -> Properties:
-    what, region = "reading EC2 VPC Endpoint Services", _region(call)
-    filters = _filters(arguments, service_type=arguments.get("serviceType"))
-    filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in (arguments.get("tags") or {}).items()]
-    short = arguments.get("service")
-    name = arguments.get("serviceName") or (f"com.amazonaws.{region}.{short}" if short else None)
-    asked = {
-        "ServiceNames": [name] if name else None,
-        "ServiceRegions": arguments.get("serviceRegions"),
-        "Filters": filters,
-    }
-    with trying(what):
-        given = {argument: value for argument, value in asked.items() if value}
-        found = call.client("ec2").describe_vpc_endpoint_services(**given)["ServiceDetails"]
-    if not found:
-        raise ProviderError(f"{what}: no matching VPC Endpoint Service found")
-    if len(found) > 1:
-        kinds = ", ".join(sorted({kind["ServiceType"] for entry in found for kind in entry.get("ServiceType") or []}))
-        raise ProviderError(
-            f"{what}: multiple VPC Endpoint Services matched ({kinds}); "
-            "use additional constraints, such as serviceType, to reduce matches to a single VPC Endpoint Service"
-        )
-    return {**arguments, **_service(call, found[0], region)}
+    region = _region(call)
+    name = arguments.get("serviceName") or f"com.amazonaws.{region}.{arguments['service']}"
+    with trying("reading EC2 VPC Endpoint Services"):
+        [found, *_] = call.client("ec2").describe_vpc_endpoint_services(ServiceNames=[name])["ServiceDetails"] or [None]
+    if found is None:
+        raise ProviderError("reading EC2 VPC Endpoint Services: no matching VPC Endpoint Service found")
+    return {**arguments, **_service(call, found, region)}
 
 
 def _service(call: Call, found: Answer, region: str) -> Properties:
@@ -165,12 +145,8 @@ _SERVED: Mapping[str, tuple[Mapping[str, Property], Callable[[Call, Properties],
     "aws:ec2/getVpcEndpointService:getVpcEndpointService": (
         {
             **_REGION,
-            "filters": _FILTERS,
             "service": string(conflicts=("serviceName",)),
             "serviceName": string(),
-            "serviceRegions": set_of(string()),
-            "serviceType": string(allowed=("Interface", "Gateway", "GatewayLoadBalancer")),
-            "tags": map_of_strings(),
         },
         _get_vpc_endpoint_service,
     ),

@@ -1,9 +1,12 @@
-"""`aws:cloudwatch/logGroup:LogGroup`. Source: terraform-provider-aws ``internal/service/logs/group.go``."""
+"""`aws:cloudwatch/logGroup:LogGroup`. Source: terraform-provider-aws ``internal/service/logs/group.go``.
+
+Left out: keys of the program's own (KMS) and deletion protection.
+"""
 
 import re
 
 from lab.providers.aws.clients import tolerated
-from lab.providers.aws.common import NAME_PREFIX, arn
+from lab.providers.aws.common import NAME_PREFIX
 from lab.providers.aws.description import Description, Operation, served
 from lab.providers.aws.shapes import Answer
 from lab.providers.schema import AutoName, boolean, integer, string
@@ -22,17 +25,6 @@ def _retain(op: Operation) -> None:
     elif "retentionInDays" in op.changed and op.state:
         with tolerated(*_GONE):
             op.api.delete_retention_policy(logGroupName=op.id)
-
-
-def _change(op: Operation) -> None:
-    _retain(op)
-    key, protected = op.inputs.get("kmsKeyId"), bool(op.inputs.get("deletionProtectionEnabled"))
-    if "kmsKeyId" in op.changed and key:
-        op.api.associate_kms_key(logGroupName=op.id, kmsKeyId=key)
-    elif "kmsKeyId" in op.changed:
-        op.api.disassociate_kms_key(logGroupName=op.id)
-    if "deletionProtectionEnabled" in op.changed:
-        op.api.put_log_group_deletion_protection(logGroupIdentifier=op.id, deletionProtectionEnabled=protected)
 
 
 def _seen(_op: Operation, group: Answer) -> Properties:
@@ -59,8 +51,6 @@ _GROUP = Description(
     autoname=AutoName(),
     service="logs",
     inputs={
-        "deletionProtectionEnabled": boolean(computed=True),
-        "kmsKeyId": string(validate=arn),
         "logGroupClass": string(computed=True, force_new=True, allowed=("STANDARD", "INFREQUENT_ACCESS", "DELIVERY")),
         "name": string(computed=True, force_new=True, conflicts=("namePrefix",), validate=_name),
         "namePrefix": NAME_PREFIX,
@@ -77,7 +67,7 @@ _GROUP = Description(
     key="name",
     settle=_retain,
     seen=_seen,
-    more=_change,
+    more=_retain,
     delete=_delete,
     busy=("OperationAbortedException",),
     stays=True,

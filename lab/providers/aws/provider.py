@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.providers.aws import tags
-from lab.providers.definition import BOOKKEEPING, unknown_keys
+from lab.providers.definition import BOOKKEEPING, Provider
 from lab.providers.errors import Failure, ProviderError
-from lab.providers.schema import Function, Resource
+from lab.providers.schema import Resource
 from lab.providers.values import UNKNOWN, Properties
 
 # Module → the resource types that it describes; `ec2/vpc` is the token `aws:ec2/vpc:Vpc`.
@@ -71,20 +71,21 @@ _OTHERS: Final = frozenset(
 _NO_REGION: Final = "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
 
 
-class AwsProvider:
+class AwsProvider(Provider):
     """The stand-in for `pulumi-resource-aws`."""
 
     name = "aws"
     version = "7.51.1"
+    configuration = _STRINGS | _OTHERS
     configuration_that_replaces = frozenset({"region"})
 
     def __init__(self) -> None:
         self._session: Any = None
         self._configuration: Properties = {}
-        types = {_token(path, capital=True): module for module, paths in _MODULES.items() for path in paths}
-        functions = {_token(path, capital=False): "functions" for path in _FUNCTIONS}
-        self.resources: Mapping[str, Resource] = _Lazy(types, "RESOURCES")
-        self.functions: Mapping[str, Function] = _Lazy(functions, "FUNCTIONS")
+        types = {_token(path): module for module, paths in _MODULES.items() for path in paths}
+        functions = {f"aws:{path}:{path.rpartition('/')[2]}": "functions" for path in _FUNCTIONS}
+        self.resources = _Lazy(types, "RESOURCES")
+        self.functions = _Lazy(functions, "FUNCTIONS")
 
     @property
     def session(self) -> Any:
@@ -99,7 +100,7 @@ class AwsProvider:
 
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have, and a configuration without a Region."""
-        failures = unknown_keys(given, _STRINGS | _OTHERS)
+        failures = super().check_configuration(given)
         return failures if _region(given) is not None else [*failures, Failure("region", _NO_REGION)]
 
     def configure(self, given: Properties) -> None:
@@ -119,7 +120,7 @@ class AwsProvider:
 
     def before_check(self, resource: Resource, given: Properties) -> Properties:
         """Adds the Region and all tags, as pulumi-aws does (``provider/region.go``, ``provider/tags.go``)."""
-        inputs = dict(given)
+        inputs = super().before_check(resource, given)
         if "region" in resource.inputs and inputs.get("region") is None:
             inputs["region"] = self._configuration.get("region")
         return inputs if resource.framework else self._all_tags(resource, inputs)
@@ -141,7 +142,7 @@ class AwsProvider:
             state = {**state, "tagsAll": everything, "tags": own or None}
         if "region" in resource.inputs:
             state["region"] = inputs.get("region") or self.session.region
-        return {name: value for name, value in state.items() if value is not None}
+        return super().after_read(resource, state, inputs)
 
     def explain(self, error: Exception) -> str:
         """One line: what was done, AWS's code and message."""
@@ -156,9 +157,9 @@ class AwsProvider:
             self._session.account  # noqa: B018  # asked for by most calls
 
 
-def _token(path: str, *, capital: bool) -> str:
+def _token(path: str) -> str:
     name = path.rpartition("/")[2]
-    return f"aws:{path}:{name[0].upper() if capital else name[0]}{name[1:]}"
+    return f"aws:{path}:{name[0].upper()}{name[1:]}"
 
 
 class _Lazy(Mapping[str, Any]):

@@ -1,7 +1,7 @@
 """`aws:route53/resolverFirewall*`: domain list, rule group, rule, association and configuration of DNS Firewall.
 
 Source: terraform-provider-aws ``internal/service/route53resolver/firewall_*.go``. A rule has no id of its own: it is
-`GROUP:DOMAINLIST`.
+`GROUP:DOMAINLIST`. Left out: rules against threats (DNS Firewall Advanced).
 """
 
 from typing import Any
@@ -89,8 +89,6 @@ _RULE = Description(
         "blockOverrideDomain": string(),
         "blockOverrideTtl": integer(minimum=0, maximum=604800),
         "blockResponse": string(allowed=("NODATA", "NXDOMAIN", "OVERRIDE")),
-        "confidenceThreshold": string(allowed=("LOW", "MEDIUM", "HIGH")),
-        "dnsThreatProtection": string(force_new=True, allowed=("DGA", "DNS_TUNNELING", "DICTIONARY_DGA")),
         "firewallDomainListId": string(force_new=True),
         "firewallDomainRedirectionAction": string(
             default="INSPECT_REDIRECTION_DOMAIN", allowed=("INSPECT_REDIRECTION_DOMAIN", "TRUST_REDIRECTION_DOMAIN")
@@ -100,13 +98,11 @@ _RULE = Description(
         "priority": integer(required=True),
         "qType": string(),
     },
-    outputs={"firewallThreatProtectionId": string()},
     find=("list_firewall_rules", "", "FirewallRules"),
     match={"FirewallDomainListId": "firewallDomainListId"},
     create=("create_firewall_rule", ""),
     identity=(":", "firewallRuleGroupId", "firewallDomainListId"),
     form="RULEGROUP:DOMAINLIST",
-    unsent=("confidenceThreshold", "dnsThreatProtection"),
     modify=("update_firewall_rule", ""),
     whole=True,
     delete=("delete_firewall_rule", ""),

@@ -1,4 +1,7 @@
-"""`aws:route53/zone:Zone`. Source: terraform-provider-aws ``internal/service/route53/zone.go``."""
+"""`aws:route53/zone:Zone`. Source: terraform-provider-aws ``internal/service/route53/zone.go``.
+
+Left out: delegation sets and accelerated recovery.
+"""
 
 import time
 from typing import Any
@@ -66,8 +69,6 @@ def _seen(op: Operation, answer: Answer) -> Properties:
     return {
         "arn": f"arn:{op.call.session.partition}:route53:::hostedzone/{op.id}",
         "comment": at(zone, "Config.Comment") or "",
-        "delegationSetId": (at(answer, "DelegationSet.Id") or "").removeprefix("/delegationset/"),
-        "enableAcceleratedRecovery": False,
         "name": zone["Name"].removesuffix("."),
         "nameServers": sorted(servers),
         "primaryNameServer": servers[0] if servers else "",
@@ -128,14 +129,11 @@ _ZONE = Description(
     inputs={
         # pulumi-aws provider/resources.go: "Managed by Pulumi" where Terraform says "Managed by Terraform".
         "comment": string(default="Managed by Pulumi", validate=length(0, 256)),
-        "delegationSetId": string(force_new=True, conflicts=("vpcs",)),
-        "enableAcceleratedRecovery": boolean(computed=True),
         "forceDestroy": boolean(default=False),
         "name": string(force_new=True, same=same_name),
         "vpcs": set_of(
             object_of({"vpcId": string(required=True), "vpcRegion": string(computed=True)}),
             minimum=1,
-            conflicts=("delegationSetId",),
         ),
     },
     outputs={"arn": string(), "nameServers": set_of(string()), "primaryNameServer": string(), "zoneId": string()},

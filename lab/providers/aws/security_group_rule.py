@@ -35,7 +35,8 @@ def _arguments(op: Operation) -> Answer:
             account, _, peer = op.inputs[name].rpartition("/") if key == "GroupId" else ("", "", op.inputs[name])
             item = {key: peer, "UserId": account, "Description": op.inputs.get("description")}
             permission[field] = [{name: value for name, value in item.items() if value}]
-    return {"GroupId": op.inputs["securityGroupId"], "IpPermissions": [permission]}
+    # Not beside the permission, where the call has arguments of the same names for a rule without a list of peers.
+    return {"IpPermissions": [permission], **dict.fromkeys(("FromPort", "ToPort", "IpProtocol"))}
 
 
 def _ports(inputs: Properties) -> dict[str, int]:
@@ -119,7 +120,6 @@ def _rule(direction: str) -> Description:
             *("InvalidPermission.NotFound", *GONE),
         ),
         create=(f"authorize_security_group_{direction.lower()}", "SecurityGroupRules[].SecurityGroupRuleId"),
-        unsent=("fromPort", "toPort", "ipProtocol"),
         fields={"securityGroupId": "GroupId", "arn": "SecurityGroupRuleArn"},
         arn="security-group-rule/{id}",
         tags=True,

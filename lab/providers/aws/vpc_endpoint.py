@@ -1,19 +1,16 @@
 """`aws:ec2/vpcEndpoint:VpcEndpoint`.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpc_endpoint.go``. Left out: `autoAccept`.
+Source: terraform-provider-aws ``internal/service/ec2/vpc_endpoint.go``. Left out: `autoAccept`, VPC Lattice, and of
+`dnsOptions` what is Lattice's.
 """
 
-from lab.providers.aws.common import POLICY, arn
+from lab.providers.aws.common import POLICY
 from lab.providers.aws.description import Description, Operation, State, served
 from lab.providers.aws.shapes import Answer
 from lab.providers.schema import boolean, list_of, object_of, set_of, string
 from lab.providers.values import Properties
 
-_TYPES = ("Interface", "Gateway", "GatewayLoadBalancer", "Resource", "ServiceNetwork")
-_DNS_PREFERENCES = (
-    *("ALL_DOMAINS", "VERIFIED_DOMAINS_ONLY", "VERIFIED_DOMAINS_AND_SPECIFIED_DOMAINS"),
-    "SPECIFIED_DOMAINS_ONLY",
-)
+_TYPES = ("Interface", "Gateway", "GatewayLoadBalancer")
 
 
 def _seen(op: Operation, endpoint: Answer) -> Properties:
@@ -76,8 +73,6 @@ _ENDPOINT = Description(
             {
                 "dnsRecordIpType": string(computed=True, allowed=("ipv4", "dualstack", "ipv6", "service-defined")),
                 "privateDnsOnlyForInboundResolverEndpoint": boolean(),
-                "privateDnsPreference": string(computed=True, force_new=True, allowed=_DNS_PREFERENCES),
-                "privateDnsSpecifiedDomains": set_of(string(), computed=True, force_new=True, minimum=1, maximum=10),
             },
             computed=True,
         ),
@@ -88,15 +83,9 @@ _ENDPOINT = Description(
         ),
         "policy": string(computed=True, **POLICY),
         "privateDnsEnabled": boolean(computed=True),
-        "resourceConfigurationArn": string(
-            force_new=True, conflicts=("serviceName", "serviceNetworkArn"), validate=arn
-        ),
         "routeTableIds": set_of(string(), computed=True),
         "securityGroupIds": set_of(string(), computed=True),
-        "serviceName": string(force_new=True, conflicts=("resourceConfigurationArn", "serviceNetworkArn")),
-        "serviceNetworkArn": string(
-            force_new=True, conflicts=("serviceName", "resourceConfigurationArn"), validate=arn
-        ),
+        "serviceName": string(force_new=True),
         "serviceRegion": string(computed=True, force_new=True),
         "subnetConfigurations": set_of(
             object_of({"ipv4": string(), "ipv6": string(), "subnetId": string()}), computed=True
