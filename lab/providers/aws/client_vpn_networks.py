@@ -1,13 +1,14 @@
-"""`aws:ec2clientvpn/networkAssociation:NetworkAssociation` and `…/authorizationRule:AuthorizationRule`.
+"""`aws:ec2clientvpn/…`: `networkAssociation:NetworkAssociation`, `authorizationRule:AuthorizationRule`, `route:Route`.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpnclient_{network_association,authorization_rule}.go``: every
-change replaces. An association is imported as `endpoint,association`; a rule is `endpoint,cidr`, `,group` after it.
+Source: terraform-provider-aws ``internal/service/ec2/vpnclient_{network_association,authorization_rule,route}.go``.
+Every change replaces. An association is imported as `endpoint,association`; a rule is `endpoint,cidr`, `,group` after
+it; a route is `endpoint,subnet,cidr`, and takes 4 minutes each to create and to delete.
 """
 
 from lab.providers.aws.client_vpn_endpoint import GONE as ENDPOINT_GONE
 from lab.providers.aws.common import cidr_block
 from lab.providers.aws.description import Description, Operation, State, served
-from lab.providers.schema import Timeouts, boolean, string
+from lab.providers.schema import Timeouts, boolean, force_new, string
 
 _ASSOCIATION = Description(
     type="aws:ec2clientvpn/networkAssociation:NetworkAssociation",
@@ -68,5 +69,27 @@ _RULE = Description(
     state=State("Status.Code", wanted=("active",), failed=("failed",), reason="Status.Message"),
     delete=_revoke,
 )
+_ROUTE = Description(
+    type="aws:ec2clientvpn/route:Route",
+    title="EC2 Client VPN Route",
+    timeouts=Timeouts(create=240, delete=240),
+    service="ec2",
+    inputs=force_new(
+        {
+            "clientVpnEndpointId": string(required=True),
+            "description": string(),
+            "destinationCidrBlock": string(required=True, validate=cidr_block()),
+            "targetVpcSubnetId": string(computed=True),
+        }
+    ),
+    outputs={"origin": string(), "transitGatewayAttachmentId": string(), "type": string()},
+    find=("describe_client_vpn_routes", "", "Routes"),
+    match={"DestinationCidr": "destinationCidrBlock", "TargetSubnet": "targetVpcSubnetId"},
+    gone=("InvalidClientVpnRouteNotFound", *ENDPOINT_GONE),
+    create=("create_client_vpn_route", ""),
+    identity=(",", "clientVpnEndpointId", "targetVpcSubnetId", "destinationCidrBlock"),
+    state=State("Status.Code", wanted=("active",), failed=("failed",), reason="Status.Message"),
+    delete=("delete_client_vpn_route", ""),
+)
 
-RESOURCES = served(_ASSOCIATION, _RULE)
+RESOURCES = served(_ASSOCIATION, _RULE, _ROUTE)

@@ -18,8 +18,7 @@ from lab.providers.values import UNKNOWN, Properties
 _MODULES: Final = {
     "acm_certificate": ("acm/certificate",),
     "client_vpn_endpoint": ("ec2clientvpn/endpoint",),
-    "client_vpn_networks": ("ec2clientvpn/networkAssociation", "ec2clientvpn/authorizationRule"),
-    "client_vpn_route": ("ec2clientvpn/route",),
+    "client_vpn_networks": ("ec2clientvpn/networkAssociation", "ec2clientvpn/authorizationRule", "ec2clientvpn/route"),
     "flow_log": ("ec2/flowLog",),
     "iam_role": ("iam/role", "iam/rolePolicyAttachment", "iam/rolePolicy"),
     "iot_fleet": ("iot/provisioningTemplate", "iot/thingGroup"),
