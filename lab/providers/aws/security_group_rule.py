@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lab.providers.aws.description import Description, Operation, served
 from lab.providers.aws.security_group import GONE, protocol_name
-from lab.providers.aws.shapes import Answer
+from lab.providers.aws.shapes import Answer, arguments
 from lab.providers.schema import integer, string
 from lab.providers.values import Properties
 
@@ -20,28 +20,19 @@ _PEERS = {
     "prefixListId": ("PrefixListIds", "PrefixListId"),
     "referencedSecurityGroupId": ("UserIdGroupPairs", "GroupId"),
 }
-# What ModifySecurityGroupRules calls the inputs.
-_MODIFIED = {
-    **{name: name[0].upper() + name[1:] for name in ("cidrIpv4", "cidrIpv6", "description", "prefixListId")},
-    "referencedSecurityGroupId": "ReferencedGroupId",
-}
 
 
 def _arguments(op: Operation) -> Answer:
-    permission: Answer = {"IpProtocol": protocol_name(op.inputs["ipProtocol"]), **_ports(op.inputs)}
+    permission: Properties = {**op.inputs, "ipProtocol": protocol_name(op.inputs["ipProtocol"])}
     for name, (field, key) in _PEERS.items():
         if op.inputs.get(name):
             # `sg-…` of this account, or `ACCOUNT/sg-…` of another
             account, _, peer = op.inputs[name].rpartition("/") if key == "GroupId" else ("", "", op.inputs[name])
-            item = {key: peer, "UserId": account, "Description": op.inputs.get("description")}
-            permission[field] = [{name: value for name, value in item.items() if value}]
+            permission[field] = [{key: peer, "userId": account, "description": op.inputs.get("description")}]
     # Not beside the permission, where the call has arguments of the same names for a rule without a list of peers.
-    return {"IpPermissions": [permission], **dict.fromkeys(("FromPort", "ToPort", "IpProtocol"))}
-
-
-def _ports(inputs: Properties) -> dict[str, int]:
-    names = {"FromPort": "fromPort", "ToPort": "toPort"}
-    return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) is not None}
+    beside = dict.fromkeys(("FromPort", "ToPort", "IpProtocol"))
+    operation = f"authorize_security_group_{'egress' if 'Egress' in op.kind.type else 'ingress'}"
+    return {**arguments(op.api, operation, {"ipPermissions": [permission]}, {}), **beside}
 
 
 def _seen(op: Operation, rule: Answer) -> Properties:
@@ -59,14 +50,14 @@ def _seen(op: Operation, rule: Answer) -> Properties:
 
 
 def _modify(op: Operation) -> None:
-    rule: Answer = {argument: op.inputs[name] for name, argument in _MODIFIED.items() if op.inputs.get(name)}
-    if "ReferencedGroupId" in rule:
-        rule["ReferencedGroupId"] = rule["ReferencedGroupId"].rpartition("/")[2]
-    rule.update(IpProtocol=protocol_name(op.inputs["ipProtocol"]), **_ports(op.inputs))
-    op.api.modify_security_group_rules(
-        GroupId=op.inputs["securityGroupId"],
-        SecurityGroupRules=[{"SecurityGroupRuleId": op.id, "SecurityGroupRule": rule}],
-    )
+    group = (op.inputs.get("referencedSecurityGroupId") or "").rpartition("/")[2]
+    rule = {**op.inputs, "ipProtocol": protocol_name(op.inputs["ipProtocol"]), "referencedGroupId": group}
+    asked = {
+        "securityGroupId": op.inputs["securityGroupId"],
+        "securityGroupRules": [{"securityGroupRuleId": op.id, "securityGroupRule": rule}],
+    }
+    operation = "modify_security_group_rules"
+    getattr(op.api, operation)(**arguments(op.api, operation, asked, op.kind.fields))
 
 
 def _another_kind_of_peer(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
