@@ -1,7 +1,7 @@
 """The clients of AWS's APIs that all operations of one provider share."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,37 +15,35 @@ from lab.providers.errors import ProviderError
 MAXIMUM_RETRIES = 25
 
 
+# The configuration's names of services that botocore names otherwise.
+_SERVICES_OF_ENDPOINTS = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
+
+
 class Session:
     """Credentials, Region and clients.
 
     Args:
-        region: The default Region.
-        access_key: With `secret_key`; without both, botocore's usual chain (environment, files).
-        secret_key: See `access_key`.
-        token: The session token of temporary credentials.
-        profile: A profile of the shared configuration.
-        endpoints: Service → URL, over `AWS_ENDPOINT_URL`, which botocore honours by itself.
-        maximum_retries: How often a throttled or failed request is tried again.
+        configuration: The provider's: `region`; `accessKey`, `secretKey` and `token` over botocore's usual chain
+            (environment, files); `profile`; `endpoints` over `AWS_ENDPOINT_URL`, which botocore honours by itself; and
+            `maxRetries`, how often a throttled or failed request is tried again.
     """
 
-    def __init__(
-        self,
-        region: str,
-        *,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        token: str | None = None,
-        profile: str | None = None,
-        endpoints: dict[str, str] | None = None,
-        maximum_retries: int = MAXIMUM_RETRIES,
-    ) -> None:
-        self.region = region
-        self._endpoints = endpoints or {}
-        self._session = botocore.session.Session(profile=profile)
-        if access_key and secret_key:
-            self._session.set_credentials(access_key, secret_key, token)
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        given, retries = configuration.get, configuration.get("maxRetries")
+        self.region = str(configuration["region"])
+        self._endpoints = {
+            _SERVICES_OF_ENDPOINTS.get(service, service): url
+            for entry in given("endpoints") or []
+            for service, url in entry.items()
+        }
+        self._session = botocore.session.Session(profile=given("profile"))
+        if given("accessKey") and given("secretKey"):
+            self._session.set_credentials(given("accessKey"), given("secretKey"), given("token"))
         self._configuration = botocore.config.Config(
-            retries={"mode": "standard", "total_max_attempts": maximum_retries + 1},
+            retries={
+                "mode": "standard",
+                "total_max_attempts": 1 + (MAXIMUM_RETRIES if retries is None else int(retries)),
+            },
             max_pool_connections=64,
             user_agent_extra="private-iot-lab",
         )

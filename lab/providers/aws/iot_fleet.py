@@ -63,7 +63,7 @@ _PROVISIONING_TEMPLATE = Description(
     find=("describe_provisioning_template", "templateName", ""),
     create=("create_provisioning_template", "templateName"),
     always=("enabled",),
-    # A hook that goes is not taken away: the provider has no call for it.
+    # A hook that goes is not taken away: the provider never sends removePreProvisioningHook.
     modify=("update_provisioning_template", "templateName"),
     whole=True,
     emptied=("description",),

@@ -49,7 +49,6 @@ _FUNCTIONS: Final = (
     *("index/getRegion", "index/getCallerIdentity", "index/getAvailabilityZones", "ec2/getSubnet", "ec2/getVpc"),
     *("ec2/getVpcEndpointService", "iot/getEndpoint", "acmpca/getCertificateAuthority"),
 )
-_SERVICES_OF_ENDPOINTS: Final = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
 # pulumi_aws/provider.py: the configuration that is text, and that which travels as JSON
 _STRINGS: Final = frozenset(
     (
@@ -114,7 +113,9 @@ class AwsProvider(Provider):
             raise ProviderError(_NO_REGION)
         self._configuration = {**configuration, "region": region}
         if region is not UNKNOWN:
-            self._session = _session(self._configuration)
+            from lab.providers.aws.clients import Session  # noqa: PLC0415  # botocore loads while the program runs
+
+            self._session = Session(self._configuration)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def before_check(self, resource: Resource, given: Properties) -> Properties:
@@ -145,7 +146,7 @@ class AwsProvider(Provider):
 
     def explain(self, error: Exception) -> str:
         """One line: what was done, AWS's code and message."""
-        from lab.providers.aws.clients import explain  # noqa: PLC0415  # botocore loads while the program runs
+        from lab.providers.aws.clients import explain  # noqa: PLC0415  # as above
 
         return explain(error)
 
@@ -177,26 +178,6 @@ class _Lazy(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._modules)
-
-
-def _session(configuration: Properties) -> Any:
-    from lab.providers.aws.clients import MAXIMUM_RETRIES, Session  # noqa: PLC0415  # as above
-
-    endpoints = {
-        _SERVICES_OF_ENDPOINTS.get(service, service): url
-        for entry in configuration.get("endpoints") or []
-        for service, url in entry.items()
-    }
-    retries = configuration.get("maxRetries")
-    return Session(
-        configuration["region"],
-        access_key=configuration.get("accessKey"),
-        secret_key=configuration.get("secretKey"),
-        token=configuration.get("token"),
-        profile=configuration.get("profile"),
-        endpoints=endpoints,
-        maximum_retries=MAXIMUM_RETRIES if retries is None else int(retries),
-    )
 
 
 def _region(configuration: Properties) -> Any:
