@@ -6,10 +6,10 @@ authority, with their validation; one that is requested is a private authority's
 """
 
 from lab.providers.aws.clients import trying
-from lab.providers.aws.common import arn
+from lab.providers.aws.common import arn, pem
 from lab.providers.aws.description import Description, Operation, served
 from lab.providers.aws.shapes import Answer, arguments
-from lab.providers.errors import Failure, ProviderError
+from lab.providers.errors import ProviderError
 from lab.providers.schema import Timeouts, set_of, string
 from lab.providers.values import Properties
 
@@ -41,24 +41,17 @@ def _seen(_op: Operation, certificate: Answer) -> Properties:
     return {"keyAlgorithm": str(certificate.get("KeyAlgorithm", "")).replace("-", "_"), "pendingRenewal": False}
 
 
-def _check(inputs: Properties) -> list[Failure]:
-    given = ((name, inputs.get(name)) for name in ("certificateBody", "certificateChain"))
-    wrong = [name for name, text in given if isinstance(text, str) and "-----BEGIN CERTIFICATE-----" not in text]
-    return [Failure(name, "not a PEM certificate: there is no -----BEGIN CERTIFICATE-----") for name in wrong]
-
-
 _REQUESTED = ("certificateAuthorityArn", "domainName")
 _CERTIFICATE = Description(
     type="aws:acm/certificate:Certificate",
     title="ACM Certificate",
     exactly_one_of=(("domainName", "privateKey"),),
-    check=_check,
     timeouts=Timeouts(create=300, delete=1200),
     service="acm",
     inputs={
         "certificateAuthorityArn": string(force_new=True, conflicts=("certificateBody", "privateKey"), validate=arn),
-        "certificateBody": string(requires=("privateKey",), conflicts=_REQUESTED),
-        "certificateChain": string(conflicts=_REQUESTED),
+        "certificateBody": string(requires=("privateKey",), conflicts=_REQUESTED, validate=pem("CERTIFICATE")),
+        "certificateChain": string(conflicts=_REQUESTED, validate=pem("CERTIFICATE")),
         "domainName": string(
             computed=True,
             force_new=True,

@@ -56,6 +56,11 @@ def length(smallest: int, largest: int) -> Callable[[str], str | None]:
     return validate
 
 
+def pem(label: str) -> Callable[[str], str | None]:
+    """A validator of PEM by its label; it never repeats the text."""
+    return lambda text: None if f"{label}-----" in text else f"not PEM: there is no -----BEGIN {label}-----"
+
+
 def name_of(inputs: Properties) -> str:
     """The name that is given, or a unique one that begins with `namePrefix` (``helper/id`` of the plugin SDK)."""
     if inputs.get("name"):

@@ -8,10 +8,9 @@ Source: terraform-provider-aws ``internal/service/iot/{thing,certificate,policy,
 from typing import Any
 
 from lab.providers.aws.clients import tolerated, trying
-from lab.providers.aws.common import POLICY, arn, length, normal_json
+from lab.providers.aws.common import POLICY, arn, length, normal_json, pem
 from lab.providers.aws.description import Description, Operation, served
 from lab.providers.aws.shapes import Answer
-from lab.providers.errors import Failure
 from lab.providers.schema import AutoName, Created, Timeouts, boolean, integer, map_of_strings, string
 from lab.providers.values import Properties
 
@@ -84,23 +83,15 @@ def _set_status(op: Operation) -> None:
             op.api.update_certificate(certificateId=op.id, newStatus=_status(op.inputs))
 
 
-def _check_certificate(inputs: Properties) -> list[Failure]:
-    request = inputs.get("csr")
-    if isinstance(request, str) and "CERTIFICATE REQUEST-----" not in request:
-        return [Failure("csr", "not a PEM certificate request: there is no -----BEGIN CERTIFICATE REQUEST-----")]
-    return []
-
-
 _CERTIFICATE = Description(
     type="aws:iot/certificate:Certificate",
     title="IoT Certificate",
-    check=_check_certificate,
     **_COMMON,
     inputs={
         "active": boolean(required=True),
         "caPem": string(force_new=True, secret=True),
         "certificatePem": string(computed=True, force_new=True, secret=True),
-        "csr": string(force_new=True),
+        "csr": string(force_new=True, validate=pem("CERTIFICATE REQUEST")),
     },
     outputs={"caCertificateId": string(), "privateKey": string(secret=True), "publicKey": string(secret=True)},
     find=("describe_certificate", "certificateId", "certificateDescription"),

@@ -65,14 +65,11 @@ def _associate(op: Operation, entry: Properties, action: Any) -> None:
 
 def _seen(op: Operation, answer: Answer) -> Properties:
     zone, servers = answer["HostedZone"], _name_servers(op, answer)
-    vpcs = [{"vpcId": vpc["VPCId"], "vpcRegion": vpc["VPCRegion"]} for vpc in answer.get("VPCs") or []]
     return {
         "arn": f"arn:{op.call.session.partition}:route53:::hostedzone/{op.id}",
-        "comment": at(zone, "Config.Comment") or "",
         "name": zone["Name"].removesuffix("."),
         "nameServers": sorted(servers),
         "primaryNameServer": servers[0] if servers else "",
-        "vpcs": sorted(vpcs, key=lambda entry: entry["vpcId"]),
     }
 
 
@@ -142,6 +139,7 @@ _ZONE = Description(
     create=("create_hosted_zone", _created),
     modify=("update_hosted_zone_comment", "Id"),
     emptied=("comment",),
+    fields={"comment": "HostedZone.Config.Comment"},
     kept=("forceDestroy",),
     key="zoneId",
     tags=True,
