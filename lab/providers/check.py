@@ -41,24 +41,16 @@ def check_properties(
                 failures.append(Failure(name, f'Conflicting configuration arguments. "{name}": conflicts with {other}'))
         for other in rules[name].requires:
             if other not in present:
-                failures.append(
-                    Failure(name, f'Missing required argument. "{name}": all of `{other}` must be specified')
-                )
+                reason = f'Missing required argument. "{name}": all of `{other}` must be specified'
+                failures.append(Failure(name, reason))
     for group in exactly_one_of:
-        chosen = [name for name in group if name in present]
-        names = ",".join(group)
+        chosen, names = [name for name in group if name in present], ",".join(group)
+        wrong = f'Invalid combination of arguments. "{group[0]}": '
         if not chosen:
-            failures.append(
-                Failure(group[0], f'Invalid combination of arguments. "{group[0]}": one of `{names}` must be specified')
-            )
+            failures.append(Failure(group[0], f"{wrong}one of `{names}` must be specified"))
         elif len(chosen) > 1:
-            failures.append(
-                Failure(
-                    group[0],
-                    f'Invalid combination of arguments. "{group[0]}": only one of `{names}` can be specified, '
-                    f"but `{','.join(chosen)}` were specified",
-                )
-            )
+            reason = f"{wrong}only one of `{names}` can be specified, but `{','.join(chosen)}` were specified"
+            failures.append(Failure(group[0], reason))
     return checked, failures
 
 
@@ -71,22 +63,14 @@ def _check_object(
         where = f"{path}{name}"
         if name not in rules:
             known = ", ".join(sorted(rules))
-            failures.append(
-                Failure(
-                    where, f'Invalid or unknown key. An argument named "{name}" is not expected here; known: {known}'
-                )
-            )
+            reason = f'Invalid or unknown key. An argument named "{name}" is not expected here; known: {known}'
+            failures.append(Failure(where, reason))
         elif value is not None:
             checked[name] = _check_value(rules[name], value, where, failures)
     for name, rule in rules.items():
         if rule.required and given.get(name) is None:
-            failures.append(
-                Failure(
-                    f"{path}{name}",
-                    f'Missing required argument. The argument "{name}" is required, but no definition was found.',
-                    missing=True,
-                )
-            )
+            reason = f'Missing required argument. The argument "{name}" is required, but no definition was found.'
+            failures.append(Failure(f"{path}{name}", reason, missing=True))
         elif path and rule.default and name not in checked:
             checked[name] = rule.default
 
@@ -142,20 +126,15 @@ def _coerce(rule: Property, value: Any) -> Any:
     return value
 
 
+_TYPES: Mapping[str, Any] = {"string": str, "integer": int, "number": int | float, "list": list, "set": list}
+
+
 def _fits(rule: Property, value: Any) -> bool:
-    if rule.kind == "string":
-        return isinstance(value, str)
-    if rule.kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if rule.kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if rule.kind == "boolean":
-        return isinstance(value, bool)
-    if rule.kind in ("list", "set"):
-        return isinstance(value, list)
+    if isinstance(value, bool):
+        return rule.kind == "boolean"
     if rule.kind == "map":
         return isinstance(value, dict) and all(item is UNKNOWN or isinstance(item, str) for item in value.values())
-    return isinstance(value, dict)
+    return rule.kind != "boolean" and isinstance(value, _TYPES.get(rule.kind, dict))
 
 
 def _kind_of(value: Any) -> str:
@@ -186,7 +165,7 @@ def fill_defaults(
     """
     defaulted: list[str] = []
     auto = resource.autoname
-    if auto is not None and checked.get(auto.property) is None and not _name_prefix_given(checked):
+    if auto is not None and checked.get(auto.property) is None and checked.get("namePrefix") is None:
         old = olds.get(auto.property)
         if old is not None and auto.property in (olds.get(DEFAULTS) or []):
             checked[auto.property] = old
@@ -201,10 +180,6 @@ def fill_defaults(
             defaulted.append(name)
     checked[DEFAULTS] = sorted(defaulted)
     return checked
-
-
-def _name_prefix_given(checked: Properties) -> bool:
-    return checked.get("namePrefix") is not None
 
 
 def make_name(auto: AutoName, resource_name: str, seed: bytes) -> str:

@@ -3,16 +3,18 @@
 Source: ``pulumi/proto/pulumi/provider.proto`` and, where it leaves room, the Terraform bridge's
 ``pkg/tfbridge/provider.go``.
 """
+# ruff: noqa: N802  # the methods' names are the protocol's
 
 import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2 as pb
 
 from lab.providers import check, diff, values
 from lab.providers.definition import Provider
@@ -21,14 +23,7 @@ from lab.providers.schema import Resource
 from lab.providers.values import UNKNOWN, Properties
 from lab.providers.waiting import Call
 
-_KINDS = {
-    ("add", False): provider_pb2.PropertyDiff.ADD,
-    ("add", True): provider_pb2.PropertyDiff.ADD_REPLACE,
-    ("update", False): provider_pb2.PropertyDiff.UPDATE,
-    ("update", True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
-    ("delete", False): provider_pb2.PropertyDiff.DELETE,
-    ("delete", True): provider_pb2.PropertyDiff.DELETE_REPLACE,
-}
+Context: TypeAlias = grpc.ServicerContext
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
@@ -44,74 +39,53 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     # The provider itself
 
-    def Handshake(  # noqa: N802 - the protocol's name, as for the methods below
-        self, request: provider_pb2.ProviderHandshakeRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ProviderHandshakeResponse:
+    def Handshake(self, request: pb.ProviderHandshakeRequest, context: Context) -> pb.ProviderHandshakeResponse:
         """Says what the provider understands."""
-        return provider_pb2.ProviderHandshakeResponse(
-            accept_secrets=True, accept_resources=False, accept_outputs=False, supports_autonaming_configuration=True
-        )
+        return pb.ProviderHandshakeResponse(accept_secrets=True, supports_autonaming_configuration=True)
 
-    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:  # noqa: N802
+    def GetPluginInfo(self, request: Any, context: Context) -> plugin_pb2.PluginInfo:
         """Names the version that the stand-in stands in for."""
         return plugin_pb2.PluginInfo(version=self._provider.version)
 
-    def Attach(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802
+    def Attach(self, request: Any, context: Context) -> empty_pb2.Empty:
         """Accepts a debugging engine; nothing is sent back to it."""
         return empty_pb2.Empty()
 
-    def GetSchema(  # noqa: N802
-        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
+    def GetSchema(self, request: pb.GetSchemaRequest, context: Context) -> pb.GetSchemaResponse:
         """The smallest valid schema: the SDKs that programs import carry the whole one."""
         schema = {"name": self._provider.name, "version": self._provider.version}
-        return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
+        return pb.GetSchemaResponse(schema=json.dumps(schema))
 
-    def CheckConfig(  # noqa: N802
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    def CheckConfig(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Refuses configuration that the provider does not know."""
-        news = values.decode(request.news)
-        failures = self._provider.check_configuration(values.reveal(news))
-        return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(failures))
+        failures = self._provider.check_configuration(_plain(request.news))
+        return pb.CheckResponse(inputs=request.news, failures=_failures(failures))
 
-    def DiffConfig(  # noqa: N802
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def DiffConfig(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
         """Says which changes of the configuration mean other resources: another Region does."""
-        olds = values.reveal(values.decode(request.old_inputs)) or values.reveal(values.decode(request.olds))
-        news = values.reveal(values.decode(request.news))
+        olds = _plain(request.old_inputs) or _plain(request.olds)
+        news = _plain(request.news)
         changed = [name for name in sorted({*olds, *news}) if olds.get(name) != news.get(name)]
-        return provider_pb2.DiffResponse(
-            changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+        return pb.DiffResponse(
+            changes=_some(changed),
             diffs=changed,
             replaces=[name for name in changed if name in self._provider.configuration_that_replaces],
         )
 
-    def Configure(  # noqa: N802
-        self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ConfigureResponse:
+    def Configure(self, request: pb.ConfigureRequest, context: Context) -> pb.ConfigureResponse:
         """Takes the configuration; the credentials in it go no further than the clients."""
         with self._errors(context):
-            self._provider.configure(values.reveal(values.decode(request.args)))
-        return provider_pb2.ConfigureResponse(
-            acceptSecrets=True,
-            supportsPreview=True,
-            acceptResources=False,
-            acceptOutputs=False,
-            supports_autonaming_configuration=True,
-        )
+            self._provider.configure(_plain(request.args))
+        return pb.ConfigureResponse(acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True)
 
-    def Cancel(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802
+    def Cancel(self, request: Any, context: Context) -> empty_pb2.Empty:
         """Ends every wait."""
         self._cancelled.set()
         return empty_pb2.Empty()
 
     # Resources
 
-    def Check(  # noqa: N802
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         """Checks a resource's inputs and fills in a name and the defaults."""
         with self._errors(context):
             resource = self._resource(request.urn)
@@ -122,7 +96,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if not failures:
                 failures = resource.check(checked)
             autonaming = request.autonaming if request.HasField("autonaming") else None
-            disabled = autonaming is not None and autonaming.mode == provider_pb2.CheckRequest.AutonamingOptions.DISABLE
+            disabled = autonaming is not None and autonaming.mode == pb.CheckRequest.AutonamingOptions.DISABLE
             auto, name = resource.autoname, _name_of(request.urn)
             if auto is not None and disabled and checked.get(auto.property) is None:
                 reason = "automatic naming is disabled: a name has to be given"
@@ -130,35 +104,33 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             checked = check.fill_defaults(
                 resource,
                 checked,
-                values.reveal(values.decode(request.olds)),
+                _plain(request.olds),
                 resource_name=name,
                 seed=request.randomSeed,
                 proposed_name=autonaming.proposed_name if autonaming is not None else None,
             )
             inputs = values.mark_secrets(checked, values.secret_names(given))
             # Without the property, as the bridge does: the engine would show it twice.
-            told = [provider_pb2.CheckFailure(reason=failure.told(name)) for failure in failures]
-            return provider_pb2.CheckResponse(inputs=values.encode(inputs), failures=told)
+            told = [pb.CheckFailure(reason=failure.told(name)) for failure in failures]
+            return pb.CheckResponse(inputs=values.encode(inputs), failures=told)
 
-    def Diff(  # noqa: N802
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def Diff(self, request: pb.DiffRequest, context: Context) -> pb.DiffResponse:
         """Says what changes, and whether it takes a new resource."""
         with self._errors(context):
             resource = self._resource(request.urn)
-            state = values.reveal(values.decode(request.olds))
-            given = values.reveal(values.decode(request.news))
+            state = _plain(request.olds)
+            given = _plain(request.news)
             inputs = self._wanted(resource, given)
             changes = diff.differences(resource, state, inputs, request.ignoreChanges)
             due = resource.due(state, inputs)
             replaces = diff.replacing(resource, state, inputs, changes) | due
             changed = {change.property for change in changes.values()} | due
             detailed = {
-                path: provider_pb2.PropertyDiff(kind=_KINDS[change.kind, change.property in replaces])
+                path: pb.PropertyDiff(kind=_kind(change.kind, replaces=change.property in replaces))
                 for path, change in changes.items()
             }
-            return provider_pb2.DiffResponse(
-                changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
+            return pb.DiffResponse(
+                changes=_some(changed),
                 diffs=sorted(changed),
                 replaces=sorted(replaces),
                 deleteBeforeReplace=bool(replaces) and diff.must_delete_first(resource, state, given),
@@ -166,9 +138,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 detailedDiff={} if resource.framework else detailed,
             )
 
-    def Create(  # noqa: N802
-        self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CreateResponse:
+    def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
         """Makes a resource, waits until it is usable, and reads it back."""
         with self._errors(context):
             resource = self._resource(request.urn)
@@ -178,7 +148,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if request.preview:
                 planned = _plan({}, inputs, resource, frozenset(resource.inputs) | frozenset(resource.outputs))
                 planned["id"] = UNKNOWN
-                return provider_pb2.CreateResponse(properties=values.encode(values.mark_secrets(planned, secrets)))
+                return pb.CreateResponse(properties=_marked(planned, secrets))
             call = self._call(request.timeout or resource.timeouts.create, inputs)
             made = resource.create(call, inputs)
             identifier, known = (made, inputs) if isinstance(made, str) else (made.id, {**inputs, **made.outputs})
@@ -191,12 +161,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             except Exception as error:  # noqa: BLE001 - whatever it is, the engine has to learn the id
                 half = values.mark_secrets({**known, "id": identifier}, secrets)
                 self._abort_half_done(context, error, identifier, given, half)
-            properties = values.encode(values.mark_secrets(state, secrets))
-            return provider_pb2.CreateResponse(id=identifier, properties=properties)
+            return pb.CreateResponse(id=identifier, properties=_marked(state, secrets))
 
-    def Read(  # noqa: N802
-        self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ReadResponse:
+    def Read(self, request: pb.ReadRequest, context: Context) -> pb.ReadResponse:
         """Reads a resource as the cloud has it, for a refresh or an import; an empty id says that it is gone."""
         with self._errors(context):
             resource = self._resource(request.urn)
@@ -207,32 +174,27 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             identifier = str(known.get("id", "")) if known and resource.framework else request.id
             seen = self._read(call, resource, identifier, known)
             if seen is None:
-                return provider_pb2.ReadResponse()
+                return pb.ReadResponse()
             identifier, state = seen
             secrets = resource.secrets | values.secret_names(olds) | values.secret_names(old_inputs)
             inputs = _inputs_seen(resource, state, values.reveal(old_inputs))
-            return provider_pb2.ReadResponse(
-                id=identifier,
-                properties=values.encode(values.mark_secrets(state, secrets)),
-                inputs=values.encode(values.mark_secrets(inputs, secrets)),
-            )
+            marked = {"properties": _marked(state, secrets), "inputs": _marked(inputs, secrets)}
+            return pb.ReadResponse(id=identifier, **marked)
 
-    def Update(  # noqa: N802
-        self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.UpdateResponse:
+    def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         """Changes a resource in place and reads it back."""
         with self._errors(context):
             resource = self._resource(request.urn)
             given = values.decode(request.news)
             inputs = self._wanted(resource, values.reveal(given))
-            state = values.reveal(values.decode(request.olds))
+            state = _plain(request.olds)
             secrets = resource.secrets | values.secret_names(given)
             changes = diff.differences(resource, state, inputs, request.ignoreChanges)
             changed = frozenset(change.property for change in changes.values())
             if request.preview:
                 unknown = frozenset(name for trigger in changed for name in resource.recomputed.get(trigger, ()))
                 planned = _plan(state, inputs, resource, unknown)
-                return provider_pb2.UpdateResponse(properties=values.encode(values.mark_secrets(planned, secrets)))
+                return pb.UpdateResponse(properties=_marked(planned, secrets))
             call = self._call(request.timeout or resource.timeouts.update, inputs)
             if changed and resource.update is not None:
                 try:
@@ -246,24 +208,20 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             _, fresh = self._read(call, resource, request.id, {**state, **_given(inputs)}, inputs) or (request.id, None)
             if fresh is None:
                 raise ProviderError(f"reading {resource.title} ({request.id}): not found after its update")
-            return provider_pb2.UpdateResponse(properties=values.encode(values.mark_secrets(fresh, secrets)))
+            return pb.UpdateResponse(properties=_marked(fresh, secrets))
 
-    def Delete(  # noqa: N802
-        self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
-    ) -> empty_pb2.Empty:
+    def Delete(self, request: pb.DeleteRequest, context: Context) -> empty_pb2.Empty:
         """Deletes a resource; what is gone already is no error."""
         with self._errors(context):
             resource = self._resource(request.urn)
-            state = values.reveal(values.decode(request.properties))
+            state = _plain(request.properties)
             call = self._call(request.timeout or resource.timeouts.delete, state)
             resource.delete(call, request.id, state)
         return empty_pb2.Empty()
 
     # Functions
 
-    def Invoke(  # noqa: N802
-        self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.InvokeResponse:
+    def Invoke(self, request: pb.InvokeRequest, context: Context) -> pb.InvokeResponse:
         """Calls a data source."""
         with self._errors(context):
             function = self._provider.functions.get(request.tok)
@@ -272,14 +230,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 raise ProviderError(
                     f"{request.tok}: the stand-in provider does not serve this function; it serves {known}"
                 )
-            given = values.decode(request.args)
-            arguments, failures = check.check_properties(function.inputs, values.reveal(given))
-            if not failures:
-                failures = function.check(arguments)
+            arguments, failures = check.check_properties(function.inputs, _plain(request.args))
             if failures:
-                return provider_pb2.InvokeResponse(failures=_failures(failures))
+                return pb.InvokeResponse(failures=_failures(failures))
             result = function.call(self._call(60, arguments), arguments)
-            return provider_pb2.InvokeResponse(**{"return": values.encode(result)})
+            return pb.InvokeResponse(**{"return": values.encode(result)})
 
     # What all of them share
 
@@ -314,7 +269,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return identifier, {**state, "id": identifier}
 
     @contextmanager
-    def _errors(self, context: grpc.ServicerContext) -> Iterator[None]:
+    def _errors(self, context: Context) -> Iterator[None]:
         """Turns an exception into the call's error, in one line and without a trace."""
         try:
             yield
@@ -328,13 +283,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return self._provider.complete(resource, resource.completed(given))
 
     def _abort_half_done(
-        self, context: grpc.ServicerContext, error: Exception, identifier: str, given: Properties, known: Properties
+        self, context: Context, error: Exception, identifier: str, given: Properties, known: Properties
     ) -> NoReturn:
         """Reports a failure of what exists, so that the engine records the id and the state that is said to be."""
         reason = self._provider.explain(error)
         detail = any_pb2.Any()
         detail.Pack(
-            provider_pb2.ErrorResourceInitFailed(
+            pb.ErrorResourceInitFailed(
                 id=identifier,
                 properties=values.encode(_given(known)),
                 inputs=values.encode(given),
@@ -347,12 +302,29 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         raise AssertionError("unreachable: abort raises")  # pragma: no cover
 
 
+def _kind(change: str, *, replaces: bool) -> Any:
+    return pb.PropertyDiff.Kind.Value(f"{change.upper()}_REPLACE" if replaces else change.upper())
+
+
+def _plain(message: Any) -> Properties:
+    """A message's properties without the markers of secrets."""
+    return dict(values.reveal(values.decode(message)))
+
+
+def _some(changed: Any) -> Any:
+    return pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE
+
+
+def _marked(properties: Mapping[str, Any], secrets: frozenset[str]) -> Any:
+    return values.encode(values.mark_secrets(properties, secrets))
+
+
 def _name_of(urn: str) -> str:
     return urn.split("::", 3)[3]
 
 
-def _failures(failures: list[Failure]) -> list[provider_pb2.CheckFailure]:
-    return [provider_pb2.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
+def _failures(failures: list[Failure]) -> list[pb.CheckFailure]:
+    return [pb.CheckFailure(property=failure.property, reason=failure.reason) for failure in failures]
 
 
 def _given(inputs: Mapping[str, Any]) -> Properties:

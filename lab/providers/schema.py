@@ -6,6 +6,7 @@ ConflictsWith, RequiredWith), since the real plugins are bridged Terraform provi
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 from lab.providers.errors import Failure
@@ -61,39 +62,20 @@ class Property:
         return self.element or Property()
 
 
-def string(**rules: Any) -> Property:
-    """A string property; `rules` are the fields of `Property`."""
-    return Property("string", **rules)
-
-
-def integer(**rules: Any) -> Property:
-    """An integer property."""
-    return Property("integer", **rules)
-
-
-def number(**rules: Any) -> Property:
-    """A number that may have a fraction."""
-    return Property("number", **rules)
-
-
-def boolean(**rules: Any) -> Property:
-    """A boolean property."""
-    return Property("boolean", **rules)
+# Properties of each type; their arguments are the other attributes of `Property`.
+string = partial(Property, "string")
+integer = partial(Property, "integer")
+number = partial(Property, "number")
+boolean = partial(Property, "boolean")
+map_of_strings = partial(Property, "map")
 
 
 def list_of(element: Property, **rules: Any) -> Property:
-    """A list, in order."""
     return Property("list", element=element, **rules)
 
 
 def set_of(element: Property, **rules: Any) -> Property:
-    """A list whose order means nothing."""
     return Property("set", element=element, **rules)
-
-
-def map_of_strings(**rules: Any) -> Property:
-    """A map from string to string."""
-    return Property("map", **rules)
 
 
 def object_of(fields: Mapping[str, Property], **rules: Any) -> Property:
@@ -122,21 +104,6 @@ class Timeouts:
     delete: float = 600
 
 
-def _nothing_to_check(inputs: Properties) -> list[Failure]:
-    del inputs
-    return []
-
-
-def _nothing_more(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
-    del state, inputs, changed
-    return frozenset()
-
-
-def _nothing_due(state: Properties, inputs: Properties) -> frozenset[str]:
-    del state, inputs
-    return frozenset()
-
-
 @dataclass(frozen=True)
 class Created:
     """What only the answer to a creation holds: a key that the service never gives again, a certificate made here."""
@@ -145,23 +112,23 @@ class Created:
     outputs: Properties
 
 
-@dataclass(frozen=True)
-class Resource:
-    """One resource type.
+def _kept_in_the_state(call: Call, identifier: str, state: Properties) -> Properties | None:
+    return dict(state) or None
+
+
+def _only_forgotten(call: Call, identifier: str, state: Properties) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceType:
+    """What a plan has to know of a resource type.
 
     Attributes:
         type: The type token, `aws:ec2/vpc:Vpc`.
         title: The service's own name of the thing, for messages: `EC2 VPC`.
         inputs: What a program may give.
         outputs: What is only ever read.
-        create: Makes the thing by one call that yields its id (`Created` where reading it back is not all). Takes the
-            checked inputs.
-        settle: What must follow before the thing is usable: waiting, attributes that only a second call can set.
-            When it fails, the engine still records the id.
-        read: The thing as the cloud has it now, inputs and outputs, or None when it is gone. The third argument is the
-            state last known; it is empty on import. An `id` in the answer is the thing's own; an import's may differ.
-        update: Changes the named properties in place. None: every change replaces.
-        delete: Removes it; what is already gone is no error.
         check: Rules that span several properties.
         autoname: How a missing name is made.
         exactly_one_of: Groups of which exactly one property must be given.
@@ -179,20 +146,38 @@ class Resource:
     type: str
     title: str
     inputs: Mapping[str, Property]
-    outputs: Mapping[str, Property]
-    create: Callable[[Call, Properties], str | Created]
-    read: Callable[[Call, str, Properties], Properties | None]
-    delete: Callable[[Call, str, Properties], None]
-    update: Callable[[Call, str, Properties, Properties, frozenset[str]], None] | None = None
-    settle: Callable[[Call, str, Properties], None] | None = None
-    check: Callable[[Properties], list[Failure]] = _nothing_to_check
+    outputs: Mapping[str, Property] = field(default_factory=dict)
+    check: Callable[[Properties], list[Failure]] = lambda _inputs: []
     autoname: AutoName | None = None
     exactly_one_of: Sequence[Sequence[str]] = ()
     framework: bool = False
     timeouts: Timeouts = field(default_factory=Timeouts)
-    also_replaces: Callable[[Properties, Properties, frozenset[str]], frozenset[str]] = _nothing_more
-    due: Callable[[Properties, Properties], frozenset[str]] = _nothing_due
+    also_replaces: Callable[[Properties, Properties, frozenset[str]], frozenset[str]] = lambda *_: frozenset()
+    due: Callable[[Properties, Properties], frozenset[str]] = lambda *_: frozenset()
     recomputed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource(ResourceType):
+    """One resource type.
+
+    Attributes:
+        create: Makes the thing by one call that yields its id (`Created` where reading it back is not all). Takes the
+            checked inputs.
+        settle: What must follow before the thing is usable: waiting, attributes that only a second call can set.
+            When it fails, the engine still records the id.
+        read: The thing as the cloud has it now, inputs and outputs, or None when it is gone. The third argument is the
+            state last known; it is empty on import. An `id` in the answer is the thing's own; an import's may differ.
+            Left out, the state is all there is.
+        update: Changes the named properties in place. None: every change replaces.
+        delete: Removes it; what is already gone is no error. Left out, there is nothing beside the state.
+    """
+
+    create: Callable[[Call, Properties], str | Created]
+    read: Callable[[Call, str, Properties], Properties | None] = _kept_in_the_state
+    delete: Callable[[Call, str, Properties], None] = _only_forgotten
+    update: Callable[[Call, str, Properties, Properties, frozenset[str]], None] | None = None
+    settle: Callable[[Call, str, Properties], None] | None = None
 
     def completed(self, inputs: Properties) -> Properties:
         """Inputs with the defaults of what the program left out."""
@@ -218,13 +203,11 @@ class Function:
         token: `aws:index/getRegion:getRegion`.
         inputs: Its arguments.
         call: Takes the checked arguments and returns the result.
-        check: Rules that span several arguments.
     """
 
     token: str
     inputs: Mapping[str, Property]
     call: Callable[[Call, Properties], Properties]
-    check: Callable[[Properties], list[Failure]] = _nothing_to_check
 
 
 def force_new(properties: Mapping[str, Property]) -> dict[str, Property]:

@@ -4,7 +4,7 @@ The markers are the protocol's own (Pulumi SDK, ``python/lib/pulumi/runtime/rpc.
 sentinel strings, one for each type; a secret is an object with a signature and the value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -113,22 +113,18 @@ def reveal(value: Any) -> Any:
 
 def has_secret(value: Any) -> bool:
     """Whether a value is, or holds, a secret."""
-    if isinstance(value, Secret):
-        return True
-    if isinstance(value, dict):
-        return any(has_secret(item) for item in value.values())
-    return isinstance(value, list) and any(has_secret(item) for item in value)
+    return isinstance(value, Secret) or any(map(has_secret, _items(value)))
 
 
 def has_unknown(value: Any) -> bool:
     """Whether a value is, or holds, an unknown."""
-    if value is UNKNOWN:
-        return True
+    return value is UNKNOWN or any(map(has_unknown, _items(value)))
+
+
+def _items(value: Any) -> Iterable[Any]:
     if isinstance(value, Secret):
-        return has_unknown(value.value)
-    if isinstance(value, dict):
-        return any(has_unknown(item) for item in value.values())
-    return isinstance(value, list) and any(has_unknown(item) for item in value)
+        return (value.value,)
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def secret_names(properties: Mapping[str, Any]) -> frozenset[str]:

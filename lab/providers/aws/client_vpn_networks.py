@@ -1,39 +1,28 @@
-"""`aws:ec2clientvpn/networkAssociation:NetworkAssociation` and `…/authorizationRule:AuthorizationRule`.
+"""`aws:ec2clientvpn/…`: `networkAssociation:NetworkAssociation`, `authorizationRule:AuthorizationRule`, `route:Route`.
 
-Source: terraform-provider-aws ``internal/service/ec2/vpnclient_{network_association,authorization_rule}.go``: every
-change replaces. An association is imported as `endpoint,association`; a rule is `endpoint,cidr`, `,group` after it.
+Source: terraform-provider-aws ``internal/service/ec2/vpnclient_{network_association,authorization_rule,route}.go``.
+Every change replaces. An association is imported as `endpoint,association`; a rule is `endpoint,cidr`, `,group` after
+it; a route is `endpoint,subnet,cidr`, and takes 4 minutes each to create and to delete.
 """
 
 from lab.providers.aws.client_vpn_endpoint import GONE as ENDPOINT_GONE
-from lab.providers.aws.common import cidr_block, split_id
-from lab.providers.aws.description import Answer, Description, State, settled
-from lab.providers.schema import Timeouts, boolean, string
-from lab.providers.values import Properties
-from lab.providers.waiting import Call
-
-
-def _endpoint_of(identifier: str, known: Properties) -> str:
-    """The endpoint that the state names, or that stands before the association in an import's id."""
-    return str(known.get("clientVpnEndpointId") or split_id(identifier, ",", 2, "EndpointID,AssociationID")[0])
-
-
-def _find_association(call: Call, identifier: str, known: Properties) -> Answer | None:
-    found = call.client("ec2").describe_client_vpn_target_networks(
-        ClientVpnEndpointId=_endpoint_of(identifier, known), AssociationIds=[identifier.rpartition(",")[2]]
-    )["ClientVpnTargetNetworks"]
-    return found[0] if found else None
-
+from lab.providers.aws.common import cidr_block
+from lab.providers.aws.description import Description, Operation, State, served
+from lab.providers.schema import Timeouts, boolean, force_new, string
 
 _ASSOCIATION = Description(
     type="aws:ec2clientvpn/networkAssociation:NetworkAssociation",
     title="EC2 Client VPN Network Association",
+    timeouts=Timeouts(create=1800, delete=1800),
     service="ec2",
     inputs={"clientVpnEndpointId": string(required=True), "subnetId": string(required=True)},
     outputs={"associationId": string(), "vpcId": string()},
-    find=_find_association,
+    find=("describe_client_vpn_target_networks", "AssociationIds[]", "ClientVpnTargetNetworks[]"),
     gone=("InvalidClientVpnAssociationIdNotFound", "InvalidClientVpnAssociationId.NotFound", *ENDPOINT_GONE),
     create=("associate_client_vpn_target_network", "AssociationId"),
-    sent=("clientVpnEndpointId", "subnetId"),
+    identity=(",", "clientVpnEndpointId", "id"),
+    form="EndpointID,AssociationID",
+    fields={"subnetId": "TargetNetworkId"},
     state=State(
         "Status.Code",
         wanted=("associated",),
@@ -41,50 +30,24 @@ _ASSOCIATION = Description(
         reason="Status.Message",
         gone=("disassociated",),
     ),
-    seen=lambda _call, association, _state: {
-        "id": association["AssociationId"],
-        "subnetId": association.get("TargetNetworkId"),
-    },
-    delete=lambda call, identifier, state: call.client("ec2").disassociate_client_vpn_target_network(
-        ClientVpnEndpointId=state["clientVpnEndpointId"], AssociationId=identifier
-    ),
+    delete=("disassociate_client_vpn_target_network", "AssociationId"),
 )
 
 
-def _parts(identifier: str) -> tuple[str, str, str | None]:
-    form = "endpoint-id,target-network-cidr or …,group-id"
-    endpoint, network, *group = split_id(identifier, ",", 3 if identifier.count(",") > 1 else 2, form)
-    return endpoint, network, group[0] if group else None
-
-
-def _find_rule(call: Call, identifier: str, known: Properties) -> Answer | None:
-    del known
-    endpoint, network, group = _parts(identifier)
-    filters = [{"Name": "destination-cidr", "Values": [network]}]
-    rules = call.client("ec2").describe_client_vpn_authorization_rules(ClientVpnEndpointId=endpoint, Filters=filters)
-    for rule in rules["AuthorizationRules"]:
-        if rule.get("DestinationCidr") == network and (rule.get("GroupId") or None) == group:
-            return dict(rule)
-    return None
-
-
-def _rule_id(answer: Answer, inputs: Properties) -> str:
-    del answer
-    parts = (inputs[name] for name in ("clientVpnEndpointId", "targetNetworkCidr", "accessGroupId") if inputs.get(name))
-    return ",".join(parts)
-
-
-def _revoke(call: Call, identifier: str, state: Properties) -> None:
-    endpoint, network, group = _parts(identifier)
-    arguments: Answer = {"AccessGroupId": group} if group else {}
-    if state.get("authorizeAllGroups"):
-        arguments["RevokeAllGroups"] = True
-    call.client("ec2").revoke_client_vpn_ingress(ClientVpnEndpointId=endpoint, TargetNetworkCidr=network, **arguments)
+def _revoke(op: Operation) -> None:
+    group, everybody = op.known.get("accessGroupId"), op.state.get("authorizeAllGroups")
+    op.api.revoke_client_vpn_ingress(
+        ClientVpnEndpointId=op.known["clientVpnEndpointId"],
+        TargetNetworkCidr=op.known["targetNetworkCidr"],
+        **({"AccessGroupId": group} if group else {}),
+        **({"RevokeAllGroups": True} if everybody else {}),
+    )
 
 
 _RULE = Description(
     type="aws:ec2clientvpn/authorizationRule:AuthorizationRule",
     title="EC2 Client VPN Authorization Rule",
+    exactly_one_of=(("accessGroupId", "authorizeAllGroups"),),
     service="ec2",
     inputs={
         "accessGroupId": string(),
@@ -93,26 +56,40 @@ _RULE = Description(
         "description": string(),
         "targetNetworkCidr": string(required=True, validate=cidr_block()),
     },
-    find=_find_rule,
+    find=("describe_client_vpn_authorization_rules", "", "AuthorizationRules"),
+    match={"DestinationCidr": "targetNetworkCidr", "GroupId": "accessGroupId"},
     gone=(
-        "InvalidClientVpnAuthorizationRuleNotFound",
-        "InvalidClientVpnEndpointAuthorizationRuleNotFound",
+        *("InvalidClientVpnAuthorizationRuleNotFound", "InvalidClientVpnEndpointAuthorizationRuleNotFound"),
         *ENDPOINT_GONE,
     ),
-    create=("authorize_client_vpn_ingress", _rule_id),
-    sent=("accessGroupId", "authorizeAllGroups", "clientVpnEndpointId", "description", "targetNetworkCidr"),
+    create=("authorize_client_vpn_ingress", ""),
+    identity=(",", "clientVpnEndpointId", "targetNetworkCidr", "accessGroupId"),
+    form="endpoint-id,target-network-cidr or …,group-id",
+    fields={"accessGroupId": "GroupId", "authorizeAllGroups": "AccessAll"},
     state=State("Status.Code", wanted=("active",), failed=("failed",), reason="Status.Message"),
-    seen=lambda _call, rule, _state: {
-        "accessGroupId": rule.get("GroupId"),
-        "authorizeAllGroups": rule.get("AccessAll", False),
-        "targetNetworkCidr": rule.get("DestinationCidr"),
-    },
     delete=_revoke,
 )
-
-RESOURCES = settled(
-    (
-        _ASSOCIATION.resource(timeouts=Timeouts(create=1800, delete=1800)),
-        _RULE.resource(exactly_one_of=(("accessGroupId", "authorizeAllGroups"),)),
-    )
+_ROUTE = Description(
+    type="aws:ec2clientvpn/route:Route",
+    title="EC2 Client VPN Route",
+    timeouts=Timeouts(create=240, delete=240),
+    service="ec2",
+    inputs=force_new(
+        {
+            "clientVpnEndpointId": string(required=True),
+            "description": string(),
+            "destinationCidrBlock": string(required=True, validate=cidr_block()),
+            "targetVpcSubnetId": string(computed=True),
+        }
+    ),
+    outputs={"origin": string(), "transitGatewayAttachmentId": string(), "type": string()},
+    find=("describe_client_vpn_routes", "", "Routes"),
+    match={"DestinationCidr": "destinationCidrBlock", "TargetSubnet": "targetVpcSubnetId"},
+    gone=("InvalidClientVpnRouteNotFound", *ENDPOINT_GONE),
+    create=("create_client_vpn_route", ""),
+    identity=(",", "clientVpnEndpointId", "targetVpcSubnetId", "destinationCidrBlock"),
+    state=State("Status.Code", wanted=("active",), failed=("failed",), reason="Status.Message"),
+    delete=("delete_client_vpn_route", ""),
 )
+
+RESOURCES = served(_ASSOCIATION, _RULE, _ROUTE)

@@ -1,7 +1,8 @@
 """The clients of AWS's APIs that all operations of one provider share."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.config
@@ -10,42 +11,39 @@ import botocore.session
 
 from lab.providers.errors import ProviderError
 
-MAXIMUM_RETRIES = (
-    25  # terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
-)
+# terraform-provider-aws: `max_retries`, "the maximum number of times an AWS API request is retried"
+MAXIMUM_RETRIES = 25
+
+
+# The configuration's names of services that botocore names otherwise.
+_SERVICES_OF_ENDPOINTS = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
 
 
 class Session:
     """Credentials, Region and clients.
 
     Args:
-        region: The default Region.
-        access_key: With `secret_key`; without both, botocore's usual chain (environment, files).
-        secret_key: See `access_key`.
-        token: The session token of temporary credentials.
-        profile: A profile of the shared configuration.
-        endpoints: Service → URL, over `AWS_ENDPOINT_URL`, which botocore honours by itself.
-        maximum_retries: How often a throttled or failed request is tried again.
+        configuration: The provider's: `region`; `accessKey`, `secretKey` and `token` over botocore's usual chain
+            (environment, files); `profile`; `endpoints` over `AWS_ENDPOINT_URL`, which botocore honours by itself; and
+            `maxRetries`, how often a throttled or failed request is tried again.
     """
 
-    def __init__(
-        self,
-        region: str,
-        *,
-        access_key: str | None = None,
-        secret_key: str | None = None,
-        token: str | None = None,
-        profile: str | None = None,
-        endpoints: dict[str, str] | None = None,
-        maximum_retries: int = MAXIMUM_RETRIES,
-    ) -> None:
-        self.region = region
-        self._endpoints = endpoints or {}
-        self._session = botocore.session.Session(profile=profile)
-        if access_key and secret_key:
-            self._session.set_credentials(access_key, secret_key, token)
+    def __init__(self, configuration: Mapping[str, Any]) -> None:
+        given, retries = configuration.get, configuration.get("maxRetries")
+        self.region = str(configuration["region"])
+        self._endpoints = {
+            _SERVICES_OF_ENDPOINTS.get(service, service): url
+            for entry in given("endpoints") or []
+            for service, url in entry.items()
+        }
+        self._session = botocore.session.Session(profile=given("profile"))
+        if given("accessKey") and given("secretKey"):
+            self._session.set_credentials(given("accessKey"), given("secretKey"), given("token"))
         self._configuration = botocore.config.Config(
-            retries={"mode": "standard", "total_max_attempts": maximum_retries + 1},
+            retries={
+                "mode": "standard",
+                "total_max_attempts": 1 + (MAXIMUM_RETRIES if retries is None else int(retries)),
+            },
             max_pool_connections=64,
             user_agent_extra="private-iot-lab",
         )
@@ -81,16 +79,9 @@ class Session:
         """
         with self._account_lock:
             if self._account is None:
-                self._account = self._caller_account()
-            return self._account
-
-    def _caller_account(self) -> str:
-        try:
-            return str(self.client("sts").get_caller_identity()["Account"])
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise ProviderError(
-                f"validating provider credentials: retrieving caller identity from STS: {error}"
-            ) from None
+                with trying("validating provider credentials: retrieving caller identity from STS"):
+                    self._account = str(self.client("sts").get_caller_identity()["Account"])
+            return str(self._account)
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
         """The ARN of a resource of this account."""
@@ -119,37 +110,30 @@ def explain(error: Exception) -> str:
 _FAILURES = (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError)
 
 
-def attempt(what: str, action: Callable[[], Any]) -> Any:
-    """Runs an API call; its error names what was attempted.
+@contextmanager
+def trying(what: str) -> Iterator[None]:
+    """An error of AWS's inside it names what was tried.
 
     Args:
         what: `creating EC2 VPC`, `deleting IoT Thing (pi-1)`.
-        action: The call.
 
     Raises:
         ProviderError: With `what`, the operation, AWS's code and message.
     """
     try:
-        return action()
+        yield
     except _FAILURES as error:
         raise ProviderError(f"{what}: {explain(error)}", code=code_of(error)) from error
 
 
-def unless_gone(what: str, codes: Sequence[str], action: Callable[[], Any]) -> Any:
-    """Runs an API call on something that may be gone.
-
-    Returns:
-        The call's answer, or None when AWS answers with one of the codes.
-
-    Raises:
-        ProviderError: As `attempt` does, for any other code.
-    """
+@contextmanager
+def tolerated(*codes: str) -> Iterator[None]:
+    """An error with one of these codes inside it is none: what is to go may be gone already."""
     try:
-        return attempt(what, action)
-    except ProviderError as error:
-        if error.code in codes:
-            return None
-        raise
+        yield
+    except (ProviderError, *_FAILURES) as error:
+        if code_of(error) not in codes:
+            raise
 
 
 def has_code(*codes: str) -> Callable[[Exception], bool]:

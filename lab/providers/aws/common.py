@@ -15,11 +15,7 @@ from lab.providers.values import Properties
 # Every regional type has it since version 6 of the provider; another one is another resource.
 REGION: Mapping[str, Property] = {"region": string(computed=True, force_new=True)}
 TAGS: Mapping[str, Property] = {"tags": map_of_strings(), "tagsAll": map_of_strings(computed=True)}
-
-
-def picked(inputs: Properties, names: Mapping[str, str]) -> dict[str, Any]:
-    """API arguments from inputs: API name → input name; what is absent or empty is left out."""
-    return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) not in (None, "", [], {})}
+NAME_PREFIX = string(computed=True, force_new=True, conflicts=("name",))
 
 
 def cidr_block(*, smallest: int | None = None, largest: int | None = None) -> Callable[[str], str | None]:
@@ -58,6 +54,11 @@ def length(smallest: int, largest: int) -> Callable[[str], str | None]:
         return f"expected length to be in the range ({smallest} - {largest}), got {value}"
 
     return validate
+
+
+def pem(label: str) -> Callable[[str], str | None]:
+    """A validator of PEM by its label; it never repeats the text."""
+    return lambda text: None if f"{label}-----" in text else f"not PEM: there is no -----BEGIN {label}-----"
 
 
 def name_of(inputs: Properties) -> str:
@@ -111,6 +112,9 @@ def document_of(document: str | dict[str, Any], known: str | None) -> str:
     """A policy document as AWS answers with it, or as the state has it where both mean the same (PolicyToSet)."""
     text = document if isinstance(document, str) else json.dumps(document)
     return known if known and same_policy(known, text) else text
+
+
+POLICY: Mapping[str, Any] = {"validate": json_document, "same": same_policy, "normal": normal_json}
 
 
 def split_id(identifier: str, separator: str, count: int, form: str) -> list[str]:

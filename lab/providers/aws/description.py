@@ -1,22 +1,23 @@
 """A resource type as data: which calls make, find, change and remove it, and where in their answers its properties are.
 
-What a type does beyond that is code, given as functions that come after the calls described here. Names are the rule:
-the input `vpcId` is AWS's `VpcId` (in AWS IoT, which writes camelCase, its own name); `fields` holds the exceptions.
+A call is sent what it has an argument for, by botocore's model of it; what it is not sent, or not by that name, a
+description says. What a type does beyond that is code, given as functions of an `Operation` that come after the calls.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lab.providers.aws.clients import attempt, has_code, unless_gone
-from lab.providers.aws.common import REGION, TAGS
-from lab.providers.aws.tags import TAG_CALLS, changes
+from lab.providers.aws.clients import has_code, tolerated, trying
+from lab.providers.aws.common import REGION, TAGS, document_of, name_of, prefix_of
+from lab.providers.aws.shapes import Answer, arguments, at, from_api
+from lab.providers.aws.tags import CALLS, at_creation, changes
 from lab.providers.errors import ProviderError
-from lab.providers.schema import Created, Property, Resource
+from lab.providers.schema import Created, Property, Resource, ResourceType
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
-Answer = dict[str, Any]
+_BY_CALLS_OF_THEIR_OWN = frozenset({"tags", "tagsAll", "region"})
 
 
 @dataclass(frozen=True)
@@ -38,107 +39,185 @@ class State:
     gone: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Operation:
+    """What is done to one thing.
+
+    Attributes:
+        call: The engine's call.
+        kind: The description.
+        id: The thing's id; empty before its creation.
+        state: The state last known; empty at a creation and an import.
+        inputs: What the program asks for; empty where it is only read or removed.
+        changed: The inputs that change; at a creation all that are given.
+    """
+
+    call: Call
+    kind: "Description"
+    id: str
+    state: Properties = field(default_factory=dict)
+    inputs: Properties = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+
+    @property
+    def api(self) -> Any:
+        """The client of the type's service."""
+        return self.call.client(self.kind.service)
+
+    @property
+    def region(self) -> str:
+        """The Region that the resource is in."""
+        return self.call.region or str(self.call.session.region)
+
+    @property
+    def known(self) -> Properties:
+        """All that is known of the thing, what its id says above all."""
+        return {**self.state, **self.inputs, "id": self.id, **self.kind.parts(self.id)}
+
+    @property
+    def thing(self) -> Answer:
+        """The thing as AWS describes it now; empty when it is gone."""
+        return self.kind.found(self) or {}
+
+    def difference(self, name: str) -> tuple[list[Any], list[Any]]:
+        """Of a list the items that go, and those that come."""
+        old, new = (given.get(name) or [] for given in (self.state, self.inputs))
+        return [item for item in old if item not in new], [item for item in new if item not in old]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Description:
-    """One AWS resource type; what `Resource` says of the same names holds here too.
+class Description(ResourceType):
+    """One AWS resource type.
 
     Attributes:
         service: boto3's name of the service.
         find: The call that describes one, its parameter for the id and where in the answer the thing is; `[]` after a
-            name says that it is a list. An empty place is the whole answer. Or a function of the call, the id and what
-            is known (state or inputs).
+            name says that it is a list. An empty place is the whole answer. Or a function.
+        match: For a call that lists (`find`'s place): field of an entry → property whose value it has.
         gone: Error codes that say that there is none.
-        create: The call that makes one, and where in its answer the id is. A function of the answer and the inputs
-            stands for an id that is put together, a function of the call and the inputs for the whole.
-        sent: The inputs that the creation sends; the provider's GetOk leaves empty values, `false` and 0 out.
-        always: The inputs that it sends even so.
-        modify: The call that changes one and its parameter for the id; None where tags are all that changes.
-        modified: The inputs that it sends when they change.
-        delete: The call that removes one, and its parameter for the id; or a function of call, id and state.
+        create: The call that makes one, and where in its answer the id is: a path or a function of the answer; empty
+            where it is put together (`identity`) or the program's (`key`). A function stands for the whole.
+        identity: For an id of several parts what stands between them and their names; `id` among them is the thing's
+            own, which an import has with others.
+        form: How such an id is described to whom it is asked of.
+        always: Inputs that a creation sends though they are `false`, 0 or empty, which the provider's GetOk leaves out.
+        modify: The call that changes one and its parameter for the id.
+        whole: Whether that call is sent all of the inputs when one changes.
+        emptied: Inputs that a change sends as an empty text when the program leaves them out.
+        switch: A call that changes one input at a time, also after a creation, and its parameter for the id.
+        delete: The call that removes one, and its parameter for the id; or a function.
         busy: Error codes of a removal that pass by themselves.
-        fields: Property → path in the answer (and name of the argument) where it is not the property's own name.
+        fields: Property → path in the answer (its last name is the argument's) where it is not the property's own name.
         kept: Inputs that AWS never gives back: the state keeps what the program gave.
         state: The state that is waited for.
         arn: The last part of the ARN, `vpc/{id}`, where the answer has none.
-        arn_service: The ARN's service where it is not `service`.
-        tags: The kind of tag calls (`lab.providers.aws.tags`), and for EC2 the kind of resource.
+        tags: Whether it has tags, or for EC2 the kind of resource that a creation names with them.
+        tags_after: Whether they are put by a call of their own after the creation.
         key: The name of the property that holds the id too.
         stays: Whether the thing is still there after the removal, as what a VPC always has is.
         regional: Whether the service has Regions; IAM and Route 53 have none.
-        arguments: More arguments of the creation, from the inputs.
-        changed_arguments: More arguments of a change: takes state, inputs and the names that change.
+        arguments: More arguments of the creation, over those that the inputs give; None takes one away.
+        changed_arguments: The same for a change.
         settle: What follows the creation, after the state is reached and before the tags.
-        seen: More properties, over those that the paths gave: takes the call, the answer and the state last known.
+        seen: More properties, over those that the paths gave: takes the thing as AWS describes it.
         more: What follows a change.
         before_delete: What precedes a removal.
         identify: An id of another form (an import's) as the thing's own.
     """
 
-    type: str
-    title: str
     service: str
-    inputs: Mapping[str, Property]
-    outputs: Mapping[str, Property] = field(default_factory=dict)
-    find: tuple[str, str, str] | Callable[[Call, str, Properties], Answer | None]
+    find: tuple[str, str, str] | Callable[[Operation], Answer | None]
+    match: Mapping[str, str] = field(default_factory=dict)
     gone: Sequence[str]
-    create: tuple[str, str | Callable[[Answer, Properties], str]] | Callable[[Call, Properties], str | Created]
-    sent: Sequence[str] = ()
+    create: tuple[str, str | Callable[[Operation, Answer], str]] | Callable[[Operation], str | Created]
+    identity: Sequence[str] = ()
+    form: str = ""
     always: Sequence[str] = ()
     modify: tuple[str, str] | None = None
-    modified: Sequence[str] = ()
-    delete: tuple[str, str] | Callable[[Call, str, Properties], Any]
+    whole: bool = False
+    emptied: Sequence[str] = ()
+    switch: tuple[str, str] | None = None
+    delete: tuple[str, str] | Callable[[Operation], Any]
     busy: Sequence[str] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
     kept: Sequence[str] = ()
     state: State | None = None
     arn: str = ""
-    arn_service: str = ""
-    tags: str = ""
+    tags: str | bool = False
+    tags_after: bool = False
     key: str = ""
-    regional: bool = True
     stays: bool = False
-    arguments: Callable[[Call, Properties], Answer] | None = None
-    changed_arguments: Callable[[Properties, Properties, frozenset[str]], Answer] | None = None
-    settle: Callable[[Call, str, Properties], None] | None = None
-    seen: Callable[[Call, Answer, Properties], Properties] | None = None
-    more: Callable[[Call, str, Properties, Properties, frozenset[str]], None] | None = None
-    before_delete: Callable[[Call, str, Properties], None] | None = None
-    identify: Callable[[Call, str, Properties], str] | None = None
+    regional: bool = True
+    arguments: Callable[[Operation], Answer] | None = None
+    changed_arguments: Callable[[Operation], Answer] | None = None
+    settle: Callable[[Operation], None] | None = None
+    seen: Callable[[Operation, Answer], Properties] | None = None
+    more: Callable[[Operation], None] | None = None
+    before_delete: Callable[[Operation], None] | None = None
+    identify: Callable[[Operation], str] | None = None
 
-    def resource(self, **rules: Any) -> Resource:
-        """The type as the protocol serves it; `rules` are the other fields of `Resource`."""
+    def resource(self) -> Resource:
+        """The type as the protocol serves it."""
+        plan = {trait.name: getattr(self, trait.name) for trait in fields(ResourceType)}
+        region, tags = (REGION if self.regional else {}), (TAGS if self.tags else {})
+        plan["inputs"] = {**region, **tags, **self.inputs}
+        plan["outputs"] = {**({"arn": Property()} if self._has_arn() else {}), **self.outputs}
         return Resource(
-            type=self.type,
-            title=self.title,
-            inputs={**(REGION if self.regional else {}), **(TAGS if self.tags else {}), **self.inputs},
-            outputs={"arn": Property(), **self.outputs} if self._has_arn() else self.outputs,
+            **plan,
             create=self._create,
             settle=self._settle,
             read=self._read,
-            update=self._update if self.modify or self.tags or self.more else None,
+            update=self._update if self.modify or self.switch or self.tags or self.more else None,
             delete=self._delete,
-            **rules,
         )
 
-    def found(self, call: Call, identifier: str, known: Properties) -> Answer | None:
+    def _has_arn(self) -> bool:
+        return bool(self.arn) or "arn" in self.fields or self.key == "arn"
+
+    def parts(self, identifier: str) -> Properties:
+        """What an id of several parts says; nothing where it has not that form."""
+        separator, *names = self.identity or ("",)
+        if not separator or separator not in identifier:
+            return {}
+        return dict(zip(names, identifier.split(separator, len(names) - 1), strict=False))
+
+    def found(self, op: Operation) -> Answer | None:
         """The thing as AWS describes it, or None when it is gone."""
-        thing = unless_gone(
-            f"reading {self.title} ({identifier})", self.gone, lambda: self._find(call, identifier, known)
-        )
+        thing = None
+        with tolerated(*self.gone), trying(f"reading {self.title} ({op.id})"):
+            thing = self.find(op) if callable(self.find) else self._find(op, *self.find)
         if self.state is not None and thing and str(at(thing, self.state.path)) in self.state.gone:
             return None
         return dict(thing) if thing else None
 
-    def _find(self, call: Call, identifier: str, known: Properties) -> Answer | None:
-        if callable(self.find):
-            return self.find(call, identifier, known)
-        operation, parameter, place = self.find
-        answer: Answer | None = at(
-            getattr(call.client(self.service), operation)(**_argument(parameter, identifier)), place
-        )
-        return answer
+    def _find(self, op: Operation, operation: str, parameter: str, place: str) -> Answer | None:
+        arguments = self._naming(op, operation, parameter)
+        if not self.match:
+            answer: Answer | None = at(getattr(op.api, operation)(**arguments), place)
+            return answer
+        wanted = {member: op.known.get(name) or None for member, name in self.match.items()}
+        pages = op.api.get_paginator(operation).paginate(**arguments)
+        entries = (entry for page in pages for entry in page[place])
+        return next((e for e in entries if all((e.get(m) or None) == value for m, value in wanted.items())), None)
 
-    def wait(self, call: Call, identifier: str, known: Properties, purpose: str) -> None:
+    def _naming(self, op: Operation, operation: str, parameter: str) -> Answer:
+        """The arguments that name the thing.
+
+        Raises:
+            ProviderError: For an id that lacks a part.
+        """
+        known = op.known
+        parts = {name: known.get(name) for name in self.identity[1:] if name in self.inputs}
+        for name, value in parts.items():
+            if value is None and self.inputs[name].required:
+                form = self.form or self.identity[0].join(self.identity[1:])
+                raise ProviderError(f"unexpected format for ID ({op.id}), expected {form}")
+        own = [known["id"]] if parameter.endswith("[]") else known["id"]
+        given = {parameter.removesuffix("[]"): own} if parameter else {}
+        named = {name: value for name, value in parts.items() if value}
+        return {**arguments(op.api, operation, named, self.fields), **given}
+
+    def wait(self, op: Operation, purpose: str) -> None:
         """Waits for the wanted state.
 
         Raises:
@@ -149,145 +228,168 @@ class Description:
             return
 
         def reached() -> Answer | None:
-            thing = self.found(call, identifier, known)
-            now = str(at(thing or {}, state.path) or "")
+            thing = op.thing
+            now = str(at(thing, state.path) or "")
             if now.lower() in state.failed:
-                why = at(thing or {}, state.reason) if state.reason else None
+                why = at(thing, state.reason) if state.reason else None
                 raise ProviderError(
-                    f"waiting for {self.title} ({identifier}) {purpose}: unexpected state {now}: "
-                    f"{why or 'no reason given'}"
+                    f"waiting for {self.title} ({op.id}) {purpose}: unexpected state {now}: {why or 'no reason given'}"
                 )
             return thing if now.lower() in state.wanted else None
 
-        call.wait_until(f"{self.title} ({identifier}) {purpose}", reached)
-
-    def _has_arn(self) -> bool:
-        return bool(self.arn) or "arn" in self.fields
-
-    def argument(self, name: str) -> str:
-        """AWS's name of an input."""
-        return self.fields.get(name) or self._style(name)
-
-    def _sent(self, name: str, value: Any) -> Answer:
-        return {self.argument(name): to_api(self.inputs[name], value, self._style)}
-
-    def _style(self, name: str) -> str:
-        return name if self.service in ("iot", "logs") else name[0].upper() + name[1:]
+        op.call.wait_until(f"{self.title} ({op.id}) {purpose}", reached)
 
     def _create(self, call: Call, inputs: Properties) -> str | Created:
-        if callable(self.create):
-            return self.create(call, inputs)
-        arguments = self.creation(call, inputs)
-        operation, place = self.create
+        if "namePrefix" in self.inputs:
+            inputs = {**inputs, "name": name_of(inputs)}
+        op = Operation(call, self, "", {}, inputs, frozenset(inputs))
         label = inputs.get("name") or inputs.get(self.key) or ""
-        answer = attempt(
-            f"creating {self.title}{f' ({label})' if label else ''}",
-            lambda: getattr(call.client(self.service), operation)(**arguments),
-        )
-        return place(answer, inputs) if callable(place) else str(at(answer, place))
+        with trying(f"creating {self.title}{f' ({label})' if label else ''}"):
+            if callable(self.create):
+                return self.create(op)
+            operation, place = self.create
+            answer = getattr(op.api, operation)(**self.creation(op, operation))
+            if callable(place):
+                return place(op, answer)
+        if place:
+            return str(at(answer, place))
+        if self.identity:
+            return self.identity[0].join(str(inputs[name]) for name in self.identity[1:] if inputs.get(name))
+        return str(inputs[self.key])
 
-    def creation(self, call: Call, inputs: Properties) -> Answer:
+    def creation(self, op: Operation, operation: str) -> Answer:
         """The arguments of the creation."""
-        arguments: Answer = {}
-        for name in self.sent:
-            if inputs.get(name):
-                arguments.update(self._sent(name, inputs[name]))
-        for name in self.always:
-            if inputs.get(name) is not None:
-                arguments.update(self._sent(name, inputs[name]))
+        given = self._sendable(op.inputs)
+        given = {name: v for name, v in given.items() if v or (name in self.always and v is not None)}
+        found = arguments(op.api, operation, given, self.fields)
         if self.arguments is not None:
-            arguments.update(self.arguments(call, inputs))
-        if self.tags and inputs.get("tagsAll"):
-            arguments.update(TAG_CALLS[self.tags.partition(":")[0]].at_creation(self.tags, inputs["tagsAll"]))
-        return arguments
+            found.update(self.arguments(op))
+        if self.tags and not self.tags_after and op.inputs.get("tagsAll"):
+            found.update(at_creation(op.api, operation, self.tags, op.inputs["tagsAll"]))
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _sendable(self, values: Mapping[str, Any]) -> Properties:
+        """Inputs in the form in which the provider keeps them."""
+        normal = {name: rule.normal for name, rule in self.inputs.items() if name in values}
+        return {name: form(values[name]) if form and values[name] else values[name] for name, form in normal.items()}
 
     def _settle(self, call: Call, identifier: str, inputs: Properties) -> None:
-        self.wait(call, identifier, inputs, "create")
-        if self.settle is not None:
-            self.settle(call, identifier, inputs)
+        op = Operation(call, self, identifier, {}, inputs, frozenset(inputs))
+        self.wait(op, "create")
+        with trying(f"updating {self.title} ({identifier})"):
+            if self.switch is not None:
+                self._switch(op, *self.switch)
+            if self.settle is not None:
+                self.settle(op)
+            if self.tags_after:
+                self.change_tags(op)
 
     def _read(self, call: Call, identifier: str, state: Properties) -> Properties | None:
-        if self.identify is not None:
-            identifier = self.identify(call, identifier, state)
-        thing = self.found(call, identifier, state)
-        if thing is None:
-            return None
-        read: Properties = {"id": identifier}
-        for name, rule in {**self.inputs, **self.outputs}.items():
-            if name in self.kept:
-                read[name] = state.get(name, rule.default)
-            else:
-                read[name] = from_api(rule, at(thing, self.argument(name)), self._style)
-        if self._has_arn():
-            read["arn"] = at(thing, self.fields.get("arn", "Arn")) or self._made_arn(call, thing, identifier)
-        if self.key:
-            read[self.key] = identifier
-        if self.seen is not None:
-            read.update(self.seen(call, thing, state))
-        if self.tags:
-            read["tagsAll"] = TAG_CALLS[self.tags.partition(":")[0]].read(call, self.title, thing, read)
+        op = Operation(call, self, identifier, state)
+        own = self.identify(op) if self.identify is not None else str(op.known["id"])
+        op = Operation(call, self, own, {**self.parts(identifier), **state})
+        thing = self.found(op)
+        return None if thing is None else self.properties(op, thing)
+
+    def properties(self, op: Operation, thing: Answer) -> Properties:
+        """Inputs and outputs, out of a thing as AWS describes it."""
+        rules = {**self.inputs, **self.outputs}
+        with trying(f"reading {self.title} ({op.id})"):
+            read = {"id": op.id, **from_api(rules, thing, self.fields)}
+            read.update({name: op.state.get(name, rules[name].default) for name in self.kept})
+            read.update({name: value for name, value in self.parts(op.id).items() if name in rules and value})
+            if self._has_arn():
+                read["arn"] = at(thing, self.fields.get("arn", "Arn")) or self._made_arn(op, thing)
+            if self.key:
+                read[self.key] = op.id
+            if "namePrefix" in self.inputs:
+                read["namePrefix"] = prefix_of(read["name"])
+            if self.seen is not None:
+                read.update(self.seen(op, thing))
+            for name, rule in self.inputs.items():
+                if rule.normal is not None:
+                    read[name] = document_of(read[name], op.state.get(name)) if read.get(name) else None
+            if self.tags:
+                read["tagsAll"] = CALLS[self.service].read(op.api, thing, self._tagged(op, read))
         return read
 
-    def _made_arn(self, call: Call, thing: Answer, identifier: str) -> str:
-        owner = thing.get("OwnerId") or call.session.account
-        region = call.region or call.session.region
-        last = self.arn.format(id=identifier)
-        return f"arn:{call.session.partition}:{self.arn_service or self.service}:{region}:{owner}:{last}"
+    def _made_arn(self, op: Operation, thing: Answer) -> str:
+        if self.key == "arn":
+            return op.id
+        owner = thing.get("OwnerId") or op.call.session.account
+        return f"arn:{op.call.session.partition}:{self.service}:{op.region}:{owner}:{self.arn.format(id=op.id)}"
 
     def _update(
         self, call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]
     ) -> None:
-        arguments: Answer = {}
-        for name in self.modified:
-            if name in changed and inputs.get(name) is not None:
-                arguments.update(self._sent(name, inputs[name]))
-        if self.changed_arguments is not None:
-            arguments.update(self.changed_arguments(state, inputs, changed))
-        if self.modify is not None and arguments:
-            operation, parameter = self.modify
-            attempt(
-                f"updating {self.title} ({identifier})",
-                lambda: getattr(call.client(self.service), operation)(**_argument(parameter, identifier), **arguments),
-            )
-            self.wait(call, identifier, inputs, "update")
-        if self.more is not None:
-            self.more(call, identifier, state, inputs, changed)
-        if "tagsAll" in changed:
-            self.change_tags(call, identifier, state, inputs)
+        op = Operation(call, self, identifier, state, inputs, changed)
+        with trying(f"updating {self.title} ({identifier})"):
+            if self.modify is not None:
+                self._modify(op, *self.modify)
+            if self.switch is not None:
+                self._switch(op, *self.switch)
+            if self.more is not None and changed - _BY_CALLS_OF_THEIR_OWN:
+                self.more(op)
+            if "tagsAll" in changed:
+                self.change_tags(op)
 
-    def change_tags(self, call: Call, identifier: str, state: Properties, inputs: Properties) -> None:
-        """Brings the tags from the state's to the inputs'."""
-        calls = TAG_CALLS[self.tags.partition(":")[0]]
-        put, removed = changes(state, inputs)
-        target = str(state.get("arn") or identifier) if calls.by_arn else identifier
-        what = f"updating tags of {self.title} ({identifier})"
-        if removed:
-            attempt(what, lambda: calls.remove(call, target, removed))
-        if put:
-            attempt(what, lambda: calls.put(call, target, put))
+    def _modify(self, op: Operation, operation: str, parameter: str) -> None:
+        given = {**dict.fromkeys(self.emptied, ""), **{n: v for n, v in op.inputs.items() if v is not None}}
+        sent = self._sendable(given)
+        found = arguments(op.api, operation, {n: v for n, v in sent.items() if n in op.changed}, self.fields)
+        if found and self.whole:
+            found = arguments(op.api, operation, sent, self.fields)
+        if self.changed_arguments is not None:
+            found.update(self.changed_arguments(op))
+        found = {name: value for name, value in found.items() if value is not None}
+        if found:
+            getattr(op.api, operation)(**{**found, **self._naming(op, operation, parameter)})
+            self.wait(op, "update")
+
+    def _switch(self, op: Operation, operation: str, parameter: str) -> None:
+        """Sends each input that changes; after a creation those that are not as AWS makes them."""
+        values = {name: value for name, value in self._sendable(op.inputs).items() if name in op.changed}
+        if not op.state:
+            unlike = {name: self.inputs[name].default or False for name in values}
+            values = {name: value for name, value in values.items() if value not in (None, unlike[name])}
+        for argument, value in arguments(op.api, operation, values, self.fields).items():
+            getattr(op.api, operation)(**{parameter: op.id, argument: value})
+
+    def _tagged(self, op: Operation, properties: Properties) -> str:
+        return str(properties["arn"]) if CALLS[self.service].by_arn else op.id
+
+    def change_tags(self, op: Operation, present: Mapping[str, str] | None = None) -> None:
+        """Brings the tags from the state's, or those that are `present`, to the inputs'."""
+        calls = CALLS[self.service]
+        put, removed = changes(op.state if present is None else {"tagsAll": present}, op.inputs)
+        if put or removed:
+            known = op.state if op.state.get("arn") or not calls.by_arn else {"arn": at(op.thing, self.fields["arn"])}
+            calls.change(op.api, self._tagged(op, known), put, removed)
 
     def _delete(self, call: Call, identifier: str, state: Properties) -> None:
-        if self.before_delete is not None:
-            self.before_delete(call, identifier, state)
+        op = Operation(call, self, identifier, state)
         what = f"deleting {self.title} ({identifier})"
 
         def remove() -> None:
             if callable(self.delete):
-                self.delete(call, identifier, state)
+                self.delete(op)
                 return
             operation, parameter = self.delete
-            answer = getattr(call.client(self.service), operation)(**_argument(parameter, identifier))
+            answer = getattr(op.api, operation)(**self._naming(op, operation, parameter))
             refuse_unsuccessful(answer, f"{what}: {operation}", self.gone)
 
-        unless_gone(what, self.gone, lambda: call.retry(what, remove, while_error=has_code(*self.busy)))
+        if self.before_delete is not None:
+            with tolerated(*self.gone), trying(what):
+                self.before_delete(op)
+        with tolerated(*self.gone), trying(what):
+            call.retry(what, remove, while_error=has_code(*self.busy))
         if not self.stays:
-            found = f"{self.title} ({identifier}) delete"
-            call.wait_until(found, lambda: None if self.found(call, identifier, state) else True)
+            call.wait_until(f"{self.title} ({identifier}) delete", lambda: None if self.found(op) else True)
 
 
-def settled(resources: Iterable[Resource]) -> dict[str, Resource]:
-    """Type token → description, as each module has it."""
-    return {resource.type: resource for resource in resources}
+def served(*kinds: Description) -> dict[str, Resource]:
+    """Type token → resource type, as each module has it."""
+    return {kind.type: kind.resource() for kind in kinds}
 
 
 def refuse_unsuccessful(answer: Any, what: str, gone: Sequence[str]) -> None:
@@ -300,50 +402,3 @@ def refuse_unsuccessful(answer: Any, what: str, gone: Sequence[str]) -> None:
         told = refused.get("Error") or {}
         if told.get("Code") not in gone:
             raise ProviderError(f"{what}: {told.get('Code')}: {told.get('Message')}", code=str(told.get("Code")))
-
-
-def _argument(parameter: str, identifier: str) -> Answer:
-    return {parameter[:-2]: [identifier]} if parameter.endswith("[]") else {parameter: identifier}
-
-
-def at(answer: Any, path: str) -> Any:
-    """What is at a path of an answer, `Status.Code`; a name with `[]` after it is a list of which the first counts."""
-    for name in filter(None, path.split(".")):
-        if answer is None:
-            return None
-        answer = answer.get(name.removesuffix("[]"))
-        if name.endswith("[]"):
-            answer = answer[0] if answer else None
-    return answer
-
-
-def to_api(rule: Property, value: Any, style: Callable[[str], str]) -> Any:
-    """A value as AWS takes it: the names of an object's fields in AWS's style, empty texts left out."""
-    if rule.kind == "object":
-        return {
-            style(name): to_api(rule.fields[name], item, style)
-            for name, item in value.items()
-            if name in rule.fields and item not in (None, "", [])
-        }
-    if rule.kind in ("list", "set"):
-        return [to_api(rule.items, item, style) for item in value]
-    return value
-
-
-def from_api(rule: Property, value: Any, style: Callable[[str], str]) -> Any:
-    """A value as the state has it: what AWS leaves out is None, but a list or a text in an object empty."""
-    if rule.kind == "object":
-        fields = {name: from_api(inner, (value or {}).get(style(name)), style) for name, inner in rule.fields.items()}
-        return (
-            {n: "" if v is None and rule.fields[n].kind == "string" else v for n, v in fields.items()}
-            if value
-            else None
-        )
-    if rule.kind in ("list", "set"):
-        items = [from_api(rule.items, item, style) for item in value or []]
-        return sorted(items, key=str) if rule.kind == "set" else items
-    if rule.kind == "map":
-        return value or None
-    if rule.kind == "boolean" and value is None and not rule.computed:
-        return False
-    return value

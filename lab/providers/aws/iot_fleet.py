@@ -5,15 +5,14 @@ Source: terraform-provider-aws ``internal/service/iot/{provisioning_template,thi
 
 import json
 import re
+from typing import Any
 
-from lab.providers.aws.clients import attempt
 from lab.providers.aws.common import arn
-from lab.providers.aws.description import Answer, Description, settled
+from lab.providers.aws.description import Description, Operation, served
+from lab.providers.aws.shapes import Answer
 from lab.providers.schema import AutoName, Timeouts, boolean, integer, list_of, map_of_strings, object_of, string
-from lab.providers.values import Properties
-from lab.providers.waiting import Call
 
-_GONE = ("ResourceNotFoundException",)
+_COMMON: dict[str, Any] = {"service": "iot", "gone": ("ResourceNotFoundException",), "tags": True}
 _BODY_LIMIT = 10_240
 
 
@@ -33,38 +32,19 @@ def _body(value: str) -> str | None:
     return None
 
 
-def _template_changes(state: Properties, inputs: Properties, changed: frozenset[str]) -> Answer:
-    """All that UpdateProvisioningTemplate has is sent when one part changes; a hook that goes is not taken away."""
-    del state
-    if not changed & {"description", "enabled", "preProvisioningHook", "provisioningRoleArn"}:
-        return {}
-    arguments: Answer = {
-        "description": inputs.get("description") or "",
-        "enabled": bool(inputs.get("enabled")),
-        "provisioningRoleArn": inputs["provisioningRoleArn"],
-    }
-    if inputs.get("preProvisioningHook"):
-        arguments["preProvisioningHook"] = inputs["preProvisioningHook"]
-    return arguments
-
-
-def _new_version(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
+def _new_version(op: Operation) -> None:
     """A changed body is a new version, the default at once; the provider deletes no old one, and AWS takes five."""
-    del state
-    if "templateBody" in changed:
-        iot, body = call.client("iot"), inputs["templateBody"]
-        attempt(
-            f"creating IoT Provisioning Template ({identifier}) version",
-            lambda: iot.create_provisioning_template_version(
-                templateName=identifier, templateBody=body, setAsDefault=True
-            ),
+    if "templateBody" in op.changed:
+        op.api.create_provisioning_template_version(
+            templateName=op.id, templateBody=op.inputs["templateBody"], setAsDefault=True
         )
 
 
 _PROVISIONING_TEMPLATE = Description(
     type="aws:iot/provisioningTemplate:ProvisioningTemplate",
     title="IoT Provisioning Template",
-    service="iot",
+    autoname=AutoName(),
+    **_COMMON,
     inputs={
         "description": string(),
         "enabled": boolean(default=False),
@@ -81,53 +61,36 @@ _PROVISIONING_TEMPLATE = Description(
     },
     outputs={"defaultVersionId": integer()},
     find=("describe_provisioning_template", "templateName", ""),
-    gone=_GONE,
     create=("create_provisioning_template", "templateName"),
-    sent=("description", "name", "preProvisioningHook", "provisioningRoleArn", "templateBody", "type"),
     always=("enabled",),
-    fields={"arn": "templateArn", "name": "templateName"},
-    tags="iot",
+    # A hook that goes is not taken away: the provider never sends removePreProvisioningHook.
     modify=("update_provisioning_template", "templateName"),
-    changed_arguments=_template_changes,
+    whole=True,
+    emptied=("description",),
+    fields={"arn": "templateArn", "name": "templateName"},
     more=_new_version,
     delete=("delete_provisioning_template", "templateName"),
 )
 
 
-def _group_arguments(call: Call, inputs: Properties) -> Answer:
-    del call
-    return {"thingGroupProperties": _group_properties(inputs)} if inputs.get("properties") else {}
-
-
-def _group_properties(inputs: Properties) -> Answer:
-    given = inputs.get("properties") or {}
-    attributes = (given.get("attributePayload") or {}).get("attributes") or {}
-    found: Answer = {"attributePayload": {"attributes": attributes}}
-    if given.get("description"):
-        found["thingGroupDescription"] = given["description"]
-    return found
-
-
-def _group_changes(state: Properties, inputs: Properties, changed: frozenset[str]) -> Answer:
-    if "properties" not in changed:
+def _group_changes(op: Operation) -> Answer:
+    """The properties as a whole, empty where they go, for the version that was read."""
+    if "properties" not in op.changed:
         return {}
-    return {"thingGroupProperties": _group_properties(inputs), "expectedVersion": int(state["version"])}
-
-
-def _group_seen(_call: Call, group: Answer, _state: Properties) -> Properties:
-    given, metadata = group.get("thingGroupProperties") or {}, group.get("thingGroupMetadata") or {}
-    properties: Properties = {}
-    if (given.get("attributePayload") or {}).get("attributes"):
-        properties["attributePayload"] = {"attributes": given["attributePayload"]["attributes"]}
-    if given.get("thingGroupDescription"):
-        properties["description"] = given["thingGroupDescription"]
-    return {"parentGroupName": metadata.get("parentGroupName"), "properties": properties or None}
+    given = op.inputs.get("properties") or {}
+    attributes = (given.get("attributePayload") or {}).get("attributes") or {}
+    properties: Answer = {"attributePayload": {"attributes": attributes}}
+    if given.get("description"):
+        properties["thingGroupDescription"] = given["description"]
+    return {"thingGroupProperties": properties, "expectedVersion": int(op.state["version"])}
 
 
 _THING_GROUP = Description(
     type="aws:iot/thingGroup:ThingGroup",
     title="IoT Thing Group",
-    service="iot",
+    autoname=AutoName(),
+    timeouts=Timeouts(delete=60),
+    **_COMMON,
     inputs={
         "name": string(force_new=True),
         "parentGroupName": string(force_new=True),
@@ -137,21 +100,17 @@ _THING_GROUP = Description(
     },
     outputs={"metadatas": list_of(string()), "version": integer()},
     find=("describe_thing_group", "thingGroupName", ""),
-    gone=_GONE,
     create=("create_thing_group", "thingGroupName"),
-    sent=("name", "parentGroupName"),
-    fields={"arn": "thingGroupArn", "name": "thingGroupName"},
-    tags="iot",
-    arguments=_group_arguments,
-    seen=_group_seen,
     modify=("update_thing_group", "thingGroupName"),
     changed_arguments=_group_changes,
+    fields={
+        "arn": "thingGroupArn",
+        "name": "thingGroupName",
+        "parentGroupName": "thingGroupMetadata.parentGroupName",
+        "properties": "thingGroupProperties",
+        "description": "thingGroupDescription",
+    },
     delete=("delete_thing_group", "thingGroupName"),
 )
 
-RESOURCES = settled(
-    (
-        _PROVISIONING_TEMPLATE.resource(autoname=AutoName()),
-        _THING_GROUP.resource(autoname=AutoName(), timeouts=Timeouts(delete=60)),
-    )
-)
+RESOURCES = served(_PROVISIONING_TEMPLATE, _THING_GROUP)

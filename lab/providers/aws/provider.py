@@ -9,122 +9,81 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from lab.providers.aws import tags
+from lab.providers.definition import BOOKKEEPING, Provider
 from lab.providers.errors import Failure, ProviderError
-from lab.providers.schema import Function, Resource
+from lab.providers.schema import Resource
 from lab.providers.values import UNKNOWN, Properties
 
-_RESOURCES: Final = {
-    "aws:ec2/vpc:Vpc": "vpc",
-    "aws:ec2/subnet:Subnet": "subnet",
-    "aws:ec2/routeTable:RouteTable": "route_table",
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": "route_table",
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": "security_group",
-    "aws:ec2/securityGroup:SecurityGroup": "security_group",
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": "security_group_rule",
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": "security_group_rule",
-    "aws:ec2/vpcEndpoint:VpcEndpoint": "vpc_endpoint",
-    "aws:ec2clientvpn/endpoint:Endpoint": "client_vpn_endpoint",
-    "aws:ec2clientvpn/networkAssociation:NetworkAssociation": "client_vpn_networks",
-    "aws:ec2clientvpn/authorizationRule:AuthorizationRule": "client_vpn_networks",
-    "aws:ec2clientvpn/route:Route": "client_vpn_route",
-    "aws:route53/zone:Zone": "route53_zone",
-    "aws:route53/record:Record": "route53_record",
-    "aws:acm/certificate:Certificate": "acm_certificate",
-    "aws:acmpca/certificateAuthority:CertificateAuthority": "private_ca",
-    "aws:acmpca/certificate:Certificate": "private_ca",
-    "aws:acmpca/certificateAuthorityCertificate:CertificateAuthorityCertificate": "private_ca",
-    "aws:acmpca/permission:Permission": "private_ca",
-    "aws:cloudwatch/metricAlarm:MetricAlarm": "metric_alarm",
-    "aws:cloudwatch/logGroup:LogGroup": "log_group",
-    "aws:iot/policy:Policy": "iot_things",
-    "aws:iot/thing:Thing": "iot_things",
-    "aws:iot/certificate:Certificate": "iot_things",
-    "aws:iot/roleAlias:RoleAlias": "iot_things",
-    "aws:iot/provisioningTemplate:ProvisioningTemplate": "iot_fleet",
-    "aws:iot/thingGroup:ThingGroup": "iot_fleet",
-    "aws:iam/role:Role": "iam_role",
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role",
-    "aws:iam/rolePolicy:RolePolicy": "iam_role",
-    "aws:ec2/flowLog:FlowLog": "flow_log",
-    "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList": "resolver_firewall",
-    "aws:route53/resolverFirewallRuleGroup:ResolverFirewallRuleGroup": "resolver_firewall",
-    "aws:route53/resolverFirewallRule:ResolverFirewallRule": "resolver_firewall",
-    "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation": "resolver_firewall",
-    "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": "resolver_firewall",
-    "aws:iot/policyAttachment:PolicyAttachment": "iot_things",
-    "aws:iot/thingPrincipalAttachment:ThingPrincipalAttachment": "iot_things",
+# Module → the resource types that it describes; `ec2/vpc` is the token `aws:ec2/vpc:Vpc`.
+_MODULES: Final = {
+    "acm_certificate": ("acm/certificate",),
+    "client_vpn_endpoint": ("ec2clientvpn/endpoint",),
+    "client_vpn_networks": ("ec2clientvpn/networkAssociation", "ec2clientvpn/authorizationRule", "ec2clientvpn/route"),
+    "flow_log": ("ec2/flowLog",),
+    "iam_role": ("iam/role", "iam/rolePolicyAttachment", "iam/rolePolicy"),
+    "iot_fleet": ("iot/provisioningTemplate", "iot/thingGroup"),
+    "iot_things": (
+        *("iot/policy", "iot/thing", "iot/certificate", "iot/roleAlias"),
+        *("iot/policyAttachment", "iot/thingPrincipalAttachment"),
+    ),
+    "log_group": ("cloudwatch/logGroup",),
+    "metric_alarm": ("cloudwatch/metricAlarm",),
+    "private_ca": (
+        *("acmpca/certificateAuthority", "acmpca/certificate"),
+        *("acmpca/certificateAuthorityCertificate", "acmpca/permission"),
+    ),
+    "resolver_firewall": (
+        *("route53/resolverFirewallDomainList", "route53/resolverFirewallRuleGroup", "route53/resolverFirewallRule"),
+        *("route53/resolverFirewallRuleGroupAssociation", "route53/resolverFirewallConfig"),
+    ),
+    "route53_record": ("route53/record",),
+    "route53_zone": ("route53/zone",),
+    "route_table": ("ec2/routeTable", "ec2/routeTableAssociation"),
+    "security_group": ("ec2/defaultSecurityGroup", "ec2/securityGroup"),
+    "security_group_rule": ("vpc/securityGroupIngressRule", "vpc/securityGroupEgressRule"),
+    "subnet": ("ec2/subnet",),
+    "vpc": ("ec2/vpc",),
+    "vpc_endpoint": ("ec2/vpcEndpoint",),
 }
 _FUNCTIONS: Final = (
-    "aws:index/getRegion:getRegion",
-    "aws:index/getCallerIdentity:getCallerIdentity",
-    "aws:index/getAvailabilityZones:getAvailabilityZones",
-    "aws:ec2/getSubnet:getSubnet",
-    "aws:ec2/getVpc:getVpc",
-    "aws:ec2/getVpcEndpointService:getVpcEndpointService",
-    "aws:iot/getEndpoint:getEndpoint",
-    "aws:acmpca/getCertificateAuthority:getCertificateAuthority",
+    *("index/getRegion", "index/getCallerIdentity", "index/getAvailabilityZones", "ec2/getSubnet", "ec2/getVpc"),
+    *("ec2/getVpcEndpointService", "iot/getEndpoint", "acmpca/getCertificateAuthority"),
 )
-_SERVICES_OF_ENDPOINTS: Final = {"cloudwatchlogs": "logs", "cloudwatchlog": "logs"}
-# pulumi_aws/provider.py: the configuration that is text
+# pulumi_aws/provider.py: the configuration that is text, and that which travels as JSON
 _STRINGS: Final = frozenset(
     (
-        "accessKey",
-        "customCaBundle",
-        "ec2MetadataServiceEndpoint",
-        "ec2MetadataServiceEndpointMode",
-        "httpProxy",
-        "httpsProxy",
-        "noProxy",
-        "profile",
-        "region",
-        "retryMode",
-        "s3UsEast1RegionalEndpoint",
-        "secretKey",
-        "stsRegion",
-        "tagPolicyCompliance",
-        "token",
+        *("accessKey", "customCaBundle", "ec2MetadataServiceEndpoint", "ec2MetadataServiceEndpointMode", "httpProxy"),
+        *("httpsProxy", "noProxy", "profile", "region", "retryMode", "s3UsEast1RegionalEndpoint", "secretKey"),
+        *("stsRegion", "tagPolicyCompliance", "token"),
     )
 )
-# pulumi_aws/provider.py: the configuration that travels as JSON
 _OTHERS: Final = frozenset(
     (
-        "allowedAccountIds",
-        "assumeRoleWithWebIdentity",
-        "assumeRoles",
-        "defaultTags",
-        "endpoints",
-        "forbiddenAccountIds",
-        "ignoreTags",
-        "insecure",
-        "maxRetries",
-        "s3UsePathStyle",
-        "sharedConfigFiles",
-        "sharedCredentialsFiles",
-        "skipCredentialsValidation",
-        "skipMetadataApiCheck",
-        "skipRegionValidation",
-        "skipRequestingAccountId",
-        "tokenBucketRateLimiterCapacity",
-        "useDualstackEndpoint",
-        "useFipsEndpoint",
+        *("allowedAccountIds", "assumeRoleWithWebIdentity", "assumeRoles", "defaultTags", "endpoints"),
+        *("forbiddenAccountIds", "ignoreTags", "insecure", "maxRetries", "s3UsePathStyle", "sharedConfigFiles"),
+        *("sharedCredentialsFiles", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation"),
+        *("skipRequestingAccountId", "tokenBucketRateLimiterCapacity", "useDualstackEndpoint", "useFipsEndpoint"),
         "userAgents",
     )
 )
-_BOOKKEEPING: Final = frozenset({"version", "pluginDownloadURL"})
+_NO_REGION: Final = "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
 
 
-class AwsProvider:
+class AwsProvider(Provider):
     """The stand-in for `pulumi-resource-aws`."""
 
     name = "aws"
     version = "7.51.1"
+    configuration = _STRINGS | _OTHERS
     configuration_that_replaces = frozenset({"region"})
 
     def __init__(self) -> None:
         self._session: Any = None
         self._configuration: Properties = {}
-        self.resources: Mapping[str, Resource] = _Lazy(_RESOURCES, "RESOURCES")
-        self.functions: Mapping[str, Function] = _Lazy(dict.fromkeys(_FUNCTIONS, "functions"), "FUNCTIONS")
+        types = {_token(path): module for module, paths in _MODULES.items() for path in paths}
+        functions = {f"aws:{path}:{path.rpartition('/')[2]}": "functions" for path in _FUNCTIONS}
+        self.resources = _Lazy(types, "RESOURCES")
+        self.functions = _Lazy(functions, "FUNCTIONS")
 
     @property
     def session(self) -> Any:
@@ -139,21 +98,8 @@ class AwsProvider:
 
     def check_configuration(self, given: Properties) -> list[Failure]:
         """Refuses names that the provider does not have, and a configuration without a Region."""
-        failures = [
-            Failure(
-                name,
-                f'could not validate provider configuration: Invalid or unknown key. "{name}" is not expected here',
-            )
-            for name in sorted(given)
-            if name not in _STRINGS | _OTHERS | _BOOKKEEPING and not name.startswith("__")
-        ]
-        if _region(given) is None:
-            failures.append(
-                Failure(
-                    "region", "Missing region configuration: set `aws:region` or the environment variable AWS_REGION"
-                )
-            )
-        return failures
+        failures = super().check_configuration(given)
+        return failures if _region(given) is not None else [*failures, Failure("region", _NO_REGION)]
 
     def configure(self, given: Properties) -> None:
         """Takes the configuration and begins to load what the first calls need.
@@ -164,15 +110,17 @@ class AwsProvider:
         configuration = {name: _parsed(name, value) for name, value in given.items()}
         region = _region(configuration)
         if region is None:
-            raise ProviderError("Missing region configuration: set `aws:region` or the environment variable AWS_REGION")
+            raise ProviderError(_NO_REGION)
         self._configuration = {**configuration, "region": region}
         if region is not UNKNOWN:
-            self._session = _session(self._configuration)
+            from lab.providers.aws.clients import Session  # noqa: PLC0415  # botocore loads while the program runs
+
+            self._session = Session(self._configuration)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
 
     def before_check(self, resource: Resource, given: Properties) -> Properties:
         """Adds the Region and all tags, as pulumi-aws does (``provider/region.go``, ``provider/tags.go``)."""
-        inputs = dict(given)
+        inputs = super().before_check(resource, given)
         if "region" in resource.inputs and inputs.get("region") is None:
             inputs["region"] = self._configuration.get("region")
         return inputs if resource.framework else self._all_tags(resource, inputs)
@@ -194,11 +142,11 @@ class AwsProvider:
             state = {**state, "tagsAll": everything, "tags": own or None}
         if "region" in resource.inputs:
             state["region"] = inputs.get("region") or self.session.region
-        return {name: value for name, value in state.items() if value is not None}
+        return super().after_read(resource, state, inputs)
 
     def explain(self, error: Exception) -> str:
         """One line: what was done, AWS's code and message."""
-        from lab.providers.aws.clients import explain  # noqa: PLC0415  # botocore loads while the program runs
+        from lab.providers.aws.clients import explain  # noqa: PLC0415  # as above
 
         return explain(error)
 
@@ -207,6 +155,11 @@ class AwsProvider:
         with contextlib.suppress(Exception):  # the first real call meets the same error and tells it
             self._session.client("ec2")
             self._session.account  # noqa: B018  # asked for by most calls
+
+
+def _token(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return f"aws:{path}:{name[0].upper()}{name[1:]}"
 
 
 class _Lazy(Mapping[str, Any]):
@@ -227,33 +180,13 @@ class _Lazy(Mapping[str, Any]):
         return len(self._modules)
 
 
-def _session(configuration: Properties) -> Any:
-    from lab.providers.aws.clients import MAXIMUM_RETRIES, Session  # noqa: PLC0415  # as above
-
-    endpoints = {
-        _SERVICES_OF_ENDPOINTS.get(service, service): url
-        for entry in configuration.get("endpoints") or []
-        for service, url in entry.items()
-    }
-    retries = configuration.get("maxRetries")
-    return Session(
-        configuration["region"],
-        access_key=configuration.get("accessKey"),
-        secret_key=configuration.get("secretKey"),
-        token=configuration.get("token"),
-        profile=configuration.get("profile"),
-        endpoints=endpoints,
-        maximum_retries=MAXIMUM_RETRIES if retries is None else int(retries),
-    )
-
-
 def _region(configuration: Properties) -> Any:
     return configuration.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def _parsed(name: str, value: Any) -> Any:
     """What is no string comes as JSON text from stack configuration and from SDKs."""
-    if name in _STRINGS | _BOOKKEEPING or not isinstance(value, str):
+    if name in _STRINGS | BOOKKEEPING or not isinstance(value, str):
         return value
     try:
         return json.loads(value)

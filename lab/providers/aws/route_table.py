@@ -1,169 +1,130 @@
 """`aws:ec2/routeTable:RouteTable` and `aws:ec2/routeTableAssociation:RouteTableAssociation`.
 
-Source: terraform-provider-aws ``internal/service/ec2/{vpc_route_table,vpc_route_table_association}.go``.
+Source: terraform-provider-aws ``internal/service/ec2/{vpc_route_table,vpc_route_table_association}.go``. Left out:
+virtual private gateways that propagate routes.
 """
 
-from functools import partial
-
-from lab.providers.aws.clients import attempt, unless_gone
+from lab.providers.aws.clients import tolerated, trying
 from lab.providers.aws.common import split_id
-from lab.providers.aws.description import Answer, Description, settled
+from lab.providers.aws.description import Description, Operation, served
+from lab.providers.aws.shapes import Answer, arguments, at, from_api
 from lab.providers.schema import Timeouts, object_of, present, set_of, string
 from lab.providers.values import Properties
-from lab.providers.waiting import Call
 
-_DESTINATIONS = {
+_TIMEOUTS = Timeouts(create=300, update=120, delete=300)
+_FIELDS = {
     "cidrBlock": "DestinationCidrBlock",
     "ipv6CidrBlock": "DestinationIpv6CidrBlock",
-    "destinationPrefixListId": "DestinationPrefixListId",
-}
-_TARGETS = {
-    "carrierGatewayId": "CarrierGatewayId",
-    "coreNetworkArn": "CoreNetworkArn",
     "egressOnlyGatewayId": "EgressOnlyInternetGatewayId",
-    "gatewayId": "GatewayId",
-    "localGatewayId": "LocalGatewayId",
-    "natGatewayId": "NatGatewayId",
-    "networkInterfaceId": "NetworkInterfaceId",
-    "odbNetworkArn": "OdbNetworkArn",
-    "transitGatewayId": "TransitGatewayId",
-    "vpcEndpointId": "VpcEndpointId",
-    "vpcPeeringConnectionId": "VpcPeeringConnectionId",
 }
-_TIMEOUTS = Timeouts(create=300, update=120, delete=300)
+_ROUTE = dict.fromkeys(
+    (
+        *("cidrBlock", "ipv6CidrBlock", "destinationPrefixListId", "carrierGatewayId", "coreNetworkArn", "gatewayId"),
+        *("egressOnlyGatewayId", "localGatewayId", "natGatewayId", "networkInterfaceId", "odbNetworkArn"),
+        *("transitGatewayId", "vpcEndpointId", "vpcPeeringConnectionId"),
+    ),
+    string(),
+)
 
 
-def _seen(call: Call, table: Answer, state: Properties) -> Properties:
+def _routes(_op: Operation, table: Answer) -> Properties:
     """The routes that a program can set: not the local ones, not those of gateway endpoints, not the propagated."""
-    del call, state
-    routes = []
-    for route in table.get("Routes") or []:
-        gateway = route.get("GatewayId") or ""
-        if gateway == "local" or gateway.startswith("vpce-") or route.get("Origin") == "EnableVgwRoutePropagation":
-            continue
-        routes.append(present({name: route.get(field) for name, field in {**_DESTINATIONS, **_TARGETS}.items()}))
-    gateways = [gateway["GatewayId"] for gateway in table.get("PropagatingVgws") or []]
-    return {"propagatingVgws": gateways, "routes": routes}
+    settable = [
+        route
+        for route in table.get("Routes") or []
+        if not (route.get("GatewayId") or "").startswith(("local", "vpce-"))
+        and route.get("Origin") != "EnableVgwRoutePropagation"
+    ]
+    return {"routes": [present(from_api(_ROUTE, route, _FIELDS)) for route in settable]}
 
 
-def _settle(call: Call, identifier: str, inputs: Properties) -> None:
-    _more(call, identifier, {}, inputs, frozenset(inputs))
-
-
-def _more(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    ec2 = call.client("ec2")
-    if "propagatingVgws" in changed:
-        old, new = (set(given.get("propagatingVgws") or []) for given in (state, inputs))
-        what = f"updating Route Table ({identifier}) propagation"
-        for gateway in sorted(old - new):
-            attempt(what, partial(ec2.disable_vgw_route_propagation, RouteTableId=identifier, GatewayId=gateway))
-        for gateway in sorted(new - old):
-            attempt(what, partial(ec2.enable_vgw_route_propagation, RouteTableId=identifier, GatewayId=gateway))
-    if "routes" in changed:
-        before, after = (
-            [{name: value for name, value in route.items() if value} for route in given.get("routes") or []]
-            for given in (state, inputs)
-        )
-        for route in before:
-            if route not in after:
-                arguments = _arguments(route, _DESTINATIONS)
-                what = f"deleting Route in Route Table ({identifier}) with destination {arguments}"
-                gone = ("InvalidRoute.NotFound",)
-                unless_gone(what, gone, partial(ec2.delete_route, RouteTableId=identifier, **arguments))
-        for route in after:
-            if route not in before:
-                what = (
-                    f"creating Route in Route Table ({identifier}) with destination {_arguments(route, _DESTINATIONS)}"
-                )
-                arguments = _arguments(route, {**_DESTINATIONS, **_TARGETS})
-                attempt(what, partial(ec2.create_route, RouteTableId=identifier, **arguments))
-
-
-def _arguments(route: Properties, names: dict[str, str]) -> dict[str, str]:
-    return {argument: route[name] for name, argument in names.items() if route.get(name)}
-
-
-def _disassociate_all(call: Call, identifier: str, state: Properties) -> None:
-    table = _TABLE.found(call, identifier, state)
-    for association in (table or {}).get("Associations") or []:
-        _disassociate(call, association["RouteTableAssociationId"])
-
-
-def _disassociate(call: Call, association: str) -> None:
-    ec2 = call.client("ec2")
-    unless_gone(
-        f"deleting Route Table Association ({association})",
-        ("InvalidAssociationID.NotFound", "InvalidRouteTableID.NotFound"),
-        lambda: ec2.disassociate_route_table(AssociationId=association),
+def _change_routes(op: Operation) -> None:
+    old, new = (
+        [{name: value for name, value in route.items() if value} for route in given.get("routes") or []]
+        for given in (op.state, op.inputs)
     )
+    for route in (route for route in old if route not in new):
+        destination = arguments(op.api, "delete_route", route, _FIELDS)
+        what = f"deleting Route in Route Table ({op.id}) with destination {destination}"
+        with tolerated("InvalidRoute.NotFound"), trying(what):
+            op.api.delete_route(RouteTableId=op.id, **destination)
+    for route in (route for route in new if route not in old):
+        destination = arguments(op.api, "delete_route", route, _FIELDS)
+        with trying(f"creating Route in Route Table ({op.id}) with destination {destination}"):
+            op.api.create_route(RouteTableId=op.id, **arguments(op.api, "create_route", route, _FIELDS))
+
+
+def _disassociate(op: Operation, association: str) -> None:
+    with tolerated("InvalidAssociationID.NotFound", "InvalidRouteTableID.NotFound"):
+        op.api.disassociate_route_table(AssociationId=association)
+
+
+def _disassociate_all(op: Operation) -> None:
+    for association in op.thing.get("Associations") or []:
+        _disassociate(op, association["RouteTableAssociationId"])
 
 
 _TABLE = Description(
     type="aws:ec2/routeTable:RouteTable",
     title="Route Table",
+    timeouts=_TIMEOUTS,
     service="ec2",
     inputs={
-        "propagatingVgws": set_of(string(), computed=True),
-        "routes": set_of(object_of({name: string() for name in (*_DESTINATIONS, *_TARGETS)}), computed=True),
+        "routes": set_of(object_of(_ROUTE), computed=True),
         "vpcId": string(required=True, force_new=True),
     },
     outputs={"ownerId": string()},
     find=("describe_route_tables", "RouteTableIds[]", "RouteTables[]"),
     gone=("InvalidRouteTableID.NotFound",),
     create=("create_route_table", "RouteTable.RouteTableId"),
-    sent=("vpcId",),
     arn="route-table/{id}",
-    tags="ec2:route-table",
-    settle=_settle,
-    seen=_seen,
-    more=_more,
+    tags="route-table",
+    settle=_change_routes,
+    seen=_routes,
+    more=_change_routes,
     before_delete=_disassociate_all,
     delete=("delete_route_table", "RouteTableId"),
 )
 
 
-def _find(call: Call, identifier: str, known: Properties) -> Answer | None:
+def _find(op: Operation) -> Answer | None:
     """By the id or, since a change of the table gives the association a new one, by what it joins."""
-    ec2 = call.client("ec2")
-    by_id = [{"Name": "association.route-table-association-id", "Values": [identifier]}]
-    tables = ec2.describe_route_tables(Filters=by_id)["RouteTables"]
-    for association in (each for table in tables for each in table.get("Associations") or []):
-        state = (association.get("AssociationState") or {}).get("State", "associated")
-        if association.get("RouteTableAssociationId") == identifier and state != "disassociated":
-            return dict(association)
-    target, table_id = known.get("subnetId") or known.get("gatewayId"), known.get("routeTableId")
-    return _joining(call, target, table_id) if target and table_id else None
+    by_id = [{"Name": "association.route-table-association-id", "Values": [op.id]}]
+    for table in op.api.describe_route_tables(Filters=by_id)["RouteTables"]:
+        for association in table.get("Associations") or []:
+            gone = at(association, "AssociationState.State") == "disassociated"
+            if association.get("RouteTableAssociationId") == op.id and not gone:
+                return dict(association)
+    target, table_id = op.known.get("subnetId") or op.known.get("gatewayId"), op.known.get("routeTableId")
+    return _joining(op, target, table_id) if target and table_id else None
 
 
-def _joining(call: Call, target: str, table_id: str) -> Answer | None:
-    table = _TABLE.found(call, table_id, {})
-    for association in (table or {}).get("Associations") or []:
+def _joining(op: Operation, target: str, table_id: str) -> Answer | None:
+    for association in Operation(op.call, _TABLE, table_id).thing.get("Associations") or []:
         if target in (association.get("SubnetId"), association.get("GatewayId")):
             return dict(association)
     return None
 
 
-def _identify(call: Call, identifier: str, state: Properties) -> str:
-    if "/" in identifier:
-        target, table = split_id(identifier, "/", 2, "subnet-id/route-table-id or gateway-id/route-table-id")
-        found = _joining(call, target, table)
+def _identify(op: Operation) -> str:
+    if "/" in op.id:
+        found = _joining(op, *split_id(op.id, "/", 2, "subnet-id/route-table-id or gateway-id/route-table-id"))
     else:
-        found = _find(call, identifier, state)
-    return str((found or {}).get("RouteTableAssociationId", identifier))
+        found = _find(op)
+    return str((found or {}).get("RouteTableAssociationId", op.id))
 
 
-def _move(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    del changed
-    ec2, link, table = call.client("ec2"), _identify(call, identifier, state), inputs["routeTableId"]
-    attempt(
-        f"updating Route Table Association ({link})",
-        lambda: ec2.replace_route_table_association(AssociationId=link, RouteTableId=table),
-    )
+def _move(op: Operation) -> None:
+    # What joins it now: the state's table, not the one that it is to have.
+    now = _identify(Operation(op.call, op.kind, op.id, op.state))
+    op.api.replace_route_table_association(AssociationId=now, RouteTableId=op.inputs["routeTableId"])
 
 
 _ASSOCIATION = Description(
     type="aws:ec2/routeTableAssociation:RouteTableAssociation",
     title="Route Table Association",
+    timeouts=_TIMEOUTS,
+    exactly_one_of=(("subnetId", "gatewayId"),),
     service="ec2",
     inputs={
         "gatewayId": string(force_new=True),
@@ -173,15 +134,9 @@ _ASSOCIATION = Description(
     find=_find,
     gone=(),
     create=("associate_route_table", "AssociationId"),
-    sent=("gatewayId", "routeTableId", "subnetId"),
     identify=_identify,
     more=_move,
-    delete=lambda call, identifier, state: _disassociate(call, _identify(call, identifier, state)),
+    delete=lambda op: _disassociate(op, _identify(op)),
 )
 
-RESOURCES = settled(
-    (
-        _TABLE.resource(timeouts=_TIMEOUTS),
-        _ASSOCIATION.resource(exactly_one_of=(("subnetId", "gatewayId"),), timeouts=_TIMEOUTS),
-    )
-)
+RESOURCES = served(_TABLE, _ASSOCIATION)

@@ -1,34 +1,23 @@
 """`aws:ec2/securityGroup:SecurityGroup`, `…/defaultSecurityGroup:DefaultSecurityGroup` and the rules inside them.
 
 Source: terraform-provider-aws ``internal/service/ec2/{vpc_security_group,vpc_default_security_group}.go``. The default
-group is adopted: creating it takes every rule away and then adds the program's; deleting it removes nothing.
+group is adopted: creating it takes every rule away and then adds the program's; deleting it removes nothing. Left out:
+`revokeRulesOnDelete`.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from lab.providers.aws.clients import attempt, unless_gone
-from lab.providers.aws.common import name_of, prefix_of
-from lab.providers.aws.description import Answer, Description, settled
-from lab.providers.aws.tags import from_list
+from lab.providers.aws.clients import tolerated
+from lab.providers.aws.common import NAME_PREFIX, length, prefix_of
+from lab.providers.aws.description import Description, Operation, served
+from lab.providers.aws.shapes import Answer, from_pairs
 from lab.providers.errors import ProviderError
-from lab.providers.schema import (
-    AutoName,
-    Property,
-    Timeouts,
-    boolean,
-    integer,
-    list_of,
-    object_of,
-    set_of,
-    string,
-)
+from lab.providers.schema import AutoName, Property, Timeouts, boolean, integer, list_of, object_of, set_of, string
 from lab.providers.values import Properties
-from lab.providers.waiting import Call
 
 GONE = ("InvalidGroup.NotFound", "InvalidGroupId.Malformed", "InvalidSecurityGroupID.NotFound")
-_DUPLICATE = ("InvalidPermission.Duplicate",)
-_ABSENT = ("InvalidPermission.NotFound",)
 RULE = object_of(
     {
         "cidrBlocks": list_of(string()),
@@ -45,11 +34,12 @@ RULE = object_of(
 Permission = dict[str, Any]
 # (protocol, from, to, the kind of peer, the peer, its description): one rule as AWS sees it.
 Atom = tuple[str, int, int, str, str, str]
+# Input → how a permission has the peers of that kind.
 _PEERS = {
-    "cidr": ("IpRanges", "CidrIp"),
-    "cidr6": ("Ipv6Ranges", "CidrIpv6"),
-    "prefix": ("PrefixListIds", "PrefixListId"),
-    "group": ("UserIdGroupPairs", "GroupId"),
+    "cidrBlocks": ("IpRanges", "CidrIp"),
+    "ipv6CidrBlocks": ("Ipv6Ranges", "CidrIpv6"),
+    "prefixListIds": ("PrefixListIds", "PrefixListId"),
+    "securityGroups": ("UserIdGroupPairs", "GroupId"),
 }
 
 
@@ -60,11 +50,8 @@ def atoms(rules: Iterable[Mapping[str, Any]], group: str) -> set[Atom]:
         protocol = protocol_name(rule["protocol"])
         start, end = (-1, -1) if protocol == "-1" else (rule["fromPort"], rule["toPort"])
         text = rule.get("description") or ""
-        peers = [("cidr", block) for block in rule.get("cidrBlocks") or []]
-        peers += [("cidr6", block) for block in rule.get("ipv6CidrBlocks") or []]
-        peers += [("prefix", name) for name in rule.get("prefixListIds") or []]
-        peers += [("group", name) for name in rule.get("securityGroups") or []]
-        peers += [("group", group)] if rule.get("self") else []
+        peers = [(kind, peer) for kind in _PEERS for peer in rule.get(kind) or []]
+        peers += [("securityGroups", group)] if rule.get("self") else []
         found |= {(protocol, start, end, kind, peer, text) for kind, peer in peers}
     return found
 
@@ -85,17 +72,16 @@ def atoms_of_permissions(permissions: Iterable[Permission]) -> set[Atom]:
 def rules_of_permissions(permissions: Iterable[Permission], group: str) -> list[Properties]:
     """Rules as AWS describes them, put together as a program would write them: one for each ports and description."""
     gathered: dict[tuple[str, int, int, str], Properties] = {}
-    names = {"cidr": "cidrBlocks", "cidr6": "ipv6CidrBlocks", "prefix": "prefixListIds", "group": "securityGroups"}
     for protocol, start, end, kind, peer, text in sorted(atoms_of_permissions(permissions)):
         ports = (0, 0) if protocol == "-1" else (start, end)
         rule = gathered.setdefault(
             (protocol, *ports, text),
             {"protocol": protocol, "fromPort": ports[0], "toPort": ports[1], "description": text, "self": False},
         )
-        if kind == "group" and peer == group:
+        if kind == "securityGroups" and peer == group:
             rule["self"] = True
         else:
-            rule.setdefault(names[kind], []).append(peer)
+            rule.setdefault(kind, []).append(peer)
     return list(gathered.values())
 
 
@@ -103,23 +89,6 @@ def protocol_name(protocol: str) -> str:
     """AWS's name of a protocol: `all` is `-1`, and the numbers of tcp, udp, icmp and icmpv6 have names."""
     names = {"all": "-1", "6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
     return names.get(protocol.lower(), protocol.lower())
-
-
-def change_rules(call: Call, group: str, *, egress: bool, present: set[Atom], wanted: set[Atom]) -> None:
-    """Revokes what is not wanted and authorizes what is missing."""
-    ec2 = call.client("ec2")
-    direction = "egress" if egress else "ingress"
-    revoke = ec2.revoke_security_group_egress if egress else ec2.revoke_security_group_ingress
-    authorize = ec2.authorize_security_group_egress if egress else ec2.authorize_security_group_ingress
-    gone, missing = sorted(present - wanted), sorted(wanted - present)
-    if gone:
-        what = f"revoking Security Group ({group}) {direction} rules"
-        unless_gone(what, _ABSENT, lambda: revoke(GroupId=group, IpPermissions=[_permission(atom) for atom in gone]))
-    if missing:
-        what = f"authorizing Security Group ({group}) {direction} rules"
-        unless_gone(
-            what, _DUPLICATE, lambda: authorize(GroupId=group, IpPermissions=[_permission(atom) for atom in missing])
-        )
 
 
 def _permission(atom: Atom) -> Permission:
@@ -134,131 +103,111 @@ def _permission(atom: Atom) -> Permission:
 _DIRECTIONS = (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress"))
 
 
-def _group_seen(call: Call, group: Answer, state: Properties) -> Properties:
+def _seen(op: Operation, group: Answer) -> Properties:
     """The rules; those that the state has in another order or grouping keep the state's form."""
-    del call
-    return {
-        **{name: _seen(state.get(name), group.get(field) or [], group["GroupId"]) for name, field in _DIRECTIONS},
-        "name": group.get("GroupName"),
-        "namePrefix": prefix_of(group.get("GroupName", "")),
-    }
-
-
-def _seen(known: Any, permissions: list[Permission], group: str) -> list[Properties]:
-    if known is not None and atoms(known, group) == atoms_of_permissions(permissions):
-        return list(known)
-    return rules_of_permissions(permissions, group)
-
-
-def _change(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    """Brings the rules of the directions that change to what is wanted, from what AWS has."""
-    group = _GROUP.found(call, identifier, state) or {}
+    seen: Properties = {"namePrefix": prefix_of(group.get("GroupName", ""))}
     for name, field in _DIRECTIONS:
-        if name in changed:
-            present = atoms_of_permissions(group.get(field) or [])
-            wanted = atoms(inputs.get(name) or [], identifier)
-            change_rules(call, identifier, egress=name == "egress", present=present, wanted=wanted)
+        known, permissions = op.state.get(name), group.get(field) or []
+        same = known is not None and atoms(known, op.id) == atoms_of_permissions(permissions)
+        seen[name] = list(known or []) if same else rules_of_permissions(permissions, op.id)
+    return seen
 
 
-def _settle(call: Call, identifier: str, inputs: Properties) -> None:
+def _change(op: Operation) -> None:
+    """Brings the rules of the directions that change from what AWS has to what is wanted."""
+    group = op.thing
+    for name, field in _DIRECTIONS:
+        if name not in op.changed:
+            continue
+        present, wanted = atoms_of_permissions(group.get(field) or []), atoms(op.inputs.get(name) or [], op.id)
+        for verb, rules, code in (
+            ("revoke", present - wanted, "InvalidPermission.NotFound"),
+            ("authorize", wanted - present, "InvalidPermission.Duplicate"),
+        ):
+            if rules:
+                with tolerated(code):
+                    call = getattr(op.api, f"{verb}_security_group_{name}")
+                    call(GroupId=op.id, IpPermissions=[_permission(atom) for atom in sorted(rules)])
+
+
+def _settle(op: Operation) -> None:
     # AWS lets everything out of a new group; the provider takes that away, so that what is written is what holds.
-    call.wait_until(f"Security Group ({identifier}) create", lambda: _GROUP.found(call, identifier, {}))
-    _change(call, identifier, {}, inputs, frozenset({"ingress", "egress"}))
-
-
-def _revoke_first(call: Call, identifier: str, state: Properties) -> None:
-    if state.get("revokeRulesOnDelete"):
-        _change(call, identifier, state, {}, frozenset({"ingress", "egress"}))
+    op.call.wait_until(f"Security Group ({op.id}) create", lambda: op.thing or None)
+    _change(replace(op, changed=frozenset({"ingress", "egress"})))
 
 
 def _name(value: str) -> str | None:
-    if value.startswith("sg-"):
-        return f"invalid value for name (cannot begin with sg-), got {value}"
-    return f"expected length of name to be in the range (0 - 255), got {len(value)}" if len(value) > 255 else None
+    return f"invalid value for name (cannot begin with sg-), got {value}" if value.startswith("sg-") else _text(value)
 
 
-def _description(value: str) -> str | None:
-    # CreateSecurityGroup: up to 255 characters, of a-z, A-Z, 0-9, spaces, and ._-:/()#,@[]+=&;{}!$*
-    if len(value) > 255:
-        return f"expected length of description to be in the range (0 - 255), got {len(value)}"
-    return None
-
-
-RULES: Mapping[str, Property] = {
-    "egress": set_of(RULE, computed=True),
-    "ingress": set_of(RULE, computed=True),
+# CreateSecurityGroup: names and descriptions of up to 255 characters.
+_text = length(0, 255)
+_COMMON: dict[str, Any] = {
+    "service": "ec2",
+    "find": ("describe_security_groups", "GroupIds[]", "SecurityGroups[]"),
+    "gone": GONE,
+    "fields": {"name": "GroupName"},
+    "arn": "security-group/{id}",
+    "seen": _seen,
+    "more": _change,
 }
+_RULES: Mapping[str, Property] = {"egress": set_of(RULE, computed=True), "ingress": set_of(RULE, computed=True)}
 _GROUP = Description(
     type="aws:ec2/securityGroup:SecurityGroup",
     title="Security Group",
-    service="ec2",
+    autoname=AutoName(),
+    timeouts=Timeouts(delete=900),
+    **_COMMON,
     inputs={
-        **RULES,
+        **_RULES,
         # pulumi-aws provider/resources.go says "Managed by Pulumi" where Terraform says "Managed by Terraform".
-        "description": string(default="Managed by Pulumi", force_new=True, validate=_description),
+        "description": string(default="Managed by Pulumi", force_new=True, validate=_text),
         "name": string(computed=True, force_new=True, conflicts=("namePrefix",), validate=_name),
-        "namePrefix": string(computed=True, force_new=True, conflicts=("name",)),
-        "revokeRulesOnDelete": boolean(default=False),
+        "namePrefix": NAME_PREFIX,
         "vpcId": string(computed=True, force_new=True),
     },
     outputs={"ownerId": string()},
-    find=("describe_security_groups", "GroupIds[]", "SecurityGroups[]"),
-    gone=GONE,
     create=("create_security_group", "GroupId"),
-    sent=("description", "vpcId"),
-    kept=("revokeRulesOnDelete",),
-    arn="security-group/{id}",
-    tags="ec2:security-group",
-    arguments=lambda _call, inputs: {"GroupName": name_of(inputs)},
+    tags="security-group",
     settle=_settle,
-    seen=_group_seen,
-    more=_change,
-    before_delete=_revoke_first,
     delete=("delete_security_group", "GroupId"),
     busy=("DependencyViolation", "InvalidGroup.InUse"),
 )
 
 
-def _adopt(call: Call, inputs: Properties) -> str:
-    ec2, vpc = call.client("ec2"), inputs.get("vpcId")
+def _adopt(op: Operation) -> str:
+    vpc = op.inputs.get("vpcId")
     filters = [{"Name": "group-name", "Values": ["default"]}, *([{"Name": "vpc-id", "Values": [vpc]}] if vpc else [])]
-    what = f"reading Default Security Group of VPC ({vpc or 'default'})"
-    groups = attempt(what, lambda: ec2.describe_security_groups(Filters=filters)["SecurityGroups"])
+    groups = op.api.describe_security_groups(Filters=filters)["SecurityGroups"]
     if len(groups) != 1:
-        raise ProviderError(f"{what}: found {len(groups)}, expected one; give vpcId")
+        raise ProviderError(
+            f"reading Default Security Group of VPC ({vpc or 'default'}): found {len(groups)}, expected one; give vpcId"
+        )
     return str(groups[0]["GroupId"])
 
 
-def _empty_and_tag(call: Call, identifier: str, inputs: Properties) -> None:
-    _settle(call, identifier, inputs)
-    group = _DEFAULT.found(call, identifier, {}) or {}
-    _DEFAULT.change_tags(call, identifier, {"tagsAll": from_list(group.get("Tags"))}, inputs)
+def _empty_and_tag(op: Operation) -> None:
+    _settle(op)
+    op.kind.change_tags(op, from_pairs(op.thing.get("Tags")))
 
 
 _DEFAULT = Description(
     type="aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
     title="Default Security Group",
-    service="ec2",
+    **_COMMON,
     inputs={
         # Creation takes every rule away. After it, rules that the program leaves out are left alone, as computed
         # ones are; `ingress=[]` and `egress=[]` keep them away.
-        **RULES,
-        "revokeRulesOnDelete": boolean(default=False),
+        **_RULES,
         "vpcId": string(computed=True, force_new=True),
     },
     outputs={"description": string(), "name": string(), "namePrefix": string(), "ownerId": string()},
-    find=_GROUP.find,
-    gone=GONE,
     create=_adopt,
-    kept=("revokeRulesOnDelete",),
-    arn="security-group/{id}",
-    tags="ec2",
+    tags=True,
     settle=_empty_and_tag,
-    seen=_group_seen,
-    more=_change,
     # AWS does not let the default group go; the provider only forgets it.
-    delete=lambda _call, _identifier, _state: None,
+    delete=lambda _op: None,
     stays=True,
 )
 
-RESOURCES = settled((_GROUP.resource(autoname=AutoName(), timeouts=Timeouts(delete=900)), _DEFAULT.resource()))
+RESOURCES = served(_GROUP, _DEFAULT)

@@ -7,12 +7,11 @@ ModifySecurityGroupRules, except that another kind of peer (an address, a group,
 import ipaddress
 from collections.abc import Callable
 
-from lab.providers.aws.clients import attempt
-from lab.providers.aws.description import Answer, Description, settled
+from lab.providers.aws.description import Description, Operation, served
 from lab.providers.aws.security_group import GONE, protocol_name
-from lab.providers.schema import Resource, integer, string
+from lab.providers.aws.shapes import Answer, arguments
+from lab.providers.schema import integer, string
 from lab.providers.values import Properties
-from lab.providers.waiting import Call
 
 # Input → the list in a permission, and the name of the peer in an item of it.
 _PEERS = {
@@ -23,29 +22,26 @@ _PEERS = {
 }
 
 
-def _arguments(call: Call, inputs: Properties) -> Answer:
-    del call
-    permission: Answer = {"IpProtocol": protocol_name(inputs["ipProtocol"]), **_ports(inputs)}
+def _arguments(op: Operation) -> Answer:
+    permission: Properties = {**op.inputs, "ipProtocol": protocol_name(op.inputs["ipProtocol"])}
     for name, (field, key) in _PEERS.items():
-        if inputs.get(name):
+        if op.inputs.get(name):
             # `sg-…` of this account, or `ACCOUNT/sg-…` of another
-            account, _, peer = inputs[name].rpartition("/") if field == "UserIdGroupPairs" else ("", "", inputs[name])
-            item = {key: peer, **({"UserId": account} if account else {})}
-            permission[field] = [item | ({"Description": inputs["description"]} if inputs.get("description") else {})]
-    return {"GroupId": inputs["securityGroupId"], "IpPermissions": [permission]}
+            account, _, peer = op.inputs[name].rpartition("/") if key == "GroupId" else ("", "", op.inputs[name])
+            permission[field] = [{key: peer, "userId": account, "description": op.inputs.get("description")}]
+    # Not beside the permission, where the call has arguments of the same names for a rule without a list of peers.
+    beside = dict.fromkeys(("FromPort", "ToPort", "IpProtocol"))
+    operation = f"authorize_security_group_{'egress' if 'Egress' in op.kind.type else 'ingress'}"
+    return {**arguments(op.api, operation, {"ipPermissions": [permission]}, {}), **beside}
 
 
-def _ports(inputs: Properties) -> dict[str, int]:
-    names = {"FromPort": "fromPort", "ToPort": "toPort"}
-    return {argument: inputs[name] for argument, name in names.items() if inputs.get(name) is not None}
-
-
-def _seen(call: Call, rule: Answer, state: Properties) -> Properties:
+def _seen(op: Operation, rule: Answer) -> Properties:
     info = rule.get("ReferencedGroupInfo") or {}
     group, owner = info.get("GroupId"), info.get("UserId")
-    foreign = owner and owner != call.session.account
+    foreign = owner and owner != op.call.session.account
     # AWS answers -1 for a rule of all protocols where the program says nothing.
-    unsaid = {name: None for name in ("fromPort", "toPort") if state.get(name) is None and rule.get("FromPort") == -1}
+    of_all = rule.get("FromPort") == -1
+    unsaid = {name: None for name in ("fromPort", "toPort") if of_all and op.state.get(name) is None}
     return {
         **unsaid,
         "referencedSecurityGroupId": f"{owner}/{group}" if group and foreign else group,
@@ -53,28 +49,15 @@ def _seen(call: Call, rule: Answer, state: Properties) -> Properties:
     }
 
 
-def _modify(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
-    del state
-    if not changed - {"tags", "tagsAll"}:
-        return
-    names = {
-        "cidrIpv4": "CidrIpv4",
-        "cidrIpv6": "CidrIpv6",
-        "description": "Description",
-        "prefixListId": "PrefixListId",
+def _modify(op: Operation) -> None:
+    group = (op.inputs.get("referencedSecurityGroupId") or "").rpartition("/")[2]
+    rule = {**op.inputs, "ipProtocol": protocol_name(op.inputs["ipProtocol"]), "referencedGroupId": group}
+    asked = {
+        "securityGroupId": op.inputs["securityGroupId"],
+        "securityGroupRules": [{"securityGroupRuleId": op.id, "securityGroupRule": rule}],
     }
-    request: Answer = {argument: inputs[name] for name, argument in names.items() if inputs.get(name)}
-    request.update(IpProtocol=protocol_name(inputs["ipProtocol"]), **_ports(inputs))
-    if inputs.get("referencedSecurityGroupId"):
-        request["ReferencedGroupId"] = inputs["referencedSecurityGroupId"].rpartition("/")[2]
-    ec2 = call.client("ec2")
-    attempt(
-        f"updating VPC Security Group Rule ({identifier})",
-        lambda: ec2.modify_security_group_rules(
-            GroupId=inputs["securityGroupId"],
-            SecurityGroupRules=[{"SecurityGroupRuleId": identifier, "SecurityGroupRule": request}],
-        ),
-    )
+    operation = "modify_security_group_rules"
+    getattr(op.api, operation)(**arguments(op.api, operation, asked, op.kind.fields))
 
 
 def _another_kind_of_peer(state: Properties, inputs: Properties, changed: frozenset[str]) -> frozenset[str]:
@@ -98,22 +81,17 @@ def _network(version: int) -> Callable[[str], str | None]:
     return validate
 
 
-def _resource(direction: str) -> Resource:
-    name, egress = f"SecurityGroup{direction}Rule", direction == "Egress"
+def _rule(direction: str) -> Description:
+    def find(op: Operation) -> Answer | None:
+        [rule, *_] = op.api.describe_security_group_rules(SecurityGroupRuleIds=[op.id])["SecurityGroupRules"] or [{}]
+        return rule if bool(rule.get("IsEgress")) == (direction == "Egress") else None
 
-    def find(call: Call, identifier: str, _known: Properties) -> Answer | None:
-        found = call.client("ec2").describe_security_group_rules(SecurityGroupRuleIds=[identifier])[
-            "SecurityGroupRules"
-        ]
-        return found[0] if found and bool(found[0].get("IsEgress")) == egress else None
-
-    def revoke(call: Call, identifier: str, state: Properties) -> None:
-        operation = getattr(call.client("ec2"), f"revoke_security_group_{direction.lower()}")
-        operation(GroupId=state["securityGroupId"], SecurityGroupRuleIds=[identifier])
-
-    description = Description(
-        type=f"aws:vpc/s{name[1:]}:{name}",
+    return Description(
+        type=f"aws:vpc/securityGroup{direction}Rule:SecurityGroup{direction}Rule",
         title=f"VPC Security Group {direction} Rule",
+        exactly_one_of=(tuple(_PEERS),),
+        framework=True,
+        also_replaces=_another_kind_of_peer,
         service="ec2",
         inputs={
             "cidrIpv4": string(validate=_network(4)),
@@ -129,24 +107,22 @@ def _resource(direction: str) -> Resource:
         outputs={"securityGroupRuleId": string()},
         find=find,
         gone=(
-            "InvalidSecurityGroupRuleId.NotFound",
-            "InvalidSecurityGroupRuleId.Malformed",
-            "InvalidPermission.NotFound",
-            *GONE,
+            *("InvalidSecurityGroupRuleId.NotFound", "InvalidSecurityGroupRuleId.Malformed"),
+            *("InvalidPermission.NotFound", *GONE),
         ),
         create=(f"authorize_security_group_{direction.lower()}", "SecurityGroupRules[].SecurityGroupRuleId"),
         fields={"securityGroupId": "GroupId", "arn": "SecurityGroupRuleArn"},
         arn="security-group-rule/{id}",
-        tags="ec2",
+        tags=True,
+        tags_after=True,
         key="securityGroupRuleId",
         arguments=_arguments,
-        # The provider tags a rule by a call of its own, once it is there.
-        settle=lambda call, identifier, inputs: description.change_tags(call, identifier, {}, inputs),
         seen=_seen,
         more=_modify,
-        delete=revoke,
+        delete=lambda op: getattr(op.api, f"revoke_security_group_{direction.lower()}")(
+            GroupId=op.state["securityGroupId"], SecurityGroupRuleIds=[op.id]
+        ),
     )
-    return description.resource(exactly_one_of=(tuple(_PEERS),), framework=True, also_replaces=_another_kind_of_peer)
 
 
-RESOURCES = settled(_resource(direction) for direction in ("Ingress", "Egress"))
+RESOURCES = served(_rule("Ingress"), _rule("Egress"))

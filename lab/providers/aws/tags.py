@@ -3,13 +3,12 @@
 Source: pulumi-aws ``provider/tags.go`` (tagsAll is worked out before Check), terraform-provider-aws ``internal/tags``.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from lab.providers.aws.clients import attempt
+from lab.providers.aws.shapes import arguments, at, from_pairs, input_shape, to_api
 from lab.providers.values import UNKNOWN, Properties, has_unknown
-from lab.providers.waiting import Call
 
 Tags = dict[str, str]
 
@@ -42,16 +41,6 @@ def own_tags(configuration: Mapping[str, Any], everything: Tags, given: Any) -> 
     return {key: value for key, value in everything.items() if key in own or defaults.get(key) != value}
 
 
-def from_list(tags: list[Mapping[str, str]] | None) -> Tags:
-    """`[{"Key": …, "Value": …}]` as a map; IoT and CloudWatch Logs name them alike or use a map at once."""
-    return {tag["Key"]: tag.get("Value", "") for tag in tags or []}
-
-
-def to_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """A map as `[{"Key": …, "Value": …}]`."""
-    return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
-
-
 def changes(state: Properties, inputs: Properties) -> tuple[Tags, list[str]]:
     """What to set and which keys to remove, to get from a state's tags to the inputs'."""
     old, new = state.get("tagsAll") or {}, inputs.get("tagsAll") or {}
@@ -59,102 +48,80 @@ def changes(state: Properties, inputs: Properties) -> tuple[Tags, list[str]]:
 
 
 @dataclass(frozen=True)
-class TagCalls:
+class Calls:
     """How one service tags.
 
     Attributes:
-        at_creation: Kind and tags → the argument of a creation.
-        read: Call, title, answer and the properties read so far → the tags.
-        put: Call, target and tags.
-        remove: Call, target and keys.
-        by_arn: Whether the target is the ARN; else the id.
+        target: The argument that names what has the tags, by its ARN where it ends so, else by its id.
+        put: The call that puts tags, and what it calls them.
+        remove: The call that takes them away, and what it calls their keys.
+        listed: The call that lists them and where in its answer they are; empty where the thing itself has them.
+        more: Another argument of all these calls.
     """
 
-    at_creation: Callable[[str, Tags], dict[str, Any]]
-    read: Callable[[Call, str, dict[str, Any], Properties], Tags]
-    put: Callable[[Call, str, Tags], Any]
-    remove: Callable[[Call, str, list[str]], Any]
-    by_arn: bool = True
+    target: str
+    put: tuple[str, str]
+    remove: tuple[str, str]
+    listed: tuple[str, str] = ("", "Tags")
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def by_arn(self) -> bool:
+        return self.target.lower().endswith("arn")
+
+    def read(self, api: Any, thing: Mapping[str, Any], target: str) -> Tags:
+        """The tags of a thing."""
+        operation, place = self.listed
+        found = getattr(api, operation)(**self._of(target)) if operation else thing
+        tags = at(found, place) or []
+        return dict(tags) if isinstance(tags, dict) else from_pairs(tags)
+
+    def change(self, api: Any, target: str, put: Tags, removed: list[str]) -> None:
+        """Takes tags away and puts others."""
+        for (operation, argument), values in ((self.remove, removed), (self.put, put)):
+            if values:
+                shape = input_shape(api, operation).members[argument]
+                getattr(api, operation)(**self._of(target), **{argument: to_api(shape, values, {})})
+
+    def _of(self, target: str) -> dict[str, Any]:
+        lists = self.target.endswith("[]")
+        return {self.target.removesuffix("[]"): [target] if lists else target, **self.more}
 
 
-def _keys(names: list[str]) -> list[dict[str, str]]:
-    return [{"Key": name} for name in names]
-
-
-def _listed(service: str, argument: str, member: str) -> Callable[[Call, str, dict[str, Any], Properties], Tags]:
-    """Tags that a call of their own lists by the ARN; CloudWatch Logs answers with a map."""
-
-    def read(call: Call, title: str, answer: dict[str, Any], seen: Properties) -> Tags:
-        del answer
-        client = call.client(service)
-        operation = client.list_tags_for_certificate if service == "acm" else client.list_tags_for_resource
-        found = attempt(f"listing tags for {title} ({seen['arn']})", lambda: operation(**{argument: seen["arn"]}))
-        tags = found.get(member) or []
-        return dict(tags) if isinstance(tags, dict) else from_list(tags)
-
-    return read
-
-
-TAG_CALLS: Mapping[str, TagCalls] = {
-    "ec2": TagCalls(
-        lambda kind, tags: (
-            {"TagSpecifications": [{"ResourceType": kind.partition(":")[2], "Tags": to_list(tags)}]}
-            if ":" in kind
-            else {}
-        ),
-        lambda _call, _title, answer, _seen: from_list(answer.get("Tags")),
-        lambda call, target, tags: call.client("ec2").create_tags(Resources=[target], Tags=to_list(tags)),
-        lambda call, target, keys: call.client("ec2").delete_tags(Resources=[target], Tags=_keys(keys)),
-        by_arn=False,
+_ALIKE = (("tag_resource", "Tags"), ("untag_resource", "TagKeys"))
+_ALIKE_LOWER = (("tag_resource", "tags"), ("untag_resource", "tagKeys"), ("list_tags_for_resource", "tags"))
+CALLS: Mapping[str, Calls] = {
+    "acm": Calls(
+        "CertificateArn",
+        ("add_tags_to_certificate", "Tags"),
+        ("remove_tags_from_certificate", "Tags"),
+        ("list_tags_for_certificate", "Tags"),
     ),
-    "acm": TagCalls(
-        lambda _kind, tags: {"Tags": to_list(tags)},
-        _listed("acm", "CertificateArn", "Tags"),
-        lambda call, target, tags: call.client("acm").add_tags_to_certificate(
-            CertificateArn=target, Tags=to_list(tags)
-        ),
-        lambda call, target, keys: call.client("acm").remove_tags_from_certificate(
-            CertificateArn=target, Tags=_keys(keys)
-        ),
+    "acm-pca": Calls(
+        "CertificateAuthorityArn",
+        ("tag_certificate_authority", "Tags"),
+        ("untag_certificate_authority", "Tags"),
+        ("list_tags", "Tags"),
     ),
-    "iam": TagCalls(
-        lambda _kind, tags: {"Tags": to_list(tags)},
-        lambda _call, _title, answer, _seen: from_list(answer.get("Tags")),
-        lambda call, target, tags: call.client("iam").tag_role(RoleName=target, Tags=to_list(tags)),
-        lambda call, target, keys: call.client("iam").untag_role(RoleName=target, TagKeys=keys),
-        by_arn=False,
+    "cloudwatch": Calls("ResourceARN", *_ALIKE, ("list_tags_for_resource", "Tags")),
+    "ec2": Calls("Resources[]", ("create_tags", "Tags"), ("delete_tags", "Tags")),
+    "iam": Calls("RoleName", ("tag_role", "Tags"), ("untag_role", "TagKeys")),
+    "iot": Calls("resourceArn", *_ALIKE_LOWER),
+    "logs": Calls("resourceArn", *_ALIKE_LOWER),
+    "route53": Calls(
+        "ResourceId",
+        ("change_tags_for_resource", "AddTags"),
+        ("change_tags_for_resource", "RemoveTagKeys"),
+        ("list_tags_for_resource", "ResourceTagSet.Tags"),
+        {"ResourceType": "hostedzone"},
     ),
-    "iot": TagCalls(
-        lambda _kind, tags: {"tags": to_list(tags)},
-        _listed("iot", "resourceArn", "tags"),
-        lambda call, target, tags: call.client("iot").tag_resource(resourceArn=target, tags=to_list(tags)),
-        lambda call, target, keys: call.client("iot").untag_resource(resourceArn=target, tagKeys=keys),
-    ),
-    "logs": TagCalls(
-        lambda _kind, tags: {"tags": tags},
-        _listed("logs", "resourceArn", "tags"),
-        lambda call, target, tags: call.client("logs").tag_resource(resourceArn=target, tags=tags),
-        lambda call, target, keys: call.client("logs").untag_resource(resourceArn=target, tagKeys=keys),
-    ),
-    "route53": TagCalls(
-        lambda _kind, _tags: {},
-        lambda call, _title, _answer, seen: from_list(
-            call.client("route53")
-            .list_tags_for_resource(ResourceType="hostedzone", ResourceId=seen["id"])["ResourceTagSet"]
-            .get("Tags")
-        ),
-        lambda call, target, tags: call.client("route53").change_tags_for_resource(
-            ResourceType="hostedzone", ResourceId=target, AddTags=to_list(tags)
-        ),
-        lambda call, target, keys: call.client("route53").change_tags_for_resource(
-            ResourceType="hostedzone", ResourceId=target, RemoveTagKeys=keys
-        ),
-        by_arn=False,
-    ),
-    "route53resolver": TagCalls(
-        lambda _kind, tags: {"Tags": to_list(tags)},
-        _listed("route53resolver", "ResourceArn", "Tags"),
-        lambda call, target, tags: call.client("route53resolver").tag_resource(ResourceArn=target, Tags=to_list(tags)),
-        lambda call, target, keys: call.client("route53resolver").untag_resource(ResourceArn=target, TagKeys=keys),
-    ),
+    "route53resolver": Calls("ResourceArn", *_ALIKE, ("list_tags_for_resource", "Tags")),
 }
+
+
+def at_creation(api: Any, operation: str, kind: str | bool, tags: Tags) -> dict[str, Any]:
+    """The argument of a creation; EC2's names the kind of resource."""
+    if isinstance(kind, str):
+        pairs = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+        return {"TagSpecifications": [{"ResourceType": kind, "Tags": pairs}]}
+    return arguments(api, operation, {"tags": tags}, {})

@@ -17,16 +17,12 @@ from lab.providers.tls.pem import PrivateKey, PublicKey, digest
 from lab.providers.values import UNKNOWN, Properties
 from lab.providers.waiting import Call
 
+_ALIKE = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+# Usage → cryptography's name of it.
 _KEY_USAGES = {
-    "digital_signature": "digital_signature",
-    "content_commitment": "content_commitment",
-    "key_encipherment": "key_encipherment",
-    "data_encipherment": "data_encipherment",
-    "key_agreement": "key_agreement",
+    **{name: name for name in (*_ALIKE, "encipher_only", "decipher_only")},
     "cert_signing": "key_cert_sign",
     "crl_signing": "crl_sign",
-    "encipher_only": "encipher_only",
-    "decipher_only": "decipher_only",
 }
 _EXTENDED_KEY_USAGES = {
     "any_extended": ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
@@ -56,10 +52,8 @@ ISSUED: dict[str, Property] = {
     "validityPeriodHours": integer(required=True, minimum=0, force_new=True),
 }
 CERTIFICATE: dict[str, Property] = {
-    "certPem": string(),
+    **dict.fromkeys(("certPem", "validityEndTime", "validityStartTime"), string()),
     "readyForRenewal": boolean(),
-    "validityEndTime": string(),
-    "validityStartTime": string(),
 }
 
 
@@ -139,9 +133,8 @@ def issue(
 
 def _key_usage(usages: list[str]) -> x509.KeyUsage:
     wanted = {name: name in usages for name in _KEY_USAGES.values()}
-    wanted["key_agreement"] |= (
-        wanted["encipher_only"] or wanted["decipher_only"]
-    )  # cryptography insists, RFC 5280 4.2.1.3
+    # cryptography insists, RFC 5280 4.2.1.3
+    wanted["key_agreement"] |= wanted["encipher_only"] or wanted["decipher_only"]
     return x509.KeyUsage(**wanted)
 
 
@@ -167,7 +160,6 @@ def _text(moment: datetime) -> str:
 
 def read_certificate(call: Call, identifier: str, state: Properties) -> Properties | None:
     """The state, in which readyForRenewal turns true once the time for it has come."""
-    del call, identifier
     return {**state, "readyForRenewal": _is_due(state, state)} if state else None
 
 
@@ -188,7 +180,3 @@ def _is_due(state: Properties, inputs: Properties) -> bool:
 
 def keep(call: Call, identifier: str, state: Properties, inputs: Properties, changed: frozenset[str]) -> None:
     """What can change in place, earlyRenewalHours, changes only the state."""
-
-
-def forget(call: Call, identifier: str, state: Properties) -> None:
-    """A certificate is only in the state: with it, it is gone."""

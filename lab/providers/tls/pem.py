@@ -1,11 +1,15 @@
 """Reading keys, requests and certificates; errors name the input and what is wrong, never the text itself."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lab.providers.errors import ProviderError
 
+T = TypeVar("T")
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -37,29 +41,20 @@ def private_key(text: str, name: str) -> PrivateKey:
 
 
 def certificate(text: str, name: str) -> x509.Certificate:
-    """A certificate out of PEM.
-
-    Raises:
-        ProviderError: When it is none.
-    """
-    try:
-        return x509.load_pem_x509_certificate(text.encode())
-    except ValueError:
-        raise ProviderError(f"Failed to parse certificate PEM: {name} is not a PEM certificate") from None
+    """A certificate out of PEM; it raises as `private_key` does."""
+    return _loaded(x509.load_pem_x509_certificate, text, name, "certificate")
 
 
 def request(text: str, name: str) -> x509.CertificateSigningRequest:
-    """A certificate request out of PEM.
+    """A certificate request out of PEM; it raises as `private_key` does."""
+    return _loaded(x509.load_pem_x509_csr, text, name, "certificate request")
 
-    Raises:
-        ProviderError: When it is none.
-    """
+
+def _loaded(load: Callable[[bytes], T], text: str, name: str, kind: str) -> T:
     try:
-        return x509.load_pem_x509_csr(text.encode())
+        return load(text.encode())
     except ValueError:
-        raise ProviderError(
-            f"Failed to parse certificate request PEM: {name} is not a PEM certificate request"
-        ) from None
+        raise ProviderError(f"Failed to parse {kind} PEM: {name} is not a PEM {kind}") from None
 
 
 def algorithm(key: PrivateKey) -> str:

@@ -15,8 +15,7 @@ from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
 
-def _create(call: Call, inputs: Properties) -> Created:
-    del call
+def _create(_call: Call, inputs: Properties) -> Created:
     key: PrivateKey
     if inputs["algorithm"] == "RSA":
         key = rsa.generate_private_key(public_exponent=65537, key_size=inputs["rsaBits"])
@@ -61,15 +60,6 @@ def _openssh(key: PrivateKey) -> dict[str, str]:
     return dict(zip(names, (private, f"{line}\n", pairs, f"SHA256:{sha256}"), strict=True))
 
 
-def _read(call: Call, identifier: str, state: Properties) -> Properties | None:
-    del call, identifier
-    return dict(state) or None
-
-
-def _delete(call: Call, identifier: str, state: Properties) -> None:
-    del call, identifier, state
-
-
 PRIVATE_KEY = Resource(
     type="tls:index/privateKey:PrivateKey",
     title="TLS Private Key",
@@ -79,16 +69,11 @@ PRIVATE_KEY = Resource(
         "rsaBits": integer(default=2048, minimum=1024, maximum=16384),
     },
     outputs={
-        "privateKeyOpenssh": string(secret=True),
-        "privateKeyPem": string(secret=True),
-        "privateKeyPemPkcs8": string(secret=True),
-        "publicKeyFingerprintMd5": string(),
-        "publicKeyFingerprintSha256": string(),
-        "publicKeyOpenssh": string(),
-        "publicKeyPem": string(),
+        **dict.fromkeys(("privateKeyOpenssh", "privateKeyPem", "privateKeyPemPkcs8"), string(secret=True)),
+        **dict.fromkeys(
+            ("publicKeyFingerprintMd5", "publicKeyFingerprintSha256", "publicKeyOpenssh", "publicKeyPem"), string()
+        ),
     },
     create=_create,
-    read=_read,
-    delete=_delete,
     framework=True,
 )
