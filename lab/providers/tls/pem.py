@@ -21,6 +21,10 @@ CURVES: dict[str, type[ec.EllipticCurve]] = {
 }
 
 
+KNOWN: dict[str, PrivateKey] = {}
+"""Keys by their PEM: one signs for several resources, and OpenSSL examines an RSA key for 50 ms when it is loaded."""
+
+
 def private_key(text: str, name: str) -> PrivateKey:
     """A private key out of PEM.
 
@@ -31,12 +35,15 @@ def private_key(text: str, name: str) -> PrivateKey:
     Raises:
         ProviderError: When it is no key, an encrypted one, or of a kind that certificates are not made with.
     """
+    if text in KNOWN:
+        return KNOWN[text]
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError):
         raise ProviderError(f"Failed to parse private key PEM: {name} is not an unencrypted PEM private key") from None
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         raise ProviderError(f"Failed to parse private key PEM: {name} is neither RSA nor ECDSA nor Ed25519")
+    KNOWN[text] = key
     return key
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from lab.providers.schema import Created, Resource, integer, string
-from lab.providers.tls.pem import CURVES, PrivateKey
+from lab.providers.tls.pem import CURVES, KNOWN, PrivateKey
 from lab.providers.values import Properties
 from lab.providers.waiting import Call
 
@@ -23,12 +23,14 @@ def _create(_call: Call, inputs: Properties) -> Created:
         key = ec.generate_private_key(CURVES[inputs["ecdsaCurve"]]())
     else:
         key = ed25519.Ed25519PrivateKey.generate()
+    pem = _private(key, traditional=not isinstance(key, ed25519.Ed25519PrivateKey))
+    KNOWN[pem] = key
     public = key.public_key()
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Created(
         hashlib.sha1(der).hexdigest(),  # noqa: S324 - the id as the provider makes it (hashForState), not a safeguard
         {
-            "privateKeyPem": _private(key, traditional=not isinstance(key, ed25519.Ed25519PrivateKey)),
+            "privateKeyPem": pem,
             "privateKeyPemPkcs8": _private(key, traditional=False),
             "publicKeyPem": public.public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
