@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest --durations=10 --dist=loadfile
 # Workers of each tier. The unit tier computes, so a worker a core. The engine tier computes too, the path tier waits for
-# processes and timers most of the time: side by side each has what the other leaves. A file stays on one worker, which is
-# what shares its lab; the path tier puts its longest files first (tests/path/conftest.py).
+# processes and timers half of the time: side by side each has what the other leaves. A file stays on one worker, which is
+# what shares its lab; both begin with their longest files (tests/conftest.py).
 UNIT = $(IN_MEMORY) $(PYTEST) --numprocesses=auto tests/unit examples
-ENGINE := $(PYTEST) --numprocesses=4 tests/engine
+ENGINE := $(PYTEST) --no-loadscope-reorder --numprocesses=4 tests/engine
 PATHS := $(PYTEST) --no-loadscope-reorder --numprocesses=7 tests/path
 # The unit tier makes thousands of files durable, which takes a disk a third of the tier's time.
 IN_MEMORY = $(shell df --output=avail -B1M /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 500 { print "TMPDIR=/dev/shm" }')
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help bench deb demo demo-down setup system system-tests lint format soak test test-unit test-engine test-path \
-  test-device device-debian-12 device-others reference requirements clean
+  test-device engine path device-debian-12 device-others reference requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,11 +56,16 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: setup system-tests ## run every tier, each in a process of its own: unit, engine, path, and of device the walk-through on Debian 13
+test: setup system-tests ## run every tier: unit, engine beside path, and of device the walk-through on Debian 13
 	$(UNIT)
-	$(ENGINE)
-	$(PATHS)
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line engine path
 	$(DEVICE) -m "not slow"
+
+engine:
+	$(ENGINE)
+
+path:
+	$(PATHS)
 
 test-unit: setup ## run the unit tier alone, in seconds
 	$(UNIT)

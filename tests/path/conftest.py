@@ -19,20 +19,6 @@ from tests.warm.toolchain import warm_cloud, warm_network
 
 # pytest looks for its hooks here.
 __all__ = ["pytest_configure"]
-LONGEST = (
-    *("agent_daemon/test_lines.py", "agent/test_broken.py", "test_soak.py", "agent/test_provision.py"),
-    *("site/test_site_commands.py", "test_certificate_life.py", "site/test_neighbour_faults.py"),
-    *("test_demonstration.py", "test_own_program.py", "site/test_site_faults.py", "site/test_sensor.py"),
-    *("site/test_neighbour.py", "agent_daemon/test_rotation.py", "agent_daemon/test_daemon.py"),
-)
-"""The files that take longest, the longest first: what begins last bounds the tier."""
-_HERE = Path(__file__).parent
-_RANK = {(_HERE / name).resolve(strict=True): rank for rank, name in enumerate(LONGEST)}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; `--no-loadscope-reorder` has workers take them in this order."""
-    items.sort(key=lambda item: _RANK.get(item.path, len(_RANK)))
 
 
 class HandMadeLab(PathLab):
