@@ -7,7 +7,8 @@ from typing import Any
 
 WAIT = 30.0
 """Seconds that the cloud holds back an answer in which nothing is new."""
-_PATIENCE = 20.0
+_MARGIN = 20.0
+"""Seconds beyond that in which a busy cloud has to answer."""
 
 
 async def ask(url: str, path: str, **query: Any) -> Any:
@@ -22,7 +23,7 @@ async def ask(url: str, path: str, **query: Any) -> Any:
     """
     where = urllib.parse.urlsplit(url)
     target = f"/_lab/{path}?{urllib.parse.urlencode({**query, 'wait': WAIT})}"
-    async with asyncio.timeout(WAIT + _PATIENCE):
+    async with asyncio.timeout(WAIT + _MARGIN):
         reader, writer = await asyncio.open_connection(where.hostname, where.port)
         try:
             # HTTP 1.0: the answer ends with the connection.
