@@ -20,6 +20,7 @@ from lab.providers.aws.common import name_of, prefix_of, same_policy
 from lab.providers.aws.provider import AwsProvider
 from lab.providers.aws.route53_record import expand_name
 from lab.providers.aws.security_group import atoms, atoms_of_permissions, rules_of_permissions
+from lab.providers.aws.shapes import from_api
 from lab.providers.check import check_properties, fill_defaults, make_name
 from lab.providers.diff import differences, equal
 from lab.providers.schema import (
@@ -368,3 +369,25 @@ def test_policies_that_mean_the_same() -> None:
     assert same_policy('{"Statement": {"Action": "a"}}', '{"Statement": [{"Action": ["a"]}]}')
     assert not same_policy('{"Action": "a"}', '{"Action": "b"}')
     assert not same_policy("{", "{")
+
+
+def test_what_aws_leaves_out_of_an_answer_has_the_form_that_the_provider_keeps() -> None:
+    options = object_of({"names": list_of(string()), "text": string(), "on": boolean(computed=True)})
+    rules = {
+        "text": string(),
+        "names": list_of(string()),
+        "off": boolean(),
+        "chosen": boolean(computed=True),
+        "options": options,
+        "others": options,
+        "absent": options,
+    }
+    assert from_api(rules, {"Options": {"On": True}, "Others": {"Text": ""}}, {}) == {
+        "text": None,
+        "names": [],
+        "off": False,
+        "chosen": None,
+        "options": {"names": [], "text": "", "on": True},
+        "others": None,
+        "absent": None,
+    }
